@@ -1,0 +1,73 @@
+"""Every error the daemon raises on purpose. Third-party exceptions are mapped to these once, at the edge.
+
+Busy and no-answer are outcomes of a call, not errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class DaemonError(Exception):
+    """Base of all errors of ours."""
+
+
+class SettingsError(DaemonError):
+    """The settings can't be used: refuse to start. Names the key, the value and what is allowed."""
+
+    def __init__(self, key: str, value: object, allowed: str) -> None:
+        super().__init__(f"{key} = {value!r}: {allowed}")
+        self.key, self.value, self.allowed = key, value, allowed
+
+
+class PbxError(DaemonError):
+    """Base of what can go wrong with a PBX."""
+
+
+class PbxUnavailable(PbxError):
+    """No link at present; retry later. `code` is stable (`refused`, `not_permitted`, `timeout`, `lost`, …)."""
+
+    def __init__(self, message: str, code: str = "unreachable") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class PbxRejected(PbxError):
+    """The PBX refused one action (its Message is the text). The link is fine."""
+
+
+class PbxInDoubt(PbxError):
+    """An action was written, and the link went before its answer came: it may or may not have been executed."""
+
+
+class PbxProtocolError(PbxError):
+    """The peer does not speak the protocol: drop the link."""
+
+
+class StoreError(DaemonError):
+    """Base of what can go wrong with the store."""
+
+
+class StoreUnavailable(StoreError):
+    """No database at present; retry later. Facts are safe in the journal."""
+
+
+class StoreConflict(StoreError):
+    """The row changed since it was read, or a uniqueness rule refused it. `field` names it where known."""
+
+    def __init__(self, message: str, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class CommandError(DaemonError):
+    """The operator asked for something that can't be done. `code` is stable and is a row of daemon.api.errors."""
+
+    def __init__(self, code: str, details: Mapping[str, Any] | None = None) -> None:
+        super().__init__(f"{code} {dict(details or {})}" if details else code)
+        self.code, self.details = code, dict(details or {})
+
+
+class InvariantViolated(DaemonError):
+    """Ours: close that call, suspend its campaign, alert; everything else goes on."""
