@@ -1,0 +1,190 @@
+"""What a PBX says, in our words. Drivers (AMI in three modes, ARI) translate into these; the engine knows no other.
+
+Every event names a leg by our own id (see `ids`); `at` is monotonic seconds of the daemon's clock at reception.
+Any arrival order is accepted by the engine (FIELD-NOTES 1.4): a driver never holds an event back to put it in order.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Amd(StrEnum):
+    """Verdict of the answering-machine detection (AMDSTATUS, plus FAX from the fax tone)."""
+
+    HUMAN = "human"
+    MACHINE = "machine"
+    NOTSURE = "notsure"
+    HANGUP = "hangup"
+    FAX = "fax"
+
+
+class DeviceState(StrEnum):
+    """A phone as the PBX sees it (AMI DeviceStateChange.State, folded)."""
+
+    IDLE = "idle"
+    RINGING = "ringing"
+    IN_USE = "in_use"
+    UNAVAILABLE = "unavailable"
+    UNKNOWN = "unknown"
+
+
+class PbxEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Base of all events. `at`: monotonic seconds at reception."""
+
+    at: float
+
+
+class LinkUp(PbxEvent):
+    """Logged in, probed, resync about to come. `restarted`: the PBX lost all channels since we last saw it."""
+
+    mode: str
+    capabilities: frozenset[str]
+    missing: tuple[str, ...] = ()
+    version: str = ""
+    restarted: bool = False
+
+
+class LinkDown(PbxEvent):
+    """No link: what happens on the PBX is unknown until the next snapshot. `code` is stable (see PbxUnavailable)."""
+
+    code: str
+    message: str
+
+
+class PbxStopping(PbxEvent):
+    """The PBX announced its end (AMI Shutdown) or refuses actions ("Asterisk is shutting down")."""
+
+    restart: bool
+
+
+class LegSeen(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One leg of ours in a snapshot. `bridged_with` is the other leg's id, if the bridge is of two."""
+
+    leg: str
+    up: bool
+    ringing: bool = False
+    parked: bool = False
+    bridged_with: str | None = None
+    seconds: float = 0.0
+
+
+class PbxSnapshot(PbxEvent):
+    """All legs of ours that exist now; anything of ours not listed is gone. Follows each LinkUp."""
+
+    legs: tuple[LegSeen, ...]
+
+
+class LegEvent(PbxEvent):
+    """Something about one leg of ours."""
+
+    leg: str
+
+
+class LegCreated(LegEvent):
+    """The channel exists (AMI Newchannel)."""
+
+
+class LegProgress(LegEvent):
+    """Early media, not ringing (SIP 183; AMI DialState PROGRESS)."""
+
+
+class LegRinging(LegEvent):
+    """The far phone rings (AMI Newstate 5 or DialState RINGING, whichever comes first)."""
+
+
+class LegAnswered(LegEvent):
+    """The far end picked up (AMI Newstate 6, DialEnd ANSWER or OriginateResponse Success, whichever first)."""
+
+
+class LegParked(LegEvent):
+    """The leg waits for our commands (AsyncAGIStart, DialerAgentReady, …); also each time it comes back from a bridge."""
+
+
+class AmdVerdict(LegEvent):
+    """Machine detection has decided. `greeting_end_s`: seconds before `at` at which the greeting ended, if known."""
+
+    verdict: Amd
+    cause: str = ""
+    greeting_end_s: float = 0.0
+
+
+class LegBridged(LegEvent):
+    """`leg` and `peer` are in one bridge of two, both seen. Emitted once, for the agent's leg."""
+
+    peer: str
+
+
+class LegUnbridged(LegEvent):
+    """The leg left the bridge it shared with `peer`."""
+
+    peer: str
+
+
+class MessagePlayed(LegEvent):
+    """A PlayMessage is over; `heard` is False if the person hung up before its end."""
+
+    heard: bool
+
+
+class LegHungUp(LegEvent):
+    """The leg is gone. `cause` is Q.850 (0 = unknown or normal), `tech_cause` the SIP status where the PBX tells it."""
+
+    cause: int = 0
+    cause_text: str = ""
+    tech_cause: int | None = None
+    dial_status: str | None = None
+    was_up: bool = False
+
+
+class LegFailed(LegEvent):
+    """The originate failed without a channel ever existing (unregistered, unknown endpoint, refused action, …)."""
+
+    reason: int = 0
+    message: str = ""
+
+
+class ActionInDoubt(LegEvent):
+    """The link went between writing an action about this leg and its answer; the next snapshot tells."""
+
+    action: str
+
+
+class ConnectFailed(LegEvent):
+    """The PBX refused a Connect for this agent's leg (customer gone, channel not bridgeable)."""
+
+    peer: str
+    message: str
+
+
+class ExtensionChanged(PbxEvent):
+    """A phone's state changed (AMI DeviceStateChange), or was listed at resync."""
+
+    extension: str
+    state: DeviceState
+
+
+class TrunkChanged(PbxEvent):
+    """A trunk's device state changed, or was listed at resync."""
+
+    trunk: str
+    state: DeviceState
+
+
+AnyLegEvent = (
+    LegCreated
+    | LegProgress
+    | LegRinging
+    | LegAnswered
+    | LegParked
+    | AmdVerdict
+    | LegBridged
+    | LegUnbridged
+    | MessagePlayed
+    | LegHungUp
+    | LegFailed
+    | ActionInDoubt
+    | ConnectFailed
+)

@@ -1,0 +1,228 @@
+"""What happened, for good: facts are journalled before their effect is shown, then applied to the store, each once.
+
+A fact is (site, fence, n): replays are idempotent; a lower fence may add history or upgrade an `unknown` outcome, never
+overwrite one (DESIGN 3, journal). Numbers and names are not in facts: only surrogate ids are (DESIGN 5).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from daemon.calls.causes import Outcome
+
+
+class Fact(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="fact", omit_defaults=True):
+    """Base. `at`: UTC instant; `site` empty for what belongs to no site."""
+
+    at: datetime
+    site: str = ""
+
+
+class CallEventFact(Fact):
+    """One step of a call (kind: placed, created, ringing, progress, answered, amd, waiting, connecting, connected,
+    unbridged, hold, message, hangup_sent, ended, …), appended to `call_event`."""
+
+    attempt_id: UUID
+    campaign_id: int
+    kind: str
+    agent_id: int = 0
+    detail: dict[str, str | int | float | bool | None] = {}
+
+
+class AttemptPlaced(Fact):
+    """The originate of the customer's leg left for the PBX: from here on the attempt may weigh in law."""
+
+    attempt_id: UUID
+    campaign_id: int
+
+
+class AttemptEnded(Fact):
+    """An attempt is over: exactly one a attempt. Durations in seconds; `ring_s` is None if it never rang.
+
+    `lead_eligible_at`/`lead_blocked_by`: what the lead's row becomes (None/"" = callable at once, per the recycling
+    rules); `counted`: weighs as an attempt in law (features D34).
+    """
+
+    attempt_id: UUID
+    campaign_id: int
+    lead_id: int = 0
+    client_id: int = 0
+    outcome: Outcome
+    cause: int = 0
+    tech_cause: int | None = None
+    ended_by: str = ""
+    agent_id: int = 0
+    ring_s: float | None = None
+    answered_at: datetime | None = None
+    connected_at: datetime | None = None
+    wait_s: float | None = None
+    talk_s: float = 0.0
+    amd: str = ""
+    counted: bool = True
+    live: bool = False
+    lead_eligible_at: datetime | None = None
+    lead_blocked_by: str = ""
+    lead_recycled: bool = False
+
+
+class AttemptOutcomeKnown(Fact):
+    """Late knowledge upgrades an `unknown` outcome (never another)."""
+
+    attempt_id: UUID
+    outcome: Outcome
+    cause: int = 0
+
+
+class LeadReleased(Fact):
+    """A claimed lead goes back undialled, callable from `eligible_at`, for the reason named."""
+
+    lead_id: int
+    campaign_id: int
+    eligible_at: datetime | None = None
+    blocked_by: str = ""
+
+
+class DispositionSet(Fact):
+    """The agent's status code for an attempt; the status' flags already folded into the lead's next state."""
+
+    attempt_id: UUID
+    campaign_id: int
+    lead_id: int
+    client_id: int
+    agent_id: int
+    code: str
+    by_default: bool = False
+    notes: str = ""
+    sale: bool = False
+    refused: bool = False
+    final: bool = False
+    callback_at: datetime | None = None
+    callback_agent_id: int = 0
+    lead_eligible_at: datetime | None = None
+    lead_blocked_by: str = ""
+
+
+class RefusalFact(Fact):
+    """A call that the law or consent forbade at the instant of dialling; the lead returns at `until` (None: never)."""
+
+    lead_id: int
+    campaign_id: int
+    client_id: int
+    rule: str
+    clause: str
+    rule_set: str
+    until: datetime | None = None
+
+
+class DncAdded(Fact):
+    """A person asked not to be called again (LEGL-07); by client. The number is the lead's or the attempt's."""
+
+    client_id: int
+    lead_id: int = 0
+    attempt_id: UUID | None = None
+    by: str = ""
+    source: str = "agent"
+
+
+class AgentStateSet(Fact):
+    """An agent enters a state: closes the previous interval and opens the next at the same instant."""
+
+    agent_id: int
+    state: str
+    code: str = ""
+    campaign_id: int = 0
+    attempt_id: UUID | None = None
+    leg: str = ""
+    campaign_ids: tuple[int, ...] = ()
+    by: str = ""
+
+
+class CampaignSet(Fact):
+    """A campaign's live values changed by command: only the given fields."""
+
+    campaign_id: int
+    state: str | None = None
+    mode: str | None = None
+    level: int | None = None
+    speed: int | None = None
+    by: str = ""
+    reason: str = ""
+
+
+class LineSet(Fact):
+    """A line was switched on or off (by hand), or rests after failures until `resting_until`."""
+
+    line_id: int
+    enabled: bool | None = None
+    resting_until: datetime | None = None
+    by: str = ""
+    reason: str = ""
+
+
+class LedgerAdded(Fact):
+    """Additions to the abandonment ledger row (campaign, site, clock hour in the campaign's zone, as UTC instant)."""
+
+    campaign_id: int
+    hour: datetime
+    answered_live: int = 0
+    abandoned: int = 0
+    connected: int = 0
+    false_positives: float = 0.0
+
+
+class PacingDecided(Fact):
+    """A sampled pacing decision with its figures (`pacing_decisions`)."""
+
+    campaign_id: int
+    count: int
+    limit: str
+    figures: dict[str, float | int | str | None]
+
+
+class LinkChanged(Fact):
+    """The link to a site's PBX came up or went down."""
+
+    up: bool
+    code: str = ""
+    message: str = ""
+    mode: str = ""
+
+
+class AuditFact(Fact):
+    """Who did what (audit_log, append-only)."""
+
+    by: str
+    what: str
+    target: str = ""
+    detail: dict[str, str | int | float | bool | None] = {}
+
+
+AnyFact = (
+    CallEventFact
+    | AttemptPlaced
+    | AttemptEnded
+    | AttemptOutcomeKnown
+    | LeadReleased
+    | DispositionSet
+    | RefusalFact
+    | DncAdded
+    | AgentStateSet
+    | CampaignSet
+    | LineSet
+    | LedgerAdded
+    | PacingDecided
+    | LinkChanged
+    | AuditFact
+)
+
+
+class NumberedFact(msgspec.Struct, frozen=True, kw_only=True):
+    """A fact with its place in the site's history."""
+
+    site: str
+    fence: int
+    n: int
+    fact: AnyFact

@@ -1,0 +1,384 @@
+"""Rows of configuration and leads as the daemon passes them around; one struct a table, same names as the columns.
+
+`id` is the row's identity and `version` its ETag (both set by the store, 0 before). Times of day are "HH:MM" in the zone
+named beside; durations end in `_s`; rates are 0..1.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+
+class CampaignMode(StrEnum):
+    """How a campaign dials (features D6). PREDICTIVE is AUTOMATIQUE 1-3 by `level`; PROGRESSIVE is TURBO."""
+
+    MANUAL = "manual"
+    PREVIEW = "preview"
+    PROGRESSIVE = "progressive"
+    PREDICTIVE = "predictive"
+    INBOUND = "inbound"
+
+
+class CampaignState(StrEnum):
+    """STOPPED: agents released; PAUSED: no new calls, agents stay; RUNNING: dials when everything else allows it."""
+
+    STOPPED = "stopped"
+    RUNNING = "running"
+    PAUSED = "paused"
+
+
+class LineKind(StrEnum):
+    """What carries a call: a trunk of the PBX, or one of its extensions (click-to-call pools)."""
+
+    TRUNK = "trunk"
+    EXTENSION = "extension"
+
+
+class Strategy(StrEnum):
+    """How a line is chosen among those free (C2C-06)."""
+
+    RANDOM = "random"
+    ROUND_ROBIN = "round_robin"
+    LEAST_USED = "least_used"
+    PRIORITY = "priority"
+
+
+class PauseMode(StrEnum):
+    """Whether a pause needs a code (PAUS-01: Désactiver, Optionnel, Obligatoire)."""
+
+    OFF = "off"
+    OPTIONAL = "optional"
+    REQUIRED = "required"
+
+
+class LeadOrder(StrEnum):
+    """Order of calling (CAMP-10); callbacks due and hot leads come before all of these."""
+
+    OLDEST = "oldest"
+    NEWEST = "newest"
+    RANDOM = "random"
+    PRIORITY = "priority"
+    ATTEMPTS = "attempts"
+    LIST_RANK = "list_rank"
+
+
+class Record(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A configuration row."""
+
+    id: int = 0
+    version: int = 0
+
+
+class Group(Record):
+    """A tenant: nothing of one group is visible or usable from another (C2C-04, ROLE-01)."""
+
+    code: str
+    name: str = ""
+    c2c_strategy: Strategy = Strategy.ROUND_ROBIN
+    c2c_per_hour: int = 1000
+    cors_origins: list[str] = []
+    click2call_rules: str = ""
+
+
+class Client(Record):
+    """On whose behalf calls are made; the legal attempt limit is counted per (client, E.164)."""
+
+    group_id: int
+    name: str
+
+
+class Line(Record):
+    """What carries a call: a trunk with a capacity, or an extension. `endpoint` is the PBX's name of it."""
+
+    group_id: int
+    site: str
+    name: str
+    kind: LineKind = LineKind.TRUNK
+    endpoint: str
+    capacity: int = 1
+    enabled: bool = True
+    priority: int = 5
+    minutes_per_month: int = 0
+
+
+class CallerIdNumber(Record):
+    """A DID we own and may present. `daily_cap` 0 = none."""
+
+    group_id: int
+    e164: str
+    name: str = ""
+    enabled: bool = True
+    daily_cap: int = 0
+
+
+class HoursWindow(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A weekly opening: ISO weekdays 1-7, "HH:MM" to "HH:MM" (end not included)."""
+
+    days: list[int]
+    start: str
+    end: str
+
+
+class RecyclingRule(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """RECY-01…05: leads whose attempt ended with `on` (outcome or status code) come back after `delay_s`."""
+
+    on: str
+    delay_s: float
+    max_count: int = 3
+    priority: str = "normal"
+
+
+class Campaign(Record):
+    """What is dialled, how, by which rules. Limits are the operator's; the rule set's are stricter where they bind."""
+
+    group_id: int
+    client_id: int
+    name: str
+    site: str
+    mode: CampaignMode = CampaignMode.PROGRESSIVE
+    level: int = 1
+    speed: int = 5
+    state: CampaignState = CampaignState.STOPPED
+    rule_set: str = "fr-b2c-2026"
+    zone: str = "Europe/Paris"
+    list_ids: list[int] = []
+    line_ids: list[int] = []
+    strategy: Strategy = Strategy.PRIORITY
+    caller_id_ids: list[int] = []
+    agent_ids: list[int] = []
+    priority: int = 5
+    order: LeadOrder = LeadOrder.OLDEST
+    attempts_max: int = 4
+    gap_min_s: float = 14_400.0
+    ring_timeout_s: float = 25.0
+    wrap_up_max_s: float = 60.0
+    max_channels: int = 0
+    calls_per_second: float = 5.0
+    abandonment_rate_max: float = 0.03
+    pool_ledger: bool = False
+    amd: bool = False
+    safe_message: str = ""
+    voicemail_message: str = ""
+    recording: bool = False
+    pause_mode: PauseMode = PauseMode.OPTIONAL
+    default_status: str = "INJOIGN"
+    preview_timeout_s: float = 60.0
+    hours: list[HoursWindow] = []
+    recycling: list[RecyclingRule] = []
+    running_contract: bool = False
+    screen_pop_url: str = ""
+    script: str = ""
+
+
+class Status(Record):
+    """A disposition agents choose (STAT-01, STAT-02). `campaign_id` 0 = all campaigns of the group."""
+
+    group_id: int
+    campaign_id: int = 0
+    code: str
+    name: str
+    category: str = "Commercial"
+    sale: bool = False
+    machine: bool = False
+    callback: bool = False
+    not_interested: bool = False
+    final: bool = False
+    not_workable: bool = False
+    sort: int = 0
+
+
+class PauseCode(Record):
+    """A reason to pause with its expected duration (PAUS-02); a longer pause is flagged."""
+
+    group_id: int
+    code: str
+    name: str
+    expected_s: float = 600.0
+
+
+class LeadList(Record):
+    """A list of leads; inactive lists stop at once (IMPT-14)."""
+
+    group_id: int
+    name: str
+    active: bool = True
+    rank: int = 0
+
+
+class Agent(Record):
+    """A person with a phone. `nailed`: the phone stays connected between calls; otherwise it rings for each call."""
+
+    group_id: int
+    site: str
+    login: str
+    name: str
+    extension: str
+    nailed: bool = True
+    enabled: bool = True
+    skills: dict[str, int] = {}
+
+
+class Role(StrEnum):
+    """ROLE-01, in rising order of rights."""
+
+    AGENT = "agent"
+    SUPERVISOR = "supervisor"
+    MANAGER = "manager"
+    ADMINISTRATOR = "administrator"
+
+
+class TokenKind(StrEnum):
+    """What a token opens: the /api/v1 and pages, the click-to-call API, or the leads API."""
+
+    OPERATOR = "operator"
+    CLICK2CALL = "click2call"
+    LEADS = "leads"
+
+
+class ApiToken(Record):
+    """A credential; only its SHA-256 is stored, the token itself is shown once."""
+
+    group_id: int
+    kind: TokenKind = TokenKind.OPERATOR
+    name: str
+    role: Role = Role.SUPERVISOR
+    all_groups: bool = False
+    campaign_ids: list[int] = []
+    agent_id: int = 0
+    sha256: str = ""
+    tail: str = ""
+    expires_at: datetime | None = None
+    disabled_at: datetime | None = None
+    last_used_at: datetime | None = None
+    created_at: datetime | None = None
+
+
+class Lead(msgspec.Struct, kw_only=True):
+    """A person to call, as claimed for dialling. `facts_*` feed may_call; times are UTC.
+
+    `eligible_at`/`blocked_by` are the maintained verdict (DESIGN 3.1); the instant re-check decides.
+    """
+
+    id: int
+    list_id: int
+    campaign_id: int
+    group_id: int
+    client_id: int
+    e164: str
+    tz_group: str = "Europe/Paris"
+    postal_code: str = ""
+    first_name: str = ""
+    last_name: str = ""
+    company: str = ""
+    email: str = ""
+    priority: int = 5
+    attempts: int = 0
+    recycled: int = 0
+    attempt_times: list[datetime] = []
+    last_attempt_at: datetime | None = None
+    refused_at: datetime | None = None
+    consent_at: datetime | None = None
+    consent_until: datetime | None = None
+    consent_revoked_at: datetime | None = None
+    consent_out_of_hours: bool = False
+    consent_automated: bool = False
+    running_contract: bool = False
+    dnc: bool = False
+    callback_at: datetime | None = None
+    callback_agent_id: int = 0
+    abandoned_at: datetime | None = None
+    fields: dict[str, Any] = {}
+
+
+class LeadDraft(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A lead to insert: what an import row or the leads API gives, already normalised and checked."""
+
+    e164: str
+    tz_group: str = "Europe/Paris"
+    first_name: str = ""
+    last_name: str = ""
+    company: str = ""
+    email: str = ""
+    alt_phone: str = ""
+    address1: str = ""
+    address2: str = ""
+    address3: str = ""
+    city: str = ""
+    postal_code: str = ""
+    state: str = ""
+    country_code: str = "FR"
+    comments: str = ""
+    vendor_lead_code: str = ""
+    status: str = ""
+    priority: int = 5
+    consent_at: datetime | None = None
+    consent_source: str = ""
+    consent_text_version: str = ""
+    consent_out_of_hours: bool = False
+    consent_automated: bool = False
+    running_contract: bool = False
+    fields: dict[str, Any] = {}
+
+
+class Intent(msgspec.Struct, frozen=True, kw_only=True):
+    """An attempt about to be placed; committed before any action leaves (DESIGN 3.4)."""
+
+    attempt_id: UUID
+    site: str
+    kind: str
+    group_id: int
+    campaign_id: int
+    client_id: int
+    lead_id: int
+    e164: str
+    line_id: int
+    caller_id: str
+    agent_id: int
+    rule_set: str
+    attempts_max: int
+    attempts_days: int
+    at: datetime
+
+
+class OpenAttempt(msgspec.Struct, frozen=True, kw_only=True):
+    """An attempt row without outcome, as found at start: to be adopted or closed."""
+
+    attempt_id: UUID
+    site: str
+    kind: str
+    group_id: int
+    campaign_id: int
+    client_id: int
+    lead_id: int
+    e164: str
+    line_id: int
+    caller_id: str
+    agent_id: int
+    at: datetime
+    number: int = 0
+
+
+class AgentStateRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An agent's last known state, to be restored after a restart."""
+
+    agent_id: int
+    state: str
+    code: str = ""
+    since: datetime
+    attempt_id: UUID | None = None
+    leg: str = ""
+    campaign_ids: tuple[int, ...] = ()
+
+
+class Lease(msgspec.Struct, frozen=True, kw_only=True):
+    """A site's lease: who may act on its PBX. `fence` rises with each holder; `until` is the database's clock."""
+
+    site: str
+    holder: str
+    fence: int
+    ttl_s: float

@@ -1,0 +1,186 @@
+"""The two ports: Pbx (drivers: AMI in three modes, ARI) and Store (postgres, memory). Protocol classes only.
+
+The engine talks to these; it never knows which implementation is behind. Every await is bounded by the implementation's
+own deadline settings and ends in one of the errors named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol, TypeVar
+from uuid import UUID
+
+import msgspec
+
+from daemon.calls.actions import AnyAction
+from daemon.calls.events import PbxEvent
+from daemon.calls.facts import NumberedFact
+from daemon.calls.records import AgentStateRow, Intent, Lead, LeadDraft, Lease, OpenAttempt, Record
+
+R = TypeVar("R", bound=Record)
+
+
+class PbxStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What the status endpoint and `cadran doctor` say of a link. Never contains a secret."""
+
+    site: str
+    driver: str
+    up: bool
+    since: datetime | None = None
+    mode: str = ""
+    mode_reason: str = ""
+    version: str = ""
+    capabilities: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    error_code: str = ""
+    error: str = ""
+    next_try_in_s: float | None = None
+    extensions: tuple[str, ...] = ()
+    figures: Mapping[str, float] = {}
+
+
+class Pbx(Protocol):
+    """A PBX behind one of the control modes. One instance a site."""
+
+    site: str
+
+    async def run(self, deliver: Callable[[PbxEvent], None]) -> None:
+        """Keep the link up for ever (connect, log in, probe, resync, read), until cancelled.
+
+        `deliver` takes each event at once, in order, and never blocks. After each login: LinkUp, then the
+        ExtensionChanged/TrunkChanged it knows, then one PbxSnapshot; after each loss: LinkDown.
+        """
+        ...
+
+    def perform(self, action: AnyAction) -> None:
+        """Send an action; returns at once. What becomes of it arrives as events (LegFailed, ConnectFailed,
+        ActionInDoubt, …). With the link down: LegFailed for originates, ActionInDoubt for the rest."""
+        ...
+
+    def status(self) -> PbxStatus:
+        """The link as it is now."""
+        ...
+
+    async def probe_sound(self, sound: str) -> bool | None:
+        """Whether the PBX has this sound file; None if these rights can't tell."""
+        ...
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """One keyset page; `next_after` is None on the last."""
+
+    rows: list[Any]
+    next_after: str | None = None
+
+
+class Store(Protocol):
+    """Leads, calls and history; configuration; the site lease. Two implementations under one contract suite.
+
+    Raises StoreUnavailable (retry; nothing was done, or a replay is idempotent) and StoreConflict.
+    """
+
+    async def open(self) -> None: ...
+    async def close(self) -> None: ...
+    async def ping(self) -> None:
+        """Answers within the statement deadline, or StoreUnavailable."""
+        ...
+
+    # -- lease and recovery ---------------------------------------------------------------------------------------
+    async def acquire_lease(self, site: str, holder: str, ttl_s: float) -> Lease | None:
+        """The site's lease with a new, higher fence; None while another holder's is valid (database clock)."""
+        ...
+
+    async def renew_lease(self, lease: Lease) -> bool:
+        """Extend by the ttl; False if the fence is no longer ours."""
+        ...
+
+    async def release_lease(self, lease: Lease) -> None: ...
+    async def last_n(self, site: str, fence: int) -> int:
+        """The highest applied fact number of (site, fence); 0 if none."""
+        ...
+
+    async def open_attempts(self, site: str) -> list[OpenAttempt]: ...
+    async def agent_states(self, site: str) -> list[AgentStateRow]: ...
+    async def release_claims(self, site: str) -> int:
+        """Give back every lead claimed for `site` that has no open attempt (a dead daemon's hopper). Count."""
+        ...
+
+    # -- the dialler's path ---------------------------------------------------------------------------------------
+    async def claim_leads(
+        self, campaign_id: int, count: int, now: datetime, open_tz_groups: Sequence[str], site: str, fence: int
+    ) -> list[Lead]:
+        """Up to `count` eligible leads of the campaign's active lists in its order, marked claimed by (site, fence)."""
+        ...
+
+    async def lead_facts(self, lead_id: int) -> Lead | None:
+        """The lead as it is now, with attempt times of the last 31 days for (client, E.164), consent, DNC."""
+        ...
+
+    async def callable_counts(self, campaign_id: int, now: datetime) -> dict[str, int]:
+        """All leads of the campaign by what holds them: `due`, and one entry a blocking reason. Sums to all leads."""
+        ...
+
+    async def commit_intents(self, intents: Sequence[Intent], lease: Lease) -> dict[UUID, int]:
+        """Insert what the fence, the legal limit and "one live attempt a person" allow, in one transaction.
+
+        Returns {attempt_id: attempt number} of the rows inserted; the others were refused (their leads stay claimed).
+        """
+        ...
+
+    async def apply_facts(self, facts: Sequence[NumberedFact]) -> None:
+        """Apply in order, in one transaction, each once; already applied ones are passed over."""
+        ...
+
+    # -- configuration --------------------------------------------------------------------------------------------
+    async def create(self, record: R) -> R:
+        """Insert; the row with its id and version 1. StoreConflict(field) on a uniqueness rule."""
+        ...
+
+    async def get(self, kind: type[R], id: int) -> R | None: ...
+    async def find(self, kind: type[R], **equals: Any) -> list[R]:
+        """All rows of `kind` whose fields equal the given values, by id."""
+        ...
+
+    async def update(self, kind: type[R], id: int, changes: Mapping[str, Any], if_version: int | None) -> R:
+        """Change the given fields; version + 1. StoreConflict if `if_version` is stale or a uniqueness rule refuses."""
+        ...
+
+    async def delete(self, kind: type[R], id: int, if_version: int | None) -> None: ...
+
+    # -- leads and history ----------------------------------------------------------------------------------------
+    async def add_leads(self, list_id: int, drafts: Sequence[LeadDraft]) -> list[int]:
+        """Insert leads in one transaction; their ids, in order."""
+        ...
+
+    async def update_lead(self, lead_id: int, changes: Mapping[str, Any]) -> bool: ...
+    async def search_leads(self, group_id: int, filters: Mapping[str, Any], limit: int, after: str | None) -> Page: ...
+    async def lead_history(self, lead_id: int) -> list[dict[str, Any]]: ...
+    async def search_attempts(
+        self, group_id: int | None, filters: Mapping[str, Any], limit: int, after: str | None
+    ) -> Page: ...
+    async def attempt(self, key: UUID | int) -> dict[str, Any] | None:
+        """One attempt by id or by number, with its events."""
+        ...
+
+    async def set_dnc(self, client_id: int, e164: str, on: bool, by: str, source: str) -> list[int]:
+        """Add to or take from the client's red list; ids of the leads it touches."""
+        ...
+
+    async def add_consent(self, client_id: int, e164: str, consent: Mapping[str, Any]) -> list[int]:
+        """Record a consent (`at`, `until`, `source`, `text_version`, `proof`, flags); ids of the leads it touches."""
+        ...
+
+    async def revoke_consent(self, client_id: int, e164: str, at: datetime) -> list[int]: ...
+    async def ledger_rows(self, campaign_id: int, since: datetime) -> list[dict[str, Any]]: ...
+    async def report(self, name: str, **parameters: Any) -> list[dict[str, Any]]:
+        """Run a named report (store/sql/<name>.sql); rows as dictionaries."""
+        ...
+
+    def stream(self, name: str, **parameters: Any) -> AsyncIterator[dict[str, Any]]:
+        """A named report row by row, for exports of any size."""
+        ...
+
+    async def log_api_call(self, row: Mapping[str, Any]) -> None:
+        """Append to `api_call_logs` (C2C-10)."""
+        ...
