@@ -1,0 +1,111 @@
+# Cadran: everything starts here. `make demo` and `make test` set up a private .venv by themselves.
+#
+#   make demo           daemon, its own PostgreSQL, a fake PBX and a live campaign; prints the page's address
+#   make test           every test that needs nothing but Python; prints what it left out, and why
+#   make check          format, lint, strict types, import law, then the tests
+#   make test-asterisk  the suite on a real Asterisk 22 (see docs/installation.md, "The real-Asterisk suite")
+#   make features       which promised behaviour is proven by which test; rewrites docs/features.md
+#   make replay CAPTURES=folder   recorded AMI sessions against the fake PBX
+#   make bench, make bench-NAME   the measurements of docs/benchmarks.md
+#   make lock           renew the lock files (needs uv)
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check install --quiet
+PYTEST := $(PY) -m pytest
+# More words for pytest, for instance: make test PYTEST_ARGS="-k pacing -x"
+PYTEST_ARGS ?=
+CAPTURES ?= ../shared/asterisk/captures
+# Folders that hold Python of ours; those not there yet are left out.
+CODE := $(wildcard daemon fake_asterisk simulation tests benchmarks tools)
+
+.PHONY: help demo test check features replay bench test-asterisk lock notice format format-check lint types imports clean setup setup-dev
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+# ---- set-up: a private environment from the lock files ----------------------------------------------------------
+
+setup: $(VENV)/.runtime
+setup-dev: $(VENV)/.dev
+
+$(VENV)/bin/python:
+	@bash tools/make_venv.sh $(VENV)
+
+# The stamps depend on the lock files, so a changed lock is installed and an unchanged one costs nothing.
+$(VENV)/.runtime: requirements.lock pyproject.toml | $(VENV)/bin/python
+	@echo "Installing Cadran and the packages of requirements.lock (once; a minute or two) ..."
+	@$(PIP) --require-hashes -r requirements.lock
+	@$(PIP) --no-build-isolation --no-deps -e .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
+	@echo "Installing the tools of requirements-dev.lock (once) ..."
+	@$(PIP) --require-hashes -r requirements-dev.lock
+	@touch $@
+
+# ---- what people run --------------------------------------------------------------------------------------------
+
+demo: setup
+	@exec $(VENV)/bin/cadran demo $(DEMO_ARGS)
+
+test: setup-dev
+	@$(PYTEST) --ignore=tests/asterisk -m "not slow" $(PYTEST_ARGS)
+	@echo "Not run here: tests/asterisk, which needs a real Asterisk and SIPp (make test-asterisk),"
+	@echo "and tests marked slow, which have targets of their own."
+
+check: format-check lint types imports test
+
+format-check: setup-dev
+	@$(PY) -m ruff format --check --quiet $(CODE) || { echo "Formatting differs: run 'make format'."; exit 1; }
+
+format: setup-dev
+	@$(PY) -m ruff format $(CODE)
+
+lint: setup-dev
+	@$(PY) -m ruff check $(CODE)
+
+types: setup-dev
+	@$(PY) -m mypy --strict
+
+imports: setup-dev
+	@$(VENV)/bin/lint-imports
+
+features: setup-dev
+	@$(PY) tools/features.py
+
+replay: setup-dev
+	@$(PY) -m tests.recordings.replay "$(CAPTURES)"
+
+test-asterisk: setup-dev
+	@$(PYTEST) tests/asterisk -m asterisk $(PYTEST_ARGS)
+
+# Each benchmark is a module of benchmarks/ and ends with one line, "NAME: value unit (goal ...)".
+# `make bench-NAME` runs one, `make bench` all of them in turn.
+bench: setup-dev
+	@$(PY) -m benchmarks
+
+bench-%: setup-dev
+	@$(PY) -m benchmarks.$(subst -,_,$*)
+
+# ---- upkeep -----------------------------------------------------------------------------------------------------
+
+# Names, versions and hashes; no addresses, so that any mirror will do.
+UV ?= uv
+UV_LOCK = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	--no-emit-index-url --no-annotate $(LOCK_ARGS) --group build
+lock:
+	@command -v $(UV) >/dev/null || { echo "make lock needs uv (or: make lock UV=path/to/uv)"; exit 1; }
+	@$(UV_LOCK) pyproject.toml -o requirements.lock
+	@$(UV_LOCK) --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+notice: setup
+	@$(PY) tools/notice.py
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .cache
