@@ -14,7 +14,7 @@ class Action(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     leg: str
 
 
-class OriginateCustomer(Action):
+class OriginateCustomer(Action, frozen=True, kw_only=True, gc=False):
     """Dial `number` on `trunk`; park the leg when it answers (after AMD, if `amd`).
 
     `ring_timeout_s`: give up ringing after that. `hold_s`: the PBX itself ends a parked customer after that, should the
@@ -32,7 +32,7 @@ class OriginateCustomer(Action):
     safe_message: str = ""
 
 
-class OriginateAgent(Action):
+class OriginateAgent(Action, frozen=True, kw_only=True, gc=False):
     """Ring an agent's phone; park the leg when it answers. The caller's name tells the agent why the phone rings."""
 
     agent_id: int
@@ -42,27 +42,27 @@ class OriginateAgent(Action):
     caller_name: str = "Cadran"
 
 
-class Connect(Action):
-    """Bridge the parked agent's `leg` with `customer`. At most one outstanding an agent (FIELD-NOTES 4, stale command)."""
+class Connect(Action, frozen=True, kw_only=True, gc=False):
+    """Bridge the parked agent's `leg` with `customer`. At most one outstanding an agent."""
 
     customer: str
 
 
-class Hangup(Action):
+class Hangup(Action, frozen=True, kw_only=True, gc=False):
     """End a leg; `cause` Q.850."""
 
     cause: int = 16
 
 
-class PlayMessage(Action):
+class PlayMessage(Action, frozen=True, kw_only=True, gc=False):
     """Play `sound` to a parked customer, then end the leg (safe-harbour message, voicemail drop)."""
 
     sound: str
     wait_for_silence: bool = False
 
 
-class ProbeParked(Action):
-    """A harmless command with a deadline to a leg believed parked (after adoption). Answer: LegParked, else LegHungUp."""
+class ProbeParked(Action, frozen=True, kw_only=True, gc=False):
+    """A harmless command with a deadline to a leg believed parked (after adoption). Answers LegParked or LegHungUp."""
 
 
 AnyAction = OriginateCustomer | OriginateAgent | Connect | Hangup | PlayMessage | ProbeParked

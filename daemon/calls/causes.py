@@ -33,7 +33,7 @@ NETWORK_OUR_SIDE = frozenset({Outcome.CONGESTION, Outcome.FAILED, Outcome.NOT_PL
 """Ends before the person's phone was reached: they have no legal weight (features D34)."""
 
 NOT_COUNTED_BY_LAW = NETWORK_OUR_SIDE | {Outcome.UNALLOCATED}
-"""Outcomes that are no attempt in the sense of the law (features D34): own congestion, nothing placed, no such number."""
+"""Outcomes that are no attempt in the sense of the law (D34): own congestion, nothing placed, no such number."""
 
 _BY_SIP = {
     404: Outcome.UNALLOCATED,
@@ -93,7 +93,7 @@ _BY_DIAL_STATUS = {
 def outcome_unanswered(
     cause: int, tech_cause: int | None = None, dial_status: str | None = None, rang: bool = False
 ) -> Outcome:
-    """Outcome of a leg that ended before anybody picked up. Edges: nothing known and it rang → no answer, else failed."""
+    """Outcome of a leg that ended before anybody picked up. Nothing known: no answer if it rang, else failed."""
     if tech_cause in _BY_SIP:
         return _BY_SIP[tech_cause]
     if cause in _BY_CAUSE:

@@ -37,7 +37,7 @@ class PbxEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     at: float
 
 
-class LinkUp(PbxEvent):
+class LinkUp(PbxEvent, frozen=True, kw_only=True, gc=False):
     """Logged in, probed, resync about to come. `restarted`: the PBX lost all channels since we last saw it."""
 
     mode: str
@@ -47,14 +47,14 @@ class LinkUp(PbxEvent):
     restarted: bool = False
 
 
-class LinkDown(PbxEvent):
+class LinkDown(PbxEvent, frozen=True, kw_only=True, gc=False):
     """No link: what happens on the PBX is unknown until the next snapshot. `code` is stable (see PbxUnavailable)."""
 
     code: str
     message: str
 
 
-class PbxStopping(PbxEvent):
+class PbxStopping(PbxEvent, frozen=True, kw_only=True, gc=False):
     """The PBX announced its end (AMI Shutdown) or refuses actions ("Asterisk is shutting down")."""
 
     restart: bool
@@ -71,39 +71,39 @@ class LegSeen(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     seconds: float = 0.0
 
 
-class PbxSnapshot(PbxEvent):
+class PbxSnapshot(PbxEvent, frozen=True, kw_only=True, gc=False):
     """All legs of ours that exist now; anything of ours not listed is gone. Follows each LinkUp."""
 
     legs: tuple[LegSeen, ...]
 
 
-class LegEvent(PbxEvent):
+class LegEvent(PbxEvent, frozen=True, kw_only=True, gc=False):
     """Something about one leg of ours."""
 
     leg: str
 
 
-class LegCreated(LegEvent):
+class LegCreated(LegEvent, frozen=True, kw_only=True, gc=False):
     """The channel exists (AMI Newchannel)."""
 
 
-class LegProgress(LegEvent):
+class LegProgress(LegEvent, frozen=True, kw_only=True, gc=False):
     """Early media, not ringing (SIP 183; AMI DialState PROGRESS)."""
 
 
-class LegRinging(LegEvent):
+class LegRinging(LegEvent, frozen=True, kw_only=True, gc=False):
     """The far phone rings (AMI Newstate 5 or DialState RINGING, whichever comes first)."""
 
 
-class LegAnswered(LegEvent):
+class LegAnswered(LegEvent, frozen=True, kw_only=True, gc=False):
     """The far end picked up (AMI Newstate 6, DialEnd ANSWER or OriginateResponse Success, whichever first)."""
 
 
-class LegParked(LegEvent):
-    """The leg waits for our commands (AsyncAGIStart, DialerAgentReady, …); also each time it comes back from a bridge."""
+class LegParked(LegEvent, frozen=True, kw_only=True, gc=False):
+    """The leg waits for our commands; also each time it comes back from a bridge."""
 
 
-class AmdVerdict(LegEvent):
+class AmdVerdict(LegEvent, frozen=True, kw_only=True, gc=False):
     """Machine detection has decided. `greeting_end_s`: seconds before `at` at which the greeting ended, if known."""
 
     verdict: Amd
@@ -111,25 +111,25 @@ class AmdVerdict(LegEvent):
     greeting_end_s: float = 0.0
 
 
-class LegBridged(LegEvent):
+class LegBridged(LegEvent, frozen=True, kw_only=True, gc=False):
     """`leg` and `peer` are in one bridge of two, both seen. Emitted once, for the agent's leg."""
 
     peer: str
 
 
-class LegUnbridged(LegEvent):
+class LegUnbridged(LegEvent, frozen=True, kw_only=True, gc=False):
     """The leg left the bridge it shared with `peer`."""
 
     peer: str
 
 
-class MessagePlayed(LegEvent):
+class MessagePlayed(LegEvent, frozen=True, kw_only=True, gc=False):
     """A PlayMessage is over; `heard` is False if the person hung up before its end."""
 
     heard: bool
 
 
-class LegHungUp(LegEvent):
+class LegHungUp(LegEvent, frozen=True, kw_only=True, gc=False):
     """The leg is gone. `cause` is Q.850 (0 = unknown or normal), `tech_cause` the SIP status where the PBX tells it."""
 
     cause: int = 0
@@ -139,34 +139,34 @@ class LegHungUp(LegEvent):
     was_up: bool = False
 
 
-class LegFailed(LegEvent):
+class LegFailed(LegEvent, frozen=True, kw_only=True, gc=False):
     """The originate failed without a channel ever existing (unregistered, unknown endpoint, refused action, …)."""
 
     reason: int = 0
     message: str = ""
 
 
-class ActionInDoubt(LegEvent):
+class ActionInDoubt(LegEvent, frozen=True, kw_only=True, gc=False):
     """The link went between writing an action about this leg and its answer; the next snapshot tells."""
 
     action: str
 
 
-class ConnectFailed(LegEvent):
+class ConnectFailed(LegEvent, frozen=True, kw_only=True, gc=False):
     """The PBX refused a Connect for this agent's leg (customer gone, channel not bridgeable)."""
 
     peer: str
     message: str
 
 
-class ExtensionChanged(PbxEvent):
+class ExtensionChanged(PbxEvent, frozen=True, kw_only=True, gc=False):
     """A phone's state changed (AMI DeviceStateChange), or was listed at resync."""
 
     extension: str
     state: DeviceState
 
 
-class TrunkChanged(PbxEvent):
+class TrunkChanged(PbxEvent, frozen=True, kw_only=True, gc=False):
     """A trunk's device state changed, or was listed at resync."""
 
     trunk: str

@@ -21,7 +21,7 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="fact"
     site: str = ""
 
 
-class CallEventFact(Fact):
+class CallEventFact(Fact, frozen=True, kw_only=True):
     """One step of a call (kind: placed, created, ringing, progress, answered, amd, waiting, connecting, connected,
     unbridged, hold, message, hangup_sent, ended, …), appended to `call_event`."""
 
@@ -32,14 +32,14 @@ class CallEventFact(Fact):
     detail: dict[str, str | int | float | bool | None] = {}
 
 
-class AttemptPlaced(Fact):
+class AttemptPlaced(Fact, frozen=True, kw_only=True):
     """The originate of the customer's leg left for the PBX: from here on the attempt may weigh in law."""
 
     attempt_id: UUID
     campaign_id: int
 
 
-class AttemptEnded(Fact):
+class AttemptEnded(Fact, frozen=True, kw_only=True):
     """An attempt is over: exactly one a attempt. Durations in seconds; `ring_s` is None if it never rang.
 
     `lead_eligible_at`/`lead_blocked_by`: what the lead's row becomes (None/"" = callable at once, per the recycling
@@ -68,7 +68,7 @@ class AttemptEnded(Fact):
     lead_recycled: bool = False
 
 
-class AttemptOutcomeKnown(Fact):
+class AttemptOutcomeKnown(Fact, frozen=True, kw_only=True):
     """Late knowledge upgrades an `unknown` outcome (never another)."""
 
     attempt_id: UUID
@@ -76,7 +76,7 @@ class AttemptOutcomeKnown(Fact):
     cause: int = 0
 
 
-class LeadReleased(Fact):
+class LeadReleased(Fact, frozen=True, kw_only=True):
     """A claimed lead goes back undialled, callable from `eligible_at`, for the reason named."""
 
     lead_id: int
@@ -85,7 +85,7 @@ class LeadReleased(Fact):
     blocked_by: str = ""
 
 
-class DispositionSet(Fact):
+class DispositionSet(Fact, frozen=True, kw_only=True):
     """The agent's status code for an attempt; the status' flags already folded into the lead's next state."""
 
     attempt_id: UUID
@@ -105,7 +105,7 @@ class DispositionSet(Fact):
     lead_blocked_by: str = ""
 
 
-class RefusalFact(Fact):
+class RefusalFact(Fact, frozen=True, kw_only=True):
     """A call that the law or consent forbade at the instant of dialling; the lead returns at `until` (None: never)."""
 
     lead_id: int
@@ -117,7 +117,7 @@ class RefusalFact(Fact):
     until: datetime | None = None
 
 
-class DncAdded(Fact):
+class DncAdded(Fact, frozen=True, kw_only=True):
     """A person asked not to be called again (LEGL-07); by client. The number is the lead's or the attempt's."""
 
     client_id: int
@@ -127,7 +127,7 @@ class DncAdded(Fact):
     source: str = "agent"
 
 
-class AgentStateSet(Fact):
+class AgentStateSet(Fact, frozen=True, kw_only=True):
     """An agent enters a state: closes the previous interval and opens the next at the same instant."""
 
     agent_id: int
@@ -140,7 +140,7 @@ class AgentStateSet(Fact):
     by: str = ""
 
 
-class CampaignSet(Fact):
+class CampaignSet(Fact, frozen=True, kw_only=True):
     """A campaign's live values changed by command: only the given fields."""
 
     campaign_id: int
@@ -152,7 +152,7 @@ class CampaignSet(Fact):
     reason: str = ""
 
 
-class LineSet(Fact):
+class LineSet(Fact, frozen=True, kw_only=True):
     """A line was switched on or off (by hand), or rests after failures until `resting_until`."""
 
     line_id: int
@@ -162,7 +162,7 @@ class LineSet(Fact):
     reason: str = ""
 
 
-class LedgerAdded(Fact):
+class LedgerAdded(Fact, frozen=True, kw_only=True):
     """Additions to the abandonment ledger row (campaign, site, clock hour in the campaign's zone, as UTC instant)."""
 
     campaign_id: int
@@ -173,7 +173,7 @@ class LedgerAdded(Fact):
     false_positives: float = 0.0
 
 
-class PacingDecided(Fact):
+class PacingDecided(Fact, frozen=True, kw_only=True):
     """A sampled pacing decision with its figures (`pacing_decisions`)."""
 
     campaign_id: int
@@ -182,7 +182,7 @@ class PacingDecided(Fact):
     figures: dict[str, float | int | str | None]
 
 
-class LinkChanged(Fact):
+class LinkChanged(Fact, frozen=True, kw_only=True):
     """The link to a site's PBX came up or went down."""
 
     up: bool
@@ -191,7 +191,7 @@ class LinkChanged(Fact):
     mode: str = ""
 
 
-class AuditFact(Fact):
+class AuditFact(Fact, frozen=True, kw_only=True):
     """Who did what (audit_log, append-only)."""
 
     by: str

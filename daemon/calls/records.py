@@ -1,6 +1,6 @@
 """Rows of configuration and leads as the daemon passes them around; one struct a table, same names as the columns.
 
-`id` is the row's identity and `version` its ETag (both set by the store, 0 before). Times of day are "HH:MM" in the zone
+`id` is the row's identity and `version` its ETag (both set by the store, 0 before). Times: "HH:MM" in the
 named beside; durations end in `_s`; rates are 0..1.
 """
 
@@ -74,7 +74,7 @@ class Record(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     version: int = 0
 
 
-class Group(Record):
+class Group(Record, kw_only=True):
     """A tenant: nothing of one group is visible or usable from another (C2C-04, ROLE-01)."""
 
     code: str
@@ -85,14 +85,14 @@ class Group(Record):
     click2call_rules: str = ""
 
 
-class Client(Record):
+class Client(Record, kw_only=True):
     """On whose behalf calls are made; the legal attempt limit is counted per (client, E.164)."""
 
     group_id: int
     name: str
 
 
-class Line(Record):
+class Line(Record, kw_only=True):
     """What carries a call: a trunk with a capacity, or an extension. `endpoint` is the PBX's name of it."""
 
     group_id: int
@@ -106,7 +106,7 @@ class Line(Record):
     minutes_per_month: int = 0
 
 
-class CallerIdNumber(Record):
+class CallerIdNumber(Record, kw_only=True):
     """A DID we own and may present. `daily_cap` 0 = none."""
 
     group_id: int
@@ -133,7 +133,7 @@ class RecyclingRule(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     priority: str = "normal"
 
 
-class Campaign(Record):
+class Campaign(Record, kw_only=True):
     """What is dialled, how, by which rules. Limits are the operator's; the rule set's are stricter where they bind."""
 
     group_id: int
@@ -175,7 +175,7 @@ class Campaign(Record):
     script: str = ""
 
 
-class Status(Record):
+class Status(Record, kw_only=True):
     """A disposition agents choose (STAT-01, STAT-02). `campaign_id` 0 = all campaigns of the group."""
 
     group_id: int
@@ -192,7 +192,7 @@ class Status(Record):
     sort: int = 0
 
 
-class PauseCode(Record):
+class PauseCode(Record, kw_only=True):
     """A reason to pause with its expected duration (PAUS-02); a longer pause is flagged."""
 
     group_id: int
@@ -201,7 +201,7 @@ class PauseCode(Record):
     expected_s: float = 600.0
 
 
-class LeadList(Record):
+class LeadList(Record, kw_only=True):
     """A list of leads; inactive lists stop at once (IMPT-14)."""
 
     group_id: int
@@ -210,7 +210,7 @@ class LeadList(Record):
     rank: int = 0
 
 
-class Agent(Record):
+class Agent(Record, kw_only=True):
     """A person with a phone. `nailed`: the phone stays connected between calls; otherwise it rings for each call."""
 
     group_id: int
@@ -240,7 +240,7 @@ class TokenKind(StrEnum):
     LEADS = "leads"
 
 
-class ApiToken(Record):
+class ApiToken(Record, kw_only=True):
     """A credential; only its SHA-256 is stored, the token itself is shown once."""
 
     group_id: int
