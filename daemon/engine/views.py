@@ -1,0 +1,184 @@
+"""What the engine shows: plain, immutable-by-convention structs, replaced whole when anything in them changes.
+
+Views carry surrogate ids only, never a person's number or name (DESIGN 5), so the same bytes go to every reader of a
+scope. Times are UTC; durations seconds; rates 0..1. `None` is "unknown", 0 is zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Protocol
+
+import msgspec
+
+from daemon.engine.commands import AnyCommand
+
+
+class LinkView(msgspec.Struct, frozen=True, kw_only=True):
+    """One site's PBX link; `next_try_in_s` while down."""
+
+    site: str
+    up: bool
+    since: datetime
+    driver: str = "ami"
+    mode: str = ""
+    mode_reason: str = ""
+    version: str = ""
+    code: str = ""
+    message: str = ""
+    capabilities: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    synced: bool = False
+
+
+class WindowView(msgspec.Struct, frozen=True, kw_only=True):
+    """Abandonment in one window: `abandoned` of `live` answered by persons; `room` = how many more are allowed."""
+
+    name: str
+    abandoned: int
+    live: int
+    room: int
+    ceiling: float
+
+
+class CauseView(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the six causes of "why is it not dialling", in order links, campaign, agents, leads, lines, pacing."""
+
+    name: str
+    ok: bool
+    code: str
+    figures: dict[str, float | int | str | None] = {}
+
+
+class CampaignView(msgspec.Struct, frozen=True, kw_only=True):
+    """A campaign live. `stages`: dialling, ringing, answered, waiting, talking. `agents`: count by state."""
+
+    id: int
+    group_id: int
+    name: str
+    site: str
+    state: str
+    mode: str
+    level: int
+    speed: int
+    rule_set: str
+    version: int
+    since: datetime
+    stages: dict[str, int]
+    agents: dict[str, int]
+    outcomes: dict[str, int]
+    answer_rate: float | None
+    occupancy: float | None
+    wait_s: float | None
+    windows: tuple[WindowView, ...]
+    causes: tuple[CauseView, ...]
+    binding: str
+    why: str
+    why_fr: str
+    pacing: dict[str, float | int | str | None]
+    leads: dict[str, int]
+    suspended: str = ""
+
+
+class AgentView(msgspec.Struct, frozen=True, kw_only=True):
+    """An agent live. `phone`: device state. `today`: calls, talk_s, sales, ready_s, handling_s."""
+
+    id: int
+    group_id: int
+    site: str
+    name: str
+    login: str
+    extension: str
+    nailed: bool
+    state: str
+    code: str
+    since: datetime
+    campaign_ids: tuple[int, ...]
+    campaign_id: int
+    attempt_id: str
+    lead_id: int
+    phone: str
+    next_state: str = ""
+    over_run: bool = False
+    wrap_until: datetime | None = None
+    last_attempt_id: str = ""
+    today: dict[str, float] = {}
+
+
+class CallView(msgspec.Struct, frozen=True, kw_only=True):
+    """A call in progress. `stage`: agent_ringing, dialling, ringing, answered, waiting, connecting, talking, message."""
+
+    id: str
+    number: int
+    kind: str
+    group_id: int
+    campaign_id: int
+    lead_id: int
+    agent_id: int
+    line_id: int
+    site: str
+    stage: str
+    since: datetime
+    started: datetime
+
+
+class LineView(msgspec.Struct, frozen=True, kw_only=True):
+    """A line live. `state`: active, off, resting, unavailable; `in_use` counts legs being set up too."""
+
+    id: int
+    group_id: int
+    site: str
+    name: str
+    kind: str
+    state: str
+    capacity: int
+    in_use: int
+    priority: int
+    calls: int
+    succeeded: int
+    last_used: datetime | None = None
+    resting_until: datetime | None = None
+    reason: str = ""
+
+
+class SystemView(msgspec.Struct, frozen=True, kw_only=True):
+    """The daemon itself."""
+
+    version: str
+    started: datetime
+    now: datetime
+    store_ok: bool
+    store_since: datetime
+    journal_pending: int
+    leader: dict[str, bool]
+    draining: bool = False
+    tzdata: str = ""
+    alerts: tuple[str, ...] = ()
+
+
+AnyView = LinkView | CampaignView | AgentView | CallView | LineView | SystemView
+
+Changes = Mapping[str, Mapping[str, AnyView | None]]
+"""What changed since the last publication: {table: {id: view, or None when gone}}; tables: links, campaigns, agents,
+calls, lines, system. Ids are text."""
+
+
+class EngineDoor(Protocol):
+    """What the doors (API, CLI) see of the engines of all sites together."""
+
+    async def submit(self, command: AnyCommand) -> dict[str, object]:
+        """Apply a command; returns what is known at once (e.g. {"attempt_id": …}). Raises CommandError.
+
+        The effect is on the stream when its fact is journalled; bounded by the settings' command deadline
+        (CommandError `engine_busy`).
+        """
+        ...
+
+    def view(self) -> Mapping[str, Mapping[str, AnyView]]:
+        """All current views by table and id; a cheap copy of references, never blocks the engine."""
+        ...
+
+    def listen(self, listener: Callable[[Changes], None]) -> Callable[[], None]:
+        """Call `listener` after each batch that changed something; it must return at once. Returns its remover."""
+        ...
