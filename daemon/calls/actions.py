@@ -18,7 +18,7 @@ class OriginateCustomer(Action, frozen=True, kw_only=True, gc=False):
     """Dial `number` on `trunk`; park the leg when it answers (after AMD, if `amd`).
 
     `ring_timeout_s`: give up ringing after that. `hold_s`: the PBX itself ends a parked customer after that, should the
-    daemon be gone. `account` names the campaign in the PBX's own records. `safe_message`: the sound the PBX itself plays
+    daemon be gone. `account` names the campaign in PBX records. `safe_message`: the sound the PBX itself plays
     at the end of `hold_s` in modes that can.
     """
 

@@ -1,0 +1,220 @@
+"""Settings: frozen structs that mirror the TOML tables. Read once at start; every error names key, value and range.
+
+`load(path)` gives `Settings`; the commented file with every key is config/cadran.toml (shipped in the wheel). Secrets
+are read from the files named, by whoever needs them, and never kept here.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from daemon.errors import SettingsError
+
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+Port = Annotated[int, Meta(ge=1, le=65_535)]
+SiteId = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9]{0,15}$")]
+
+
+class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A TOML table."""
+
+
+class DaemonTable(_Table, frozen=True, kw_only=True):
+    data_dir: str = "/var/lib/cadran"
+    instance: str = ""
+    log_level: Annotated[str, Meta(pattern=r"^(debug|info|warning|error)$")] = "info"
+    log_format: Annotated[str, Meta(pattern=r"^(console|json)$")] = "console"
+    drain_s: Annotated[float, Meta(ge=0, le=3600)] = 30.0
+
+
+class DatabaseTable(_Table, frozen=True, kw_only=True):
+    dsn: str = ""
+    password_file: str = ""
+    pool_size: Annotated[int, Meta(ge=3, le=100)] = 8
+    statement_timeout_s: Seconds = 10.0
+    start_timeout_s: Seconds = 60.0
+
+
+class JournalTable(_Table, frozen=True, kw_only=True):
+    bytes_max: Annotated[int, Meta(ge=1_048_576, le=1 << 40)] = 256 << 20
+    sync_interval_s: Annotated[float, Meta(gt=0, le=5)] = 0.05
+
+
+class HttpTable(_Table, frozen=True, kw_only=True):
+    host: str = "127.0.0.1"
+    tcp_port: Annotated[int, Meta(ge=0, le=65_535)] = 8098
+    tls_certificate_file: str = ""
+    tls_key_file: str = ""
+    behind_proxy: bool = False
+    trusted_proxies: list[str] = ["127.0.0.1"]
+    proxy_user_header: str = ""
+    allow: list[str] = []
+    body_bytes_max: Annotated[int, Meta(ge=1024, le=1 << 30)] = 1 << 20
+    upload_bytes_max: Annotated[int, Meta(ge=1024, le=1 << 40)] = 256 << 20
+    command_deadline_s: Seconds = 5.0
+    requests_max: Annotated[int, Meta(ge=1, le=100_000)] = 256
+    bad_requests_per_minute: Annotated[int, Meta(ge=1, le=100_000)] = 60
+    stream_interval_s: Annotated[float, Meta(ge=0.02, le=5)] = 0.2
+
+
+class DialerTable(_Table, frozen=True, kw_only=True):
+    tick_s: Annotated[float, Meta(ge=0.05, le=1)] = 0.25
+    dirty_interval_s: Annotated[float, Meta(ge=0.01, le=1)] = 0.05
+    hopper_s: Annotated[float, Meta(ge=0.5, le=60)] = 4.0
+    connect_deadline_s: Annotated[float, Meta(ge=0.5, le=2.0)] = 2.0
+    bridge_deadline_s: Annotated[float, Meta(ge=0.2, le=5)] = 1.0
+    customer_hold_s: Annotated[float, Meta(ge=3, le=120)] = 10.0
+    agent_ring_s: Annotated[float, Meta(ge=3, le=120)] = 20.0
+    intent_use_s: Annotated[float, Meta(ge=0.1, le=1)] = 0.5
+    verdict_grace_s: Annotated[float, Meta(ge=1, le=60)] = 5.0
+    wrap_up_default: bool = True
+    line_failures_rest: Annotated[int, Meta(ge=1, le=1000)] = 5
+    line_rest_s: Seconds = 300.0
+    safe_message: str = "cadran-safe-harbour"
+
+
+class LeaseTable(_Table, frozen=True, kw_only=True):
+    ttl_s: Annotated[float, Meta(ge=2, le=60)] = 4.0
+    renew_s: Annotated[float, Meta(ge=0.2, le=30)] = 1.0
+    margin_s: Annotated[float, Meta(ge=0.2, le=30)] = 1.0
+
+
+class SiteTable(_Table, frozen=True, kw_only=True):
+    id: SiteId
+    name: str = ""
+    driver: Annotated[str, Meta(pattern=r"^(ami|ari)$")] = "ami"
+    host: str = "127.0.0.1"
+    tcp_port: Port = 5038
+    tls: bool = False
+    tls_ca_file: str = ""
+    username: str = "cadran"
+    secret_file: str = "/etc/cadran/ami-secret"
+    mode: Annotated[str, Meta(pattern=r"^(auto|asyncagi|dialplan|basic)$")] = "auto"
+    preset: Annotated[str, Meta(pattern=r"^(|yeastar-s)$")] = ""
+    agent_channel: str = "PJSIP/{extension}"
+    customer_channel: str = "PJSIP/{number}@{trunk}"
+    number_format: Annotated[str, Meta(pattern=r"^(national|e164|international|digits)$")] = "national"
+    number_prefix: Annotated[str, Meta(pattern=r"^[0-9*#]{0,8}$")] = ""
+    country: Annotated[str, Meta(pattern=r"^[A-Z]{2}$")] = "FR"
+    device: str = "PJSIP/{extension}"
+    extensions: list[str] = []
+    customer_context: str = "cadran-customer"
+    agent_context: str = "cadran-agent"
+    ping_interval_s: Seconds = 10.0
+    ping_deadline_s: Seconds = 5.0
+    action_deadline_s: Seconds = 5.0
+    connect_timeout_s: Seconds = 5.0
+    backoff_min_s: Annotated[float, Meta(ge=0.05, le=60)] = 0.5
+    backoff_max_s: Annotated[float, Meta(ge=0.1, le=600)] = 15.0
+
+
+YEASTAR_S = {
+    "agent_channel": "Local/{extension}@DLPN_DialPlan{extension}/n",
+    "customer_channel": "Local/{number}@{trunk}/n",
+    "device": "SIP/{extension}",
+    "mode": "basic",
+}
+"""Templates of the Yeastar S family: calls leave through an extension's dial plan context (the trunk field of a line
+holds it, e.g. DLPN_DialPlan1001)."""
+
+
+class Settings(_Table, frozen=True, kw_only=True):
+    """All settings. Edges: no sites = the daemon runs, and says that it has nothing to dial with."""
+
+    daemon: DaemonTable = DaemonTable()
+    database: DatabaseTable = DatabaseTable()
+    journal: JournalTable = JournalTable()
+    http: HttpTable = HttpTable()
+    dialer: DialerTable = DialerTable()
+    lease: LeaseTable = LeaseTable()
+    sites: list[SiteTable] = []
+
+
+def _at(tables: Any, path: str) -> object:
+    """The value at msgspec's path ("$.sites[0].tcp_port") in the parsed tables; None if there is none."""
+    value: Any = tables
+    for part in path.removeprefix("$").replace("[", ".[").split("."):
+        if not part:
+            continue
+        try:
+            value = value[int(part[1:-1])] if part.startswith("[") else value[part]
+        except (KeyError, IndexError, TypeError, ValueError):
+            return None
+    return value
+
+
+def _with_presets(tables: dict[str, Any]) -> dict[str, Any]:
+    """Fill a site's templates from its preset; what the site states itself wins."""
+    sites = tables.get("sites")
+    if not isinstance(sites, list):
+        return tables
+    filled = [{**YEASTAR_S, **s} if isinstance(s, dict) and s.get("preset") == "yeastar-s" else s for s in sites]
+    return {**tables, "sites": filled}
+
+
+def parse(tables: dict[str, Any]) -> Settings:
+    """Settings from parsed TOML. Raises SettingsError naming the key, the value and what is allowed."""
+    try:
+        settings = msgspec.convert(_with_presets(tables), Settings)
+    except msgspec.ValidationError as error:
+        text = str(error)
+        reason, _, path = text.partition(" - at `")
+        path = path.rstrip("`")
+        if "unknown field" in reason:
+            name = reason.rsplit("`", 2)[-2] if "`" in reason else reason
+            where = path.removeprefix("$").lstrip(".")
+            key = f"{where}.{name}" if where else name
+            raise SettingsError(key, _at(tables, f"{path}.{name}"), "unknown key; see config/cadran.toml") from error
+        key = path.removeprefix("$").lstrip(".") or "settings"
+        raise SettingsError(key, _at(tables, path), reason) from error
+    _check(settings)
+    return settings
+
+
+def load(path: Path) -> Settings:
+    """Settings from a TOML file. Raises SettingsError, also for a file that can't be read or is not TOML."""
+    try:
+        return parse(tomllib.loads(path.read_text("utf-8")))
+    except OSError as error:
+        raise SettingsError("--config", str(path), f"can't be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError("--config", str(path), f"is not TOML: {error}") from error
+
+
+def _check(settings: Settings) -> None:
+    """Rules that span several keys."""
+    seen: set[str] = set()
+    for number, site in enumerate(settings.sites):
+        if site.id in seen:
+            raise SettingsError(f"sites[{number}].id", site.id, "each site needs its own id")
+        seen.add(site.id)
+        for key, needs in (("agent_channel", "{extension}"), ("customer_channel", "{number}")):
+            value = getattr(site, key)
+            if needs not in value or "/" not in value:
+                raise SettingsError(f"sites[{number}].{key}", value, f"a channel such as PJSIP/…, with {needs} in it")
+        if site.backoff_min_s > site.backoff_max_s:
+            raise SettingsError(f"sites[{number}].backoff_min_s", site.backoff_min_s, "at most backoff_max_s")
+    if settings.lease.margin_s + settings.lease.renew_s >= settings.lease.ttl_s:
+        raise SettingsError("lease.ttl_s", settings.lease.ttl_s, "more than renew_s + margin_s")
+    http = settings.http
+    loopback = http.host in ("127.0.0.1", "::1", "localhost")
+    if bool(http.tls_certificate_file) != bool(http.tls_key_file):
+        raise SettingsError("http.tls_key_file", http.tls_key_file, "certificate and key go together")
+    if not loopback and not http.tls_certificate_file and not http.behind_proxy:
+        raise SettingsError("http.host", http.host, "beyond loopback needs tls_certificate_file or behind_proxy = true")
+
+
+def read_secret(key: str, path: str) -> str:
+    """The secret in a file, without its line end. Raises SettingsError naming the key; never shows the content."""
+    try:
+        secret = Path(path).read_text("utf-8").rstrip("\r\n")
+    except OSError as error:
+        raise SettingsError(key, path, f"can't be read: {error.strerror}") from error
+    if not secret:
+        raise SettingsError(key, path, "is empty")
+    return secret
