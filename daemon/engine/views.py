@@ -107,7 +107,7 @@ class AgentView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CallView(msgspec.Struct, frozen=True, kw_only=True):
-    """One of the six causes of silence, in order: links, campaign, agents, leads, lines, pacing."""
+    """A call in progress. `stage`: agent_ringing, dialling, ringing, answered, waiting, connecting, talking, message."""
 
     id: str
     number: int

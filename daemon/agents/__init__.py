@@ -1,0 +1,1 @@
+"""Agents: their states, the intervals these make, and who is chosen for a call. Pure."""
