@@ -1,0 +1,171 @@
+"""What the pacing policy is told, and what it is asked with: plain frozen records, no behaviour.
+
+The engine (or a simulator through an adapter) calls `PacingPolicy.observe` with the events in about the order they
+happened, and `decide` with a `PacingSnapshot`. `at` is monotonic seconds; `call` and `agent` are opaque ids.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class CallPlaced:
+    """A customer leg was originated (told at once, not when the PBX confirms it)."""
+
+    call: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class CallRinging:
+    """The far end rings. Pacing works from the age since `CallPlaced`; told for completeness."""
+
+    call: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class CallAnswered:
+    """Picked up: by a person, or by whatever the answering-machine detection is about to judge."""
+
+    call: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class AmdVerdict:
+    """The detection spoke: `human` is True for a person or when unsure."""
+
+    call: str
+    at: float
+    human: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NeedAgent:
+    """The instant from which the rule set counts the wait for an agent. Without detection: the answer."""
+
+    call: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A person and an agent hear each other; `wait_s` since `NeedAgent`. Makes the agent talking."""
+
+    call: str
+    agent: str
+    at: float
+    wait_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Abandoned:
+    """A live person got no agent within the connect deadline, or hung up before."""
+
+    call: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class CallEnded:
+    """The call is over, for whatever reason (`no_answer`, `busy`, `failed`, `machine`, `completed`, `not_placed`…)."""
+
+    call: str
+    at: float
+    outcome: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AmdFalsePositive:
+    """A person taken for a machine came to light (call-back, sample check). Counted apart from abandoned calls."""
+
+    call: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class AgentReady:
+    """The agent can take a call now."""
+
+    agent: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class AgentTalking:
+    """The agent is busy with a call of any kind (this campaign's calls say so by `Connected` already)."""
+
+    agent: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class AgentWrapUp:
+    """Conversation over, the agent finishes the record."""
+
+    agent: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class AgentFinishing:
+    """Optional: the agent signals that the conversation is about to end."""
+
+    agent: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class AgentLeft:
+    """Paused, logged out or taken by another campaign for good."""
+
+    agent: str
+    at: float
+
+
+PacingEvent = (
+    CallPlaced
+    | CallRinging
+    | CallAnswered
+    | AmdVerdict
+    | NeedAgent
+    | Connected
+    | Abandoned
+    | CallEnded
+    | AmdFalsePositive
+    | AgentReady
+    | AgentTalking
+    | AgentWrapUp
+    | AgentFinishing
+    | AgentLeft
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PacingSnapshot:
+    """What is true at the instant of a decision and does not follow from the events alone.
+
+    `hour` is `ledger.hour_key()` of the campaign's zone; `hour_left_s` the time to the end of that clock hour and
+    `day_left_s` to the end of today's calling (never less than what is left of the hour matters). `cps_tokens` is how
+    many originates the call-rate limit lets pass right now.
+    """
+
+    ready: int
+    """Agents ready for this campaign now."""
+    leads: int = 1_000_000
+    """Leads that may be called right now."""
+    lines_free: int = 1_000_000
+    cps_tokens: float = 1_000_000.0
+    waiting: int = 0
+    """Live persons of this campaign who wait for an agent now."""
+    inbound_waiting: int = 0
+    """Callers in the queues that the same agents serve."""
+    reserved: int = 0
+    """Ready agents promised elsewhere: callbacks due, re-calls of abandoned persons, previews."""
+    others_expected: float = 0.0
+    """Answers that other campaigns on the same agents expect within this campaign's horizon (`Figures.expected`)."""
+    hour: str = ""
+    hour_left_s: float = 3600.0
+    day_left_s: float = 14400.0

@@ -1,0 +1,62 @@
+"""A pacing decision in one sentence, for people. In: a `Decision`; out: English or French text."""
+
+from __future__ import annotations
+
+from daemon.dialer.pacing import Decision
+
+_LIMITS: dict[str, tuple[str, str]] = {
+    "risk": ("risk", "risque"),
+    "abandonment_room": ("little room left for abandoned calls", "peu de marge d'appels abandonnés"),
+    "one_to_one": ("one call per ready agent", "un appel par agent prêt"),
+    "cautious_start": ("cautious start, one call per ready agent", "démarrage prudent, un appel par agent prêt"),
+    "lines": ("no more lines", "plus de ligne libre"),
+    "cps": ("call-rate limit", "limite d'appels par seconde"),
+    "leads": ("no more leads to call", "plus de fiche à appeler"),
+    "agents": ("no agent", "aucun agent"),
+    "mode": ("this mode places no call by itself", "ce mode ne lance pas d'appel"),
+}
+
+
+def _number(value: float, digits: int, french: bool) -> str:
+    text = f"{value:.{digits}f}"
+    return text.replace(".", ",") if french else text
+
+
+def sentence(decision: Decision, language: str = "en") -> str:
+    """`placing 7: 2 ready, 2.3 expected free, 31 % answer, risk 2.1 % ≤ 3.4 %, 18 abandoned of 21 allowed (risk)`.
+
+    `language`: 'fr', anything else is English. Unknown limit codes are shown as they are.
+    """
+    french = language.startswith("fr")
+    figures = decision.figures
+    limit = _LIMITS.get(decision.limit, (decision.limit, decision.limit))[french]
+    if figures.threshold <= 0.0:
+        ready = f"{figures.ready} prêts" if french else f"{figures.ready} ready"
+        flying = f"{figures.in_flight} en cours" if french else f"{figures.in_flight} in flight"
+        return f"{_placing(decision.count, french)} {ready}, {flying} ({limit})"
+    free = _number(figures.expected_free, 1, french)
+    rate = _number(100 * figures.answer_rate, 0, french)
+    risk = _number(100 * figures.risk, 1, french)
+    accepted = _number(100 * figures.threshold, 1, french)
+    sign = "≤" if figures.risk <= figures.threshold else ">"
+    if french:
+        parts = [
+            f"{figures.ready} prêts",
+            f"{free} bientôt libres",
+            f"{rate} % décrochent",
+            f"risque {risk} % {sign} {accepted} %",
+            f"{figures.abandoned} abandonnés sur {figures.allowed} permis",
+        ]
+    else:
+        parts = [
+            f"{figures.ready} ready",
+            f"{free} expected free",
+            f"{rate} % answer",
+            f"risk {risk} % {sign} {accepted} %",
+            f"{figures.abandoned} abandoned of {figures.allowed} allowed",
+        ]
+    return f"{_placing(decision.count, french)} {', '.join(parts)} ({limit})"
+
+
+def _placing(count: int, french: bool) -> str:
+    return f"lancement de {count} :" if french else f"placing {count}:"

@@ -1,0 +1,138 @@
+"""The abandonment ledger: who was abandoned of how many live answers, by clock hour, and how much room is left.
+
+In: one count per connected or abandoned live answer, under the hour key of the campaign's zone. Out: sums over the
+hour, the day and each window the rule set names, and the share of coming answers that may still be abandoned.
+Rows are plain and go to the store and back, so the ceiling holds over restarts. Called by the pacing policy (room) and
+by the engine (rows).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+KEEP = 0.974
+"""Aim just under the limit (0.0292 of 0.03): a call is only known to be abandoned seconds after it was placed."""
+
+
+def hour_key(utc: datetime, zone: str) -> str:
+    """Clock hour in `zone`, like '2026-11-21T22+0100'. The offset keeps the doubled hour of autumn apart."""
+    return utc.astimezone(ZoneInfo(zone)).strftime("%Y-%m-%dT%H%z")
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """One campaign and site in one clock hour. `connected` + `abandoned` = live answers."""
+
+    campaign: str
+    site: str
+    hour: str
+    connected: int
+    abandoned: int
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A span over which abandoned / live answers must stay under `ceiling` (0..1).
+
+    `days` 0 is the clock hour, 1 the calendar day, n the last n days with today. `tolerance`: calls forgiven beyond the
+    share, for windows too small for a percentage. `pooled`: counted over all campaigns whose rows were given.
+    """
+
+    name: str
+    days: int
+    ceiling: float
+    tolerance: float = 0.0
+    pooled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What is left: `share` of the coming live answers that may be abandoned, `calls` before the tightest window is
+    exhausted as of now, and that window's name and counts."""
+
+    share: float
+    calls: float
+    window: str
+    abandoned: int
+    allowed: int
+
+
+class Ledger:
+    """Counts of one campaign on one site, next to rows of others (other sites, other campaigns) for pooled sums."""
+
+    def __init__(self, campaign: str, site: str, windows: tuple[Window, ...], rows: Iterable[LedgerRow] = ()) -> None:
+        self.campaign, self.site, self.windows = campaign, site, windows
+        self._rows: dict[tuple[str, str, str], list[int]] = {}
+        self._sums: dict[tuple[str, str], list[int]] = {}
+        self.load(rows)
+
+    def load(self, rows: Iterable[LedgerRow]) -> None:
+        """Set rows as they are in the store (own ones after a restart, others' as they change). Replaces by key."""
+        for row in rows:
+            self._rows[row.campaign, row.site, row.hour] = [row.connected, row.abandoned]
+        self._sums.clear()
+
+    def rows(self) -> list[LedgerRow]:
+        """This campaign's rows on this site, oldest hour first."""
+        own = sorted(key for key in self._rows if key[:2] == (self.campaign, self.site))
+        return [LedgerRow(*key, *self._rows[key]) for key in own]
+
+    def count(self, hour: str, connected: int = 0, abandoned: int = 0) -> LedgerRow:
+        """Add to this hour; returns the row as it now is, for the store."""
+        row = self._rows.setdefault((self.campaign, self.site, hour), [0, 0])
+        row[0] += connected
+        row[1] += abandoned
+        for (_name, at), sums in self._sums.items():
+            if at == hour:
+                sums[0] += connected
+                sums[1] += abandoned
+        return LedgerRow(self.campaign, self.site, hour, row[0], row[1])
+
+    def totals(self, window: Window, hour: str) -> tuple[int, int]:
+        """(connected, abandoned) of `window` as seen in clock hour `hour`."""
+        sums = self._sums.get((window.name, hour))
+        if sums is None:
+            if len(self._sums) > 4 * len(self.windows):
+                self._sums.clear()
+            sums = self._sums[window.name, hour] = [0, 0]
+            for (campaign, _site, at), (connected, abandoned) in self._rows.items():
+                if (window.pooled or campaign == self.campaign) and _inside(window, at, hour):
+                    sums[0] += connected
+                    sums[1] += abandoned
+        return sums[0], sums[1]
+
+    def room(
+        self, hour: str, hour_left_s: float, day_left_s: float, rate: float, target: float, kappa: float, boost: float
+    ) -> Room:
+        """The tightest window's room. `rate`: live answers per second now; `target`: share of level and speed.
+
+        share = (limit*(Y + kappa*rate*left) - X) / (rate*left), never over `boost` * target: what was not used comes
+        back slowly, what was used up is saved again. kappa < 1 keeps a reserve against a rate that falls.
+        """
+        tightest: Room | None = None
+        share = boost * target
+        for window in self.windows:
+            connected, abandoned = self.totals(window, hour)
+            limit = KEEP * min(target, window.ceiling)
+            left = max(1.0, rate * (hour_left_s if window.days == 0 else day_left_s))
+            live = connected + abandoned
+            spare = limit * live + window.tolerance - abandoned
+            share = min(share, (spare + limit * kappa * left) / left)
+            calls = spare + limit * kappa * left
+            if tightest is None or calls < tightest.calls:
+                allowed = int(limit * (live + left) + window.tolerance)
+                tightest = Room(0.0, calls, window.name, abandoned, allowed)
+        if tightest is None:
+            return Room(share, float("inf"), "", 0, 0)
+        return Room(max(0.0, share), tightest.calls, tightest.window, tightest.abandoned, tightest.allowed)
+
+
+def _inside(window: Window, at: str, hour: str) -> bool:
+    if window.days == 0:
+        return at == hour
+    if window.days == 1:
+        return at[:10] == hour[:10]
+    return 0 <= (date.fromisoformat(hour[:10]) - date.fromisoformat(at[:10])).days < window.days
