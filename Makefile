@@ -80,7 +80,7 @@ features: setup-dev
 	@$(PY) tools/features.py
 
 replay: setup-dev
-	@$(PY) -m tests.recordings.replay "$(CAPTURES)"
+	@$(PY) -m fake_asterisk.replay --captures "$(CAPTURES)"
 
 test-asterisk: setup-dev
 	@$(PYTEST) tests/asterisk -m asterisk $(PYTEST_ARGS)

@@ -1,0 +1,116 @@
+"""The command line of the replay: options in, one line a scenario out, the last one `replay: N of M equal`.
+
+Exit status: 0 all equal (and at least one), 1 some are not, 2 wrong use.
+"""
+
+# ruff: noqa: T201  (what this prints is its result)
+
+import argparse
+import asyncio
+import secrets as entropy
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from fake_asterisk.replay.folder import Recording, read_folder
+from fake_asterisk.replay.runner import Outcome, Replay, hang_up_leftovers
+from fake_asterisk.replay.scenario import LATER_NEEDS, ScenarioError
+from fake_asterisk.replay.servers import ExternalServer, replay_on_fake
+
+LAB_SECRET = "s3cret"  # every user of the lab's manager.conf
+LAB_USERS = ("dialer", "capture", "limited", "basic", "noevents", "filtered")
+CLEANER = "dialer"  # the lab's user who may do everything
+SHOWN = 5
+REST_S = 0.4  # between two scenarios on one server: its channels end, its devices become idle
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    try:
+        recordings, left_out = read_folder(options.captures)
+        recordings, more = _chosen(recordings, options)
+        known = _secrets(options.secret)
+    except (ScenarioError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    for line in [*left_out, *more]:
+        print(f"left out: {line}")
+    equal = asyncio.run(_replay_all(recordings, options, known))
+    print(f"replay: {equal} of {len(recordings)} equal")
+    return 0 if recordings and equal == len(recordings) else 1
+
+
+def _chosen(recordings: list[Recording], options: argparse.Namespace) -> tuple[list[Recording], list[str]]:
+    """The recordings to replay, and why others are not."""
+    names = {recording.scenario.name for recording in recordings}
+    if unknown := [name for name in options.only if name not in names]:
+        raise ValueError(f"no recording is called {', '.join(unknown)} in {options.captures}")
+    if options.only:
+        recordings = [recording for recording in recordings if recording.scenario.name in options.only]
+    if options.host is None:
+        return recordings, []
+    able = [recording for recording in recordings if not recording.scenario.needs]
+    unable = [
+        f"{recording.scenario.name}: needs {need} ({LATER_NEEDS.get(need, 'unknown')})"
+        for recording in recordings
+        for need in recording.scenario.needs
+    ]
+    return able, unable
+
+
+def _secrets(pairs: Sequence[str]) -> dict[str, str]:
+    known = dict.fromkeys(LAB_USERS, LAB_SECRET)
+    for pair in pairs:
+        user, equals, secret = pair.partition("=")
+        if not equals:
+            raise ValueError(f"--secret {pair}: must be USER=SECRET")
+        known[user] = secret
+    return known
+
+
+async def _replay_all(recordings: list[Recording], options: argparse.Namespace, known: Mapping[str, str]) -> int:
+    """How many were equal. One after the other on a server that is shared, otherwise several at a time."""
+    slots = asyncio.Semaphore(1 if options.host else max(options.jobs, 1))
+
+    async def one(recording: Recording) -> bool:
+        async with slots:
+            if options.host:
+                outcome = await _on_external(recording, ExternalServer(options.host, options.port), known)
+            else:
+                outcome = await replay_on_fake(recording.scenario, known, token=entropy.token_hex(4))
+            return _report(recording, outcome, verbose=options.verbose)
+
+    return sum(await asyncio.gather(*(one(recording) for recording in recordings)))
+
+
+async def _on_external(recording: Recording, server: ExternalServer, known: Mapping[str, str]) -> Outcome:
+    outcome = await Replay(recording.scenario, server, known, entropy.token_hex(4)).run()
+    if outcome.roles.ids:
+        await hang_up_leftovers(server, CLEANER, known[CLEANER], outcome.roles.ids.values())
+    await asyncio.sleep(REST_S)
+    return outcome
+
+
+def _report(recording: Recording, outcome: Outcome, *, verbose: bool) -> bool:
+    differences = recording.differences(outcome)
+    name = recording.scenario.name
+    if not differences:
+        print(f"equal      {name}", flush=True)
+        return True
+    shown = differences if verbose else differences[:SHOWN]
+    rest = f"\n  and {len(differences) - len(shown)} more (-v shows them)" if len(differences) > len(shown) else ""
+    lines = "\n".join(f"  {line}" for difference in shown for line in str(difference).splitlines())
+    print(f"DIFFERENT  {name}\n{lines}{rest}", flush=True)
+    return False
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m fake_asterisk.replay", description=__doc__.partition("\n")[0])
+    parser.add_argument("--captures", type=Path, required=True, help="folder of NAME.json and NAME.ami")
+    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="only this scenario; repeatable")
+    parser.add_argument("--host", help="replay against a server that runs there, instead of the fake")
+    parser.add_argument("--port", type=int, default=5038)
+    parser.add_argument("--secret", action="append", default=[], metavar="USER=SECRET", help="default: the lab's")
+    parser.add_argument("--jobs", type=int, default=16, help="scenarios at a time, each on a fake of its own")
+    parser.add_argument("-v", "--verbose", action="store_true", help="all differences, not the first few")
+    return parser
