@@ -9,7 +9,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 
-from daemon.compliance.law import ALLOWED, CampaignRules, LeadFacts, Rule, Verdict, consent_valid
+from daemon.compliance.facts import CampaignRules, LeadFacts
+from daemon.compliance.law import ALLOWED, Rule, Verdict, consent_valid
 from daemon.compliance.rules import Audience, RuleSet
 
 

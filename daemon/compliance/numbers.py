@@ -70,7 +70,8 @@ NEVER_DIALLED = frozenset({NumberKind.PREMIUM, NumberKind.SHORT, NumberKind.EMER
 
 EMERGENCY = frozenset({
     "15", "17", "18", "110", "111", "112", "113", "114", "115", "116", "117", "118", "119", "120", "122", "190", "191",
-    "192", "193", "196", "197", "000", "911", "933", "988", "995", "999", "116000", "116006", "116111", "116117", "116123",
+    "192", "193", "196", "197", "000", "911", "933", "988", "995", "999", "116000", "116006", "116111", "116117",
+    "116123",
 })  # fmt: skip
 """Emergency and help lines of France and of the countries its callers know; all are also too short for a number."""
 

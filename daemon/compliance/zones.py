@@ -2,8 +2,8 @@
 
 In: an E.164 number and a postal code. Out: a `tz_group`, a short text that the store's index keeps with each lead:
 `Europe/Paris`, `Europe/Paris+57` (with the holidays of an area), `Indian/Mayotte+976|Indian/Reunion+974` (could be
-either: a call must be legal in both). Zones are read from the `tzdata` package, never from the host's copy (features D36), and
-the French world has its own map, because the public one places +212 in the Canaries.
+either: a call must be legal in both). Zones are read from the `tzdata` package, never from the host's copy
+(features D36), and the French world has its own map, because the public one places +212 in the Canaries.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _POLYNESIA = (Place("Pacific/Gambier", "PF"), Place("Pacific/Marquesas", "PF"), 
 _PARIS, _ALSACE_MOSELLE = Place("Europe/Paris"), Place("Europe/Paris", "57")
 _ALSACE_MOSELLE_POSTAL = ("57", "67", "68")
 _ALSACE_MOSELLE_PREFIXES = ("368", "369", "387", "388", "389", "390")
-"""Fixed numbers given out in Moselle and Alsace: they may live elsewhere today; the stricter calendar costs two days."""
+"""Fixed numbers given out in Moselle and Alsace: they may live elsewhere; the stricter calendar costs two days."""
 
 _MAYOTTE, _REUNION = _POSTAL["976"], _POSTAL["974"]
 _MAYOTTE_PREFIXES = ("269", "2689", "639", "70935", "70936", "70937", "9398", "9478", "9769")
