@@ -41,7 +41,7 @@ def licence_of(name: str) -> str | None:
     classifiers = [
         line.rpartition(" :: ")[2] for line in info.get_all("Classifier") or [] if line.startswith("License")
     ]
-    stated = (info.get("License-Expression") or info.get("License") or "").strip().split("\n")[0]
+    stated = (" ".join(info.get_all("License-Expression") or info.get_all("License") or [])).strip().split("\n")[0]
     # Some packages put the whole licence text in the field: its classifier says it shorter.
     return stated if stated and len(stated) < 60 else ", ".join(classifiers) or "see its own files"
 
