@@ -38,8 +38,8 @@ def speech(rng: random.Random, seconds: float) -> bytes:
 
 def write_all(data: Path) -> None:
     """What a campaign plays (safe message of 3 s, beep of 1 s) and the waiting music, under Asterisk's data folder."""
-    tone(data / "sounds/en/cadran/safe-message.wav", 600, 3)
-    tone(data / "sounds/en/cadran/beep.wav", 800, 1)
+    tone(data / "sounds/en/cadran-safe-harbour.wav", 600, 3)
+    tone(data / "sounds/en/cadran-beep.wav", 800, 1)
     tone(data / "moh/waiting.wav", 440, 10)
 
 

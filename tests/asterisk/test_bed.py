@@ -104,7 +104,7 @@ async def test_voices_are_heard(lab: Lab) -> None:
 
 
 async def test_the_shipped_sounds_are_there(lab: Lab) -> None:
-    assert {"safe-message.wav", "beep.wav"} <= {path.name for path in (lab.bed.sounds_folder / "cadran").iterdir()}
+    assert {"cadran-safe-harbour.wav", "cadran-beep.wav"} <= {path.name for path in lab.bed.sounds_folder.iterdir()}
 
 
 async def test_an_extension_without_a_phone_makes_no_channel(lab: Lab) -> None:
