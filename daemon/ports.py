@@ -121,6 +121,10 @@ class Store(Protocol):
         """All leads of the campaign by what holds them: `due`, and one entry a blocking reason. Sums to all leads."""
         ...
 
+    async def tz_groups(self, campaign_id: int) -> list[str]:
+        """The distinct tz groups of the campaign's leads (an index-only read; asked every few seconds)."""
+        ...
+
     async def commit_intents(self, intents: Sequence[Intent], lease: Lease) -> dict[UUID, int]:
         """Insert what the fence, the legal limit and "one live attempt a person" allow, in one transaction.
 
