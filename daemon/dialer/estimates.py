@@ -7,7 +7,6 @@ Called by `daemon.dialer.pacing` only. All durations in seconds; nothing here re
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -208,7 +207,7 @@ class AnswerRate:
         if cohort is not None:
             cohort[0] = max(0.0, cohort[0] - 1.0)
 
-    def refresh(self, now: float, answered_by_age: Array, mature_s: float) -> float:
+    def refresh(self, now: float, answered_by_age: list[float], mature_s: float) -> float:
         """Fold mature cohorts, weigh the young ones; `answered_by_age`: G on the half-second grid. Returns p."""
         young_needs = young_weight = 0.0
         ripe: list[int] = []
@@ -218,7 +217,7 @@ class AnswerRate:
                 ripe.append(second)
             elif age > 0:
                 young_needs += needs
-                young_weight += started * float(answered_by_age[min(CALL_BINS - 1, int(age / CALL_BIN_S))])
+                young_weight += started * answered_by_age[min(CALL_BINS - 1, int(age / CALL_BIN_S))]
         for second in ripe:
             self._fold(*self._cohorts.pop(second))
         short = self._rate(self._short, young_needs, young_weight)
@@ -312,14 +311,9 @@ def agent_tables(
     wrapped = np.where(
         left > 0, 1.0 - wraps[:, np.minimum((np.maximum(left, 0) / SURVIVAL_STEP_S).astype(np.intp), top)], 0.0
     )
-    talking = stay * np.einsum("caj,wjk->cwak", ends, wrapped)
+    talking = stay * (ends[:, None] @ wrapped[None])
     at = np.minimum((AGE_MIDDLES / SURVIVAL_STEP_S).astype(np.intp), top)
     then = np.minimum(((AGE_MIDDLES[:, None] + np.array(horizons_s)[None, :]) / SURVIVAL_STEP_S).astype(np.intp), top)
     wrapping = stay * (1.0 - wraps[:, then] / (wraps[:, at][:, :, None] + 1e-12))
     assert talking.shape == (classes, kinds, AGE_BINS, count)
     return np.clip(talking, 0.0, 1.0), np.clip(wrapping, 0.0, 1.0)
-
-
-def tidy(value: Any) -> float:
-    """A plain float with few digits, for figures that are stored and shown."""
-    return round(float(value), 4)

@@ -35,14 +35,15 @@ from daemon.dialer.estimates import (
     call_tables,
     detection_prior,
     other_end_prior,
-    tidy,
 )
 from daemon.dialer.ledger import Ledger, LedgerRow, Room
 from daemon.dialer.modes import Mode, PacingSettings, target
-from daemon.dialer.risk import EXACT_ITEMS, ExactRisk, LearnedThreshold, NormalRisk
+from daemon.dialer.risk import EXACT_ITEMS, ExactRisk, LearnedThreshold, NormalRisk, transform
 
 OFF, READY, TALKING, WRAP = 0, 1, 2, 3
 
+KAPPA, BOOST = 0.6, 1.35
+"""Reserve kept of the room to come, and how much faster than the target unused room may be spent."""
 HORIZON_QUANTILES = (0.1, 0.3, 0.5, 0.7, 0.9)
 TALK_CLASSES = np.array([0.7, 0.84, 1.0, 1.19, 1.42])
 WRAP_CLASSES = np.array([0.45, 0.67, 1.0, 1.5, 2.2])
@@ -146,6 +147,7 @@ class PacingPolicy:
         self._since = np.zeros(16)
         self._class: NDArray[np.intp] = np.zeros(16, dtype=np.intp)
         self._live_weight, self._live_time_s = 0.0, 0.0
+        self._lives = 0
         self._rate_at = -math.inf
         self._agents_at = -math.inf
         self._calls_at = -math.inf
@@ -154,6 +156,12 @@ class PacingPolicy:
         self._first_at: float | None = None
         self.false_positives = 0
         self._horizons = [4.0, 7.0, 10.0, 14.0, 20.0]
+        self._agents_version = self._calls_version = 0
+        self._agents_key: tuple[int, int, bool] | None = None
+        self._calls_key: tuple[int, int, bool] | None = None
+        self._busy = self._talking = 0
+        self._room_key: tuple[int, int] | None = None
+        self._room = Room(0.0, 0.0, "", 0, 0)
         self.configure(settings)
 
     def configure(self, settings: PacingSettings) -> None:
@@ -170,6 +178,7 @@ class PacingPolicy:
         """Take note. Unknown ids and repeated events change nothing; order between different ids is free."""
         handler = _HANDLERS.get(type(event))
         if handler is not None:
+            self._calls_version += 1
             handler(self, event)
 
     def _on_placed(self, event: ev.CallPlaced) -> None:
@@ -252,6 +261,7 @@ class PacingPolicy:
         self.ledger.count(self._hour, connected=not abandoned, abandoned=abandoned)
         self._threshold.learn(abandoned, self._share)
         self._live_weight += 1.0
+        self._lives += 1
 
     def _on_false_positive(self, event: ev.AmdFalsePositive) -> None:
         self.false_positives += 1
@@ -289,7 +299,10 @@ class PacingPolicy:
             self._stays = [self._stays[0] * 0.99 + (state != OFF), self._stays[1] * 0.99 + 1.0]
         if state in (TALKING, WRAP):
             self._class[slot] = self._class_of(agent)
+        self._busy += (state > READY) - (before > READY)
+        self._talking += (state == TALKING) - (before == TALKING)
         self._state[slot], self._since[slot] = state, at
+        self._agents_version += 1
 
     def _new_slot(self, agent: str) -> int:
         slot = self._slots[agent] = len(self._slots)
@@ -314,8 +327,7 @@ class PacingPolicy:
         if mode not in (Mode.PROGRESSIVE, Mode.PREDICTIVE):
             return self._none(snapshot, "mode")
         in_flight = self._in_flight()
-        busy = int(np.count_nonzero(self._state > READY))
-        if snapshot.ready + busy == 0:
+        if snapshot.ready + self._busy == 0:
             return self._none(snapshot, "agents")
         cap, limit = self._cap(snapshot, in_flight)
         if cap <= 0:
@@ -339,19 +351,19 @@ class PacingPolicy:
         keep = math.exp(-passed / 900.0)
         self._live_weight *= keep
         self._live_time_s = self._live_time_s * keep + passed
-        if now - self._rate_at >= 1.0:
-            self._refresh_rates(now)
         if now - self._agents_at >= 20.0:
             self._refresh_agents(now)
+        if now - self._rate_at >= 1.0:
+            self._refresh_rates(now)
         if now - self._calls_at >= 3.0:
             self._refresh_calls(now)
 
     def _refresh_rates(self, now: float) -> None:
         self._rate_at = now
         mature = self.settings.ring_timeout_s + 6.0
-        self._answer_rate.refresh(now, np.cumsum(self._answer_delay.density()), mature)
+        self._answer_rate.refresh(now, self._answer_cdf, mature)
         if self.settings.amd:
-            self._human_rate.refresh(now, np.cumsum(self._detection_delay.density()), 10.0)
+            self._human_rate.refresh(now, self._detection_cdf, 10.0)
         if len(self._calls) > 50 + 4 * (self._placed.total + self._judged.total + self._waiting):
             self._calls = {k: c for k, c in self._calls.items() if now - c.started_at < CALL_BINS * CALL_BIN_S}
 
@@ -360,11 +372,15 @@ class PacingPolicy:
         detection = self._detection_delay.density() if self.settings.amd else None
         human = self._human_rate.value if self.settings.amd else 1.0
         answered, other = self._answer_delay.density(), self._other_delay.density()
+        self._answer_cdf = np.cumsum(answered).tolist()
+        if detection is not None:
+            self._detection_cdf = np.cumsum(detection).tolist()
         p = self._answer_rate.value
         self._call_table, self._judge_table = call_tables(p, answered, other, human, detection, self._horizons)
         self._first = self._call_table[0].copy()
         self._call_powers = _powers(self._call_table)
         self._judge_powers = _powers(self._judge_table)
+        self._calls_version += 1
 
     def _refresh_agents(self, now: float) -> None:
         self._agents_at = now
@@ -388,6 +404,7 @@ class PacingPolicy:
         count = len(self._horizons)
         self._talk_table = talking.reshape(-1, count)
         self._wrap_table = np.tile(wrapping, (len(TALK_CLASSES), 1, 1)).reshape(-1, count)
+        self._agents_version += 1
         self._refresh_calls(now)
 
     def _in_flight(self) -> int:
@@ -395,10 +412,9 @@ class PacingPolicy:
 
     def _cap(self, snapshot: ev.PacingSnapshot, in_flight: int) -> tuple[int, str]:
         """The most that limits other than risk allow, and which one it is."""
-        talking = int(np.count_nonzero(self._state == TALKING))
         caps = (
             (snapshot.leads, "leads"),
-            (min(snapshot.lines_free, self.settings.line_limit - in_flight - talking), "lines"),
+            (min(snapshot.lines_free, self.settings.line_limit - in_flight - self._talking), "lines"),
             (int(snapshot.cps_tokens), "cps"),
         )
         return min(caps)
@@ -414,11 +430,7 @@ class PacingPolicy:
     def _predict(
         self, snapshot: ev.PacingSnapshot, now: float, free: int, one_to_one: int, cap: int, limit: str
     ) -> Decision:
-        rate = self._live_rate()
-        room = self.ledger.room(
-            snapshot.hour, snapshot.hour_left_s, snapshot.day_left_s, rate, self.target, kappa=0.6, boost=1.35
-        )
-        self._share = room.share
+        room = self._room_now(snapshot, now)
         accepted, why = self._threshold.value, "risk"
         if room.calls < 1.0:
             accepted, why = accepted * 0.02, "abandonment_room"
@@ -436,6 +448,17 @@ class PacingPolicy:
             why = limit
         return Decision(count, why, self._figures(snapshot, expected_free, expected, shown, accepted, room))
 
+    def _room_now(self, snapshot: ev.PacingSnapshot, now: float) -> Room:
+        """The ledger's room, asked once a second and after each live answer."""
+        key = (self._lives, int(now))
+        if key != self._room_key:
+            self._room_key = key
+            left, day_left = snapshot.hour_left_s, snapshot.day_left_s
+            rate = self._live_rate()
+            self._room = self.ledger.room(snapshot.hour, left, day_left, rate, self.target, kappa=KAPPA, boost=BOOST)
+            self._share = self._room.share
+        return self._room
+
     def _live_rate(self) -> float:
         """Live answers per second of late; at the start what the team could take."""
         staffed = int(np.count_nonzero(self._state))
@@ -443,35 +466,56 @@ class PacingPolicy:
         return (self._live_weight + 200.0 * guess) / (self._live_time_s + 200.0)
 
     def _risk(self, now: float, margin: int, others: float) -> tuple[ExactRisk | NormalRisk, float, float]:
+        """The risk model of this instant, agents expected free and answers expected at the median horizon.
+
+        Both sides are kept between decisions: they change when something happens, and as ages step to the next bin.
+        """
+        busy = self._busy
+        exact = busy + self._placed.total + self._judged.total <= EXACT_ITEMS
+        agents_key = (self._agents_version, int(now), exact)
+        if agents_key != self._agents_key:
+            self._agents_key = agents_key
+            self._free_side = self._frees(now, exact)
+        calls_key = (self._calls_version, int(now / CALL_BIN_S), exact)
+        if calls_key != self._calls_key:
+            self._calls_key = calls_key
+            self._need_side = self._needs(exact)
+        free, need = self._free_side, self._need_side
+        if exact:
+            return ExactRisk(need[0], free[0], self._first, others, margin), free[1], need[1]
+        return NormalRisk(need[0], free[0], self._first, others, margin), free[1], need[1]
+
+    def _frees(self, now: float, exact: bool) -> tuple[Any, float]:
         used = len(self._slots)
         state = self._state[:used]
         ages = np.minimum(now - self._since[:used], AGENT_AGE_MAX_S - 1).astype(np.intp)
         rows = self._class[:used] * AGE_BINS + AGE_LUT[np.maximum(ages, 0)]
-        talking, wrapping = rows[state == TALKING], rows[state == WRAP]
+        frees = np.concatenate((self._talk_table[rows[state == TALKING]], self._wrap_table[rows[state == WRAP]]))
         middle = len(self._horizons) // 2
-        items = len(talking) + len(wrapping) + self._placed.total + self._judged.total
-        frees = np.concatenate((self._talk_table[talking], self._wrap_table[wrapping]))
-        if items <= EXACT_ITEMS:
-            needs = self._needs()
-            model = ExactRisk(needs, frees, self._first, others, margin)
-            return model, float(frees[:, middle].sum()), float(needs[:, middle].sum())
-        sums = self._placed.by_age() @ self._call_powers
-        if self._judged.total:
-            sums = sums + self._judged.by_age() @ self._judge_powers
-        count = len(self._horizons)
-        need = (sums[:count], sums[count : 2 * count], sums[2 * count :])
+        expected = float(frees[:, middle].sum())
+        if exact:
+            return transform(None, frees, len(self._horizons)), expected
         squares = frees * frees
-        free = (frees.sum(axis=0), squares.sum(axis=0), (squares * frees).sum(axis=0))
-        return NormalRisk(need, free, self._first, others, margin), float(free[0][middle]), float(need[0][middle])
+        return (frees.sum(axis=0), squares.sum(axis=0), (squares * frees).sum(axis=0)), expected
 
-    def _needs(self) -> Array:
+    def _needs(self, exact: bool) -> tuple[Any, float]:
+        count = len(self._horizons)
+        middle = count // 2
+        if not exact:
+            sums = self._placed.by_age() @ self._call_powers
+            if self._judged.total:
+                sums = sums + self._judged.by_age() @ self._judge_powers
+            return (sums[:count], sums[count : 2 * count], sums[2 * count :]), float(sums[middle])
         parts = []
         for ages, table in ((self._placed, self._call_table), (self._judged, self._judge_table)):
             if ages.total:
                 counts = ages.by_age()
-                index = np.nonzero(counts)[0]
+                index = counts.nonzero()[0]
                 parts.append(table[index.repeat(counts[index].astype(np.intp))])
-        return np.concatenate(parts) if parts else np.zeros((0, len(self._horizons)))
+        if not parts:
+            return transform(None, None, count), 0.0
+        needs = np.concatenate(parts) if len(parts) > 1 else parts[0]
+        return transform(needs, None, count), float(needs[:, middle].sum())
 
     def _figures(
         self,
@@ -483,16 +527,16 @@ class PacingPolicy:
         room: Room | None,
     ) -> Figures:
         return Figures(
-            ready=snapshot.ready,
-            expected_free=tidy(expected_free),
-            in_flight=self._in_flight(),
-            expected=tidy(expected),
-            answer_rate=tidy(self._answer_rate.value),
-            risk=tidy(risk),
-            threshold=tidy(accepted),
-            abandoned=room.abandoned if room else 0,
-            allowed=room.allowed if room else 0,
-            window=room.window if room else "",
+            snapshot.ready,
+            expected_free,
+            self._in_flight(),
+            expected,
+            self._answer_rate.value,
+            risk,
+            accepted,
+            room.abandoned if room else 0,
+            room.allowed if room else 0,
+            room.window if room else "",
         )
 
     # ---- over restarts

@@ -12,11 +12,13 @@ and skewness correction, widened by the error of the answer-rate estimate.
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Complex = NDArray[np.complex128]
 
 EXACT_ITEMS = 72
 _POINTS = 96
@@ -33,27 +35,41 @@ P_ERROR = 0.03
 """Relative error of the answer-rate estimate in large teams, where it outweighs chance."""
 
 
-class ExactRisk:
-    """Exact for small teams. `needs` shape (calls, K), `frees` (agents, K), `first` (K,): odds of a call aged 0."""
+def transform(needs: Array | None, frees: Array | None, horizons: int) -> Complex:
+    """Characteristic function of (calls that need - agents that get free), shape (K, points). Arguments: odds by item
+    and horizon, shapes (items, K); what does not change between two decisions is worth keeping."""
+    phi = np.ones((horizons, _HALF), dtype=np.complex128)
+    if needs is not None and len(needs):
+        phi *= np.multiply.reduce(1.0 + needs[:, :, None] * _TURN, axis=0)
+    if frees is not None and len(frees):
+        phi *= np.multiply.reduce(1.0 + frees[:, :, None] * _TURN_BACK, axis=0)
+    return phi
 
-    def __init__(self, needs: Array, frees: Array, first: Array, others: float, margin: int) -> None:
-        """`margin`: free agents minus people waiting, now. `others`: Poisson mean of other campaigns' answers."""
-        phi = np.exp(-1j * _OMEGA * margin)[None, :].repeat(first.shape[0], axis=0)
-        if len(needs):
-            phi *= np.prod(1.0 + needs[:, :, None] * _TURN, axis=0)
-        if len(frees):
-            phi *= np.prod(1.0 + frees[:, :, None] * _TURN_BACK, axis=0)
+
+class ExactRisk:
+    """Exact for small teams, from the transforms of both sides."""
+
+    def __init__(self, needs: Complex, frees: Complex, first: Array, others: float, margin: int) -> None:
+        """`first` (K,): odds of a call aged 0. `margin`: free agents minus people waiting, now. `others`: Poisson mean
+        of other campaigns' answers."""
+        self._phi = needs * frees
+        self._tail = _shifted_tail(max(-_POINTS // 2, min(_POINTS // 2, margin)))
         if others > 0:
-            phi *= np.exp(others * _TURN)
-        self._phi = phi
-        self._one_more = 1.0 + first[:, None] * _TURN
+            self._phi *= np.exp(others * _TURN)
+        self._first = first
 
     def now(self) -> float:
         """Risk of the next call, given those added so far."""
-        return float((self._phi @ _TAIL).real.mean())
+        return min(1.0, max(0.0, float((self._phi @ self._tail).real.sum()) / len(self._first)))
 
     def add(self) -> None:
-        self._phi *= self._one_more
+        self._phi *= 1.0 + self._first[:, None] * _TURN
+
+
+@cache
+def _shifted_tail(margin: int) -> Complex:
+    shifted: Complex = _TAIL * np.exp(-1j * _OMEGA * margin)
+    return shifted
 
 
 class NormalRisk:
