@@ -328,7 +328,9 @@ def _overseas_kind(national: str) -> NumberKind:
 
 def _foreign_kind(e164: str, home: str) -> NumberKind:
     parsed = parsed_number(e164)
-    if parsed is None or parsed.country_code in _WORLD_PREMIUM:
+    if parsed is None:
+        return NumberKind.SHORT
+    if parsed.country_code in _WORLD_PREMIUM:
         return NumberKind.PREMIUM
     if parsed.country_code in _WORLD_SPECIAL:
         return NumberKind.SPECIAL
