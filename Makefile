@@ -7,6 +7,7 @@
 #   make features       which promised behaviour is proven by which test; rewrites docs/features.md
 #   make replay CAPTURES=folder   recorded AMI sessions against the fake PBX
 #   make bench, make bench-NAME   the measurements of docs/benchmarks.md
+#   make install        as root: install or upgrade the service (docs/installation.md)
 #   make lock           renew the lock files (needs uv)
 
 SHELL := /bin/bash
@@ -24,7 +25,7 @@ CAPTURES ?= ../shared/asterisk/captures
 # Folders that hold Python of ours; those not there yet are left out.
 CODE := $(wildcard daemon fake_asterisk simulation tests benchmarks tools)
 
-.PHONY: help demo test check features replay bench test-asterisk lock notice format format-check lint types imports clean setup setup-dev
+.PHONY: help demo test check features replay bench test-asterisk install lock notice format format-check lint types imports clean setup setup-dev
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -92,6 +93,9 @@ bench: setup-dev
 
 bench-%: setup-dev
 	@$(PY) -m benchmarks.$(subst -,_,$*)
+
+install:
+	@bash tools/install.sh
 
 # ---- upkeep -----------------------------------------------------------------------------------------------------
 
