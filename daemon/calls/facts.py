@@ -43,7 +43,8 @@ class AttemptEnded(Fact, frozen=True, kw_only=True):
     """An attempt is over: exactly one a attempt. Durations in seconds; `ring_s` is None if it never rang.
 
     `lead_eligible_at`/`lead_blocked_by`: what the lead's row becomes (None/"" = callable at once, per the recycling
-    rules); `counted`: weighs as an attempt in law (features D34).
+    rules; both: held until then for that reason; a reason alone: until it is lifted). `lead_recycle_priority`: its
+    place in the queue (RECY-04: high, normal, low; "" = as it was). `counted`: weighs as an attempt in law (D34).
     """
 
     attempt_id: UUID
@@ -66,6 +67,7 @@ class AttemptEnded(Fact, frozen=True, kw_only=True):
     lead_eligible_at: datetime | None = None
     lead_blocked_by: str = ""
     lead_recycled: bool = False
+    lead_recycle_priority: str = ""
 
 
 class AttemptOutcomeKnown(Fact, frozen=True, kw_only=True):

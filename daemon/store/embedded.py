@@ -31,7 +31,7 @@ ROLE = "cadran"
 DATABASE = "cadran"
 ACCOUNTS = ("cadran", "postgres", "nobody")
 SHARED_BINARIES = Path("/var/lib/cadran/postgres")
-"""Where root puts a copy of the binaries that its unprivileged account can reach, should the venv be in a closed home."""
+"""Where root puts a copy of the binaries that its account can reach, should the venv be in a closed home."""
 
 _SOCKET_PATH_MAX = 107 - len("/.s.PGSQL.5432.lock")
 _POLL_S = 0.05
@@ -215,9 +215,7 @@ class EmbeddedPostgres:
 
     async def wait(self) -> int:
         """Until the server we started ends; its exit code."""
-        while self._process is not None and self._process.poll() is None:
-            await asyncio.sleep(0.2)
-        return self._process.returncode if self._process is not None else 0
+        return await asyncio.to_thread(self._process.wait) if self._process is not None else 0
 
     async def __aenter__(self) -> EmbeddedPostgres:
         await self.start()

@@ -263,7 +263,7 @@ CREATE INDEX leads_waiting ON leads (list_id, turn, eligible_at, id)
     WHERE claimed_by IS NULL AND eligible_at IS NOT NULL;
 CREATE INDEX leads_claimed ON leads (claimed_by) WHERE claimed_by IS NOT NULL;
 CREATE INDEX leads_by_number ON leads (e164, group_id);
-CREATE INDEX leads_by_list ON leads (list_id, blocked_by);
+CREATE INDEX leads_by_list ON leads (list_id, tz_group, blocked_by);
 CREATE UNIQUE INDEX leads__vendor_lead_code ON leads (list_id, vendor_lead_code) WHERE vendor_lead_code <> '';
 
 -- An attempt is inserted as an intent, before anything leaves for the PBX, and completed once.

@@ -1,0 +1,126 @@
+"""Connections to PostgreSQL: one pool, a deadline on everything, and the one place where its errors become ours."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import asyncpg
+import msgspec
+
+from daemon.errors import StoreConflict, StoreUnavailable
+
+ACQUIRE_TIMEOUT_S = 5.0
+
+_UNAVAILABLE = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.PostgresSystemError,
+    asyncpg.ReadOnlySQLTransactionError,
+)
+
+
+def field_of(constraint: str | None) -> str | None:
+    """The field a constraint is about: what follows `__` in its name (`campaigns__name` → `name`)."""
+    return constraint.partition("__")[2] or None if constraint else None
+
+
+@contextlib.contextmanager
+def mapped() -> Iterator[None]:
+    """Runs what talks to PostgreSQL: its exceptions leave as StoreUnavailable or StoreConflict."""
+    try:
+        yield
+    except asyncpg.IntegrityConstraintViolationError as error:
+        raise StoreConflict(str(error), field_of(getattr(error, "constraint_name", None))) from error
+    except _UNAVAILABLE as error:
+        raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
+    except asyncpg.PostgresError as error:  # bad data or a statement of ours: trying again won't help
+        raise StoreConflict(f"{type(error).__name__}: {error}") from error
+
+
+def to_json(value: Any) -> str:
+    """JSON text for a jsonb column. NUL, which PostgreSQL can't hold, becomes the replacement character."""
+    return msgspec.json.encode(value).decode().replace("\\u0000", "\ufffd")
+
+
+async def _prepare(connection: asyncpg.Connection) -> None:
+    await connection.set_type_codec("jsonb", encoder=to_json, decoder=msgspec.json.decode, schema="pg_catalog")
+
+
+class Database:
+    """A pool on one DSN. Statements end after `statement_timeout_s`, on the server and here."""
+
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        pool_size: int = 8,
+        statement_timeout_s: float = 10.0,
+        password: str | Callable[[], str] | None = None,
+        application: str = "cadran",
+    ) -> None:
+        self.dsn = dsn
+        self._pool_size, self._timeout_s = pool_size, statement_timeout_s
+        self._password, self._application = password, application
+        self._pool: asyncpg.Pool | None = None
+
+    async def open(self) -> None:
+        """Connect. Raises StoreUnavailable."""
+        if self._pool is not None:
+            return
+        with mapped():
+            self._pool = await asyncpg.create_pool(
+                self.dsn,
+                min_size=1,
+                max_size=self._pool_size,
+                password=self._password,
+                timeout=ACQUIRE_TIMEOUT_S,
+                # A second longer here than there, so that the server's own, clearer word comes first.
+                command_timeout=self._timeout_s + 1.0,
+                max_inactive_connection_lifetime=300.0,
+                init=_prepare,
+                server_settings={
+                    "application_name": self._application,
+                    "timezone": "UTC",
+                    "statement_timeout": str(int(self._timeout_s * 1000)),
+                    "idle_in_transaction_session_timeout": str(int(self._timeout_s * 3000)),
+                    "jit": "off",
+                },
+            )
+
+    async def close(self) -> None:
+        """Give the connections back; within the deadline, or by force."""
+        pool, self._pool = self._pool, None
+        if pool is None:
+            return
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await pool.close()
+        except Exception:
+            pool.terminate()
+
+    @contextlib.asynccontextmanager
+    async def connection(self) -> AsyncIterator[asyncpg.Connection]:
+        """A connection; what goes wrong inside leaves as our errors."""
+        if self._pool is None:
+            raise StoreUnavailable("the store is not open")
+        with mapped():
+            async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
+                yield connection
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[asyncpg.Connection]:
+        """A connection in a transaction that commits at the end of the block."""
+        async with self.connection() as connection, connection.transaction():
+            yield connection

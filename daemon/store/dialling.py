@@ -1,0 +1,328 @@
+"""The dialler's path on PostgreSQL: the lease, claims, the facts of a lead, and intents.
+
+Claims read one partial index a campaign order (`leads_ready_…`), by list, zone group and turn, so that their cost is
+the leads returned, not the leads looked at. Waiting leads whose instant has come are made ready by the claim itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from daemon.calls.records import AgentStateRow, Intent, Lead, LeadOrder, Lease, OpenAttempt
+from daemon.clock import Clock
+from daemon.store.database import Database
+from daemon.store.tables import ATTEMPT_HISTORY_DAYS, PROMOTED_MAX
+
+_ACQUIRE = """
+INSERT INTO site_leases AS held (site, holder, fence, until)
+VALUES ($1, $2, 1, clock_timestamp() + make_interval(secs => $3))
+ON CONFLICT (site) DO UPDATE SET holder = EXCLUDED.holder, fence = held.fence + 1, until = EXCLUDED.until
+    WHERE held.until <= clock_timestamp() OR held.holder = EXCLUDED.holder
+RETURNING fence"""
+
+_RENEW = """
+UPDATE site_leases SET until = clock_timestamp() + make_interval(secs => $4)
+WHERE site = $1 AND holder = $2 AND fence = $3 RETURNING fence"""
+
+_RELEASE = "UPDATE site_leases SET until = clock_timestamp() WHERE site = $1 AND holder = $2 AND fence = $3"
+
+_PROMOTE = """
+WITH due AS (
+    SELECT w.id FROM lists s CROSS JOIN generate_series(0, 4) AS t(turn)
+    CROSS JOIN LATERAL (
+        SELECT id FROM leads
+        WHERE list_id = s.id AND turn = t.turn AND claimed_by IS NULL AND eligible_at IS NOT NULL AND eligible_at <= $2
+        ORDER BY eligible_at, id LIMIT $3) w
+    WHERE s.id = ANY($1) AND s.active),
+locked AS (
+    SELECT id FROM leads WHERE id IN (SELECT id FROM due) AND claimed_by IS NULL AND eligible_at <= $2
+    FOR UPDATE SKIP LOCKED)
+UPDATE leads SET eligible_at = NULL, blocked_by = '' WHERE id IN (SELECT id FROM locked)"""
+
+# What the candidates are ordered by, inside a turn, and the same as one or two columns for the merge of the lists.
+_ORDERS = {
+    LeadOrder.OLDEST: ("id", "id", "0"),
+    LeadOrder.NEWEST: ("id DESC", "-id", "0"),
+    LeadOrder.RANDOM: ("((id * 2654435761) & 4294967295), id", "((id * 2654435761) & 4294967295)", "id"),
+    LeadOrder.PRIORITY: ("priority DESC, id", "-priority", "id"),
+    LeadOrder.ATTEMPTS: ("attempts, id", "attempts", "id"),
+    LeadOrder.LIST_RANK: ("id", "s.rank", "id"),
+}
+
+_CLAIM = """
+WITH picked AS (
+    SELECT c.id, row_number() OVER (ORDER BY t.turn, c.key1, c.key2) AS place
+    FROM lists s CROSS JOIN unnest($2::text[]) AS z(tz_group) CROSS JOIN generate_series(0, 4) AS t(turn)
+    CROSS JOIN LATERAL (
+        SELECT id, {key1} AS key1, {key2} AS key2 FROM leads
+        WHERE list_id = s.id AND tz_group = z.tz_group AND turn = t.turn
+            AND claimed_by IS NULL AND blocked_by = '' AND eligible_at IS NULL
+        ORDER BY {order} LIMIT $3) c
+    WHERE s.id = ANY($1) AND s.active
+    ORDER BY place LIMIT $3),
+locked AS (
+    SELECT id FROM leads WHERE id = ANY(ARRAY(SELECT id FROM picked))
+        AND claimed_by IS NULL AND blocked_by = '' AND eligible_at IS NULL
+    FOR UPDATE SKIP LOCKED)
+UPDATE leads SET claimed_by = $4, claimed_fence = $5, claimed_campaign_id = $6
+FROM picked WHERE leads.id = picked.id AND picked.id IN (SELECT id FROM locked)
+RETURNING leads.id, picked.place"""
+
+# After a bulk load, statistics may not be there yet; these keep the claim on its index whatever the planner believes.
+_ON_INDEX = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_hashjoin = off"
+
+_FACTS = """
+SELECT l.*, p.times, p.last_at, p.refused_last_at, p.abandoned_last_at,
+    c.at AS person_consent_at, c.until AS person_consent_until, c.out_of_hours AS person_out_of_hours,
+    c.automated AS person_automated,
+    (SELECT max(revoked_at) FROM consents WHERE client_id = $2 AND e164 = l.e164) AS consent_revoked_at,
+    EXISTS (SELECT FROM dnc WHERE client_id = $2 AND e164 = l.e164) AS dnc
+FROM leads l
+LEFT JOIN LATERAL (
+    SELECT array_agg(at ORDER BY at) FILTER (WHERE counted IS NOT FALSE AND kind <> 'inbound' AND at > $3) AS times,
+        max(at) FILTER (WHERE kind <> 'inbound') AS last_at,
+        max(disposition_at) FILTER (WHERE refused) AS refused_last_at,
+        max(ended_at) FILTER (WHERE outcome = 'abandoned') AS abandoned_last_at
+    FROM attempts WHERE client_id = $2 AND e164 = l.e164) p ON true
+LEFT JOIN LATERAL (
+    SELECT at, until, out_of_hours, automated FROM consents
+    WHERE client_id = $2 AND e164 = l.e164 AND at IS NOT NULL ORDER BY at DESC, id DESC LIMIT 1) c ON true
+WHERE l.id = ANY($1)"""
+
+_INTENTS = """
+INSERT INTO attempts (id, site, fence, kind, group_id, campaign_id, client_id, lead_id, e164, line_id, caller_id,
+    agent_id, rule_set, at)
+SELECT i.id, $1, $2, i.kind, i.group_id, i.campaign_id, i.client_id, i.lead_id, i.e164, i.line_id, i.caller_id,
+    i.agent_id, i.rule_set, i.at
+FROM unnest($3::uuid[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::text[], $10::bigint[],
+    $11::text[], $12::bigint[], $13::text[], $14::integer[], $15::integer[], $16::timestamptz[])
+    WITH ORDINALITY AS i(id, kind, group_id, campaign_id, client_id, lead_id, e164, line_id, caller_id, agent_id,
+        rule_set, attempts_max, attempts_days, at, place)
+WHERE EXISTS (
+        SELECT FROM site_leases WHERE site = $1 AND fence = $2 AND until >= clock_timestamp() + interval '1 second')
+    AND (i.attempts_max = 0 OR i.attempts_days = 0 OR i.attempts_max > (
+        SELECT count(*) FROM attempts a WHERE a.client_id = i.client_id AND a.e164 = i.e164
+            AND a.at > i.at - make_interval(days => i.attempts_days) AND a.counted IS NOT FALSE
+            AND a.kind <> 'inbound'))
+    AND NOT EXISTS (SELECT FROM attempt_voids v WHERE v.id = i.id)
+ORDER BY i.place
+ON CONFLICT DO NOTHING
+RETURNING id, number"""
+
+_INTENT_COLUMNS = (
+    "attempt_id",
+    "kind",
+    "group_id",
+    "campaign_id",
+    "client_id",
+    "lead_id",
+    "e164",
+    "line_id",
+    "caller_id",
+    "agent_id",
+    "rule_set",
+    "attempts_max",
+    "attempts_days",
+    "at",
+)
+
+_RELEASE_CLAIMS = """
+UPDATE leads SET claimed_by = NULL WHERE claimed_by = $1 AND NOT EXISTS (
+    SELECT FROM attempts a WHERE a.lead_id = leads.id AND a.outcome IS NULL)"""
+
+_CALLABLE = """
+SELECT CASE
+        WHEN l.claimed_by IS NOT NULL THEN 'in_progress'
+        WHEN l.blocked_by <> '' AND l.eligible_at IS NULL THEN l.blocked_by
+        WHEN NOT s.active THEN 'list_off'
+        WHEN l.eligible_at IS NULL OR l.eligible_at <= $2 THEN 'due'
+        WHEN l.blocked_by <> '' THEN l.blocked_by
+        ELSE 'waiting' END AS reason, count(*) AS n
+FROM leads l JOIN lists s ON s.id = l.list_id
+WHERE l.list_id = ANY(SELECT unnest(list_ids) FROM campaigns WHERE id = $1)
+GROUP BY 1 ORDER BY 1"""
+
+# One index probe a distinct value, however many leads there are.
+_TZ_GROUPS = """
+WITH RECURSIVE found(list_id, tz_group) AS (
+    SELECT s.id, (SELECT min(tz_group) FROM leads WHERE list_id = s.id)
+    FROM lists s WHERE s.id = ANY(SELECT unnest(list_ids) FROM campaigns WHERE id = $1)
+    UNION ALL
+    SELECT f.list_id, (SELECT min(tz_group) FROM leads WHERE list_id = f.list_id AND tz_group > f.tz_group)
+    FROM found f WHERE f.tz_group IS NOT NULL)
+SELECT DISTINCT tz_group FROM found WHERE tz_group IS NOT NULL ORDER BY 1"""
+
+
+def lock_key(site: str) -> int:
+    """The advisory lock of a site's intents: shared by commits, exclusive while an unseen attempt is closed."""
+    return 0x6361_0000_0000_0000 | int.from_bytes(site.encode()[:6].ljust(6, b"\0"), "big")
+
+
+def lead_of(row: asyncpg.Record, campaign_id: int, client_id: int) -> Lead:
+    """A Lead from a row of `_FACTS`: of two consents the later counts; refusals and times are the person's."""
+    by_person = row["person_consent_at"] is not None and (
+        row["consent_at"] is None or row["person_consent_at"] >= row["consent_at"]
+    )
+    return Lead(
+        id=row["id"],
+        list_id=row["list_id"],
+        campaign_id=campaign_id,
+        group_id=row["group_id"],
+        client_id=client_id,
+        e164=row["e164"],
+        tz_group=row["tz_group"],
+        postal_code=row["postal_code"],
+        first_name=row["first_name"],
+        last_name=row["last_name"],
+        company=row["company"],
+        email=row["email"],
+        priority=row["priority"],
+        attempts=row["attempts"],
+        recycled=row["recycled"],
+        attempt_times=list(row["times"] or ()),
+        last_attempt_at=latest(row["last_attempt_at"], row["last_at"]),
+        refused_at=latest(row["refused_at"], row["refused_last_at"]),
+        consent_at=row["person_consent_at"] if by_person else row["consent_at"],
+        consent_until=row["person_consent_until"] if by_person else None,
+        consent_revoked_at=row["consent_revoked_at"],
+        consent_out_of_hours=bool(row["person_out_of_hours"] if by_person else row["consent_out_of_hours"]),
+        consent_automated=bool(row["person_automated"] if by_person else row["consent_automated"]),
+        running_contract=row["running_contract"],
+        dnc=row["dnc"] or row["blocked_by"] == "dnc",
+        callback_at=row["callback_at"],
+        callback_agent_id=row["callback_agent_id"],
+        abandoned_at=latest(row["abandoned_at"], row["abandoned_last_at"]),
+        fields=row["fields"],
+    )
+
+
+def latest(*instants: datetime | None) -> datetime | None:
+    """The latest of those known."""
+    return max((instant for instant in instants if instant is not None), default=None)
+
+
+class Dialling:
+    """Part of PostgresStore: what the engine does to dial."""
+
+    _database: Database
+    _clock: Clock
+
+    async def acquire_lease(self, site: str, holder: str, ttl_s: float) -> Lease | None:
+        async with self._database.connection() as connection:
+            fence = await connection.fetchval(_ACQUIRE, site, holder, ttl_s)
+        return None if fence is None else Lease(site=site, holder=holder, fence=fence, ttl_s=ttl_s)
+
+    async def renew_lease(self, lease: Lease) -> bool:
+        async with self._database.connection() as connection:
+            fence = await connection.fetchval(_RENEW, lease.site, lease.holder, lease.fence, lease.ttl_s)
+        return fence is not None
+
+    async def release_lease(self, lease: Lease) -> None:
+        async with self._database.connection() as connection:
+            await connection.execute(_RELEASE, lease.site, lease.holder, lease.fence)
+
+    async def last_n(self, site: str, fence: int) -> int:
+        async with self._database.connection() as connection:
+            n = await connection.fetchval("SELECT n FROM fact_marks WHERE site = $1 AND fence = $2", site, fence)
+        return n or 0
+
+    async def open_attempts(self, site: str) -> list[OpenAttempt]:
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(
+                "SELECT id AS attempt_id, site, kind, group_id, campaign_id, client_id, lead_id, e164, line_id,"
+                " caller_id, agent_id, at, number FROM attempts WHERE site = $1 AND outcome IS NULL ORDER BY number",
+                site,
+            )
+        return [OpenAttempt(**dict(row)) for row in rows]
+
+    async def agent_states(self, site: str) -> list[AgentStateRow]:
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(
+                "SELECT agent_id, state, code, started_at, attempt_id, leg, campaign_ids FROM agent_states"
+                " WHERE ended_at IS NULL AND site = $1 ORDER BY agent_id",
+                site,
+            )
+        return [
+            AgentStateRow(
+                agent_id=row["agent_id"],
+                state=row["state"],
+                code=row["code"],
+                since=row["started_at"],
+                attempt_id=row["attempt_id"],
+                leg=row["leg"],
+                campaign_ids=tuple(row["campaign_ids"]),
+            )
+            for row in rows
+        ]
+
+    async def release_claims(self, site: str) -> int:
+        async with self._database.connection() as connection:
+            done: str = await connection.execute(_RELEASE_CLAIMS, site)
+        return int(done.rpartition(" ")[2])
+
+    async def claim_leads(
+        self, campaign_id: int, count: int, now: datetime, open_tz_groups: Sequence[str], site: str, fence: int
+    ) -> list[Lead]:
+        if count <= 0 or not open_tz_groups:
+            return []
+        async with self._database.transaction() as connection:
+            campaign = await connection.fetchrow(
+                'SELECT list_ids, "order", client_id FROM campaigns WHERE id = $1', campaign_id
+            )
+            if campaign is None or not campaign["list_ids"]:
+                return []
+            await connection.execute(_ON_INDEX)
+            lists = list(dict.fromkeys(campaign["list_ids"]))
+            await connection.execute(_PROMOTE, lists, now, max(PROMOTED_MAX, 4 * count))
+            order, key1, key2 = _ORDERS[LeadOrder(campaign["order"])]
+            claim = _CLAIM.format(order=order, key1=key1, key2=key2)
+            zones = list(dict.fromkeys(open_tz_groups))
+            claimed = await connection.fetch(claim, lists, zones, count, site, fence, campaign_id)
+            if not claimed:
+                return []
+            places: dict[int, int] = {row["id"]: row["place"] for row in claimed}
+            rows = await connection.fetch(_FACTS, list(places), campaign["client_id"], self._history_since())
+        leads = [lead_of(row, campaign_id, campaign["client_id"]) for row in rows]
+        return sorted(leads, key=lambda lead: places[lead.id])
+
+    def _history_since(self) -> datetime:
+        return self._clock.utcnow() - timedelta(days=ATTEMPT_HISTORY_DAYS)
+
+    async def lead_facts(self, lead_id: int) -> Lead | None:
+        async with self._database.connection() as connection:
+            owner = await connection.fetchrow(
+                "SELECT c.id, c.client_id FROM leads l LEFT JOIN campaigns c ON CASE WHEN l.claimed_by IS NULL"
+                " THEN l.list_id = ANY(c.list_ids) ELSE c.id = l.claimed_campaign_id END"
+                " WHERE l.id = $1 ORDER BY c.id LIMIT 1",
+                lead_id,
+            )
+            if owner is None:
+                return None
+            campaign_id, client_id = owner["id"] or 0, owner["client_id"] or 0
+            row = await connection.fetchrow(_FACTS, [lead_id], client_id, self._history_since())
+        return None if row is None else lead_of(row, campaign_id, client_id)
+
+    async def callable_counts(self, campaign_id: int, now: datetime) -> dict[str, int]:
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(_CALLABLE, campaign_id, now)
+        return {"due": 0} | {row["reason"]: row["n"] for row in rows}
+
+    async def tz_groups(self, campaign_id: int) -> list[str]:
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(_TZ_GROUPS, campaign_id)
+        return [row["tz_group"] for row in rows]
+
+    async def commit_intents(self, intents: Sequence[Intent], lease: Lease) -> dict[UUID, int]:
+        if not intents:
+            return {}
+        columns: list[list[Any]] = [[getattr(intent, name) for intent in intents] for name in _INTENT_COLUMNS]
+        async with self._database.transaction() as connection:
+            # Its own statement: the next one's snapshot must be younger than any void written under the lock.
+            await connection.execute("SELECT pg_advisory_xact_lock_shared($1)", lock_key(lease.site))
+            rows = await connection.fetch(_INTENTS, lease.site, lease.fence, *columns)
+        return {row["id"]: row["number"] for row in rows}
