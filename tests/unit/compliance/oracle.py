@@ -1,7 +1,7 @@
 """A slow second opinion on who may be called when, written from the law and from nothing else of the project.
 
-It shares no code with the daemon: it reads the raw TOML tables, works out Easter itself, walks the minutes of each local
-day on the wall clock, and asks every rule at once instead of one after the other. Times are whole minutes.
+It shares no code with the daemon: it reads the raw TOML tables, works out Easter itself, walks the minutes of each
+local day on the wall clock, and asks every rule at once instead of one after the other. Times are whole minutes.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from zoneinfo import ZoneInfo
 
 MINUTE = timedelta(minutes=1)
 PRECEDENCE = (
-    "rule_set dnc number zone consent out_of_hours attempts refusal campaign_limit recall min_gap "
-    "holiday hours campaign_hours technical callback lead"
-).split()
+    "rule_set", "dnc", "number", "zone", "consent", "out_of_hours", "attempts", "refusal", "campaign_limit", "recall",
+    "min_gap", "holiday", "hours", "campaign_hours", "technical", "callback", "lead",
+)  # fmt: skip
+WEEK = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 # The telephone numbers the tests use, and where their owners may be: (zone, area).
 WHEREABOUTS: dict[str, tuple[tuple[str, str], ...]] = {
@@ -111,7 +112,7 @@ def _minute_of_day(text: str) -> int:
 
 def _in_windows(windows: list[dict[str, Any]], zone: str, at: datetime, names: bool) -> bool:
     day = at.astimezone(ZoneInfo(zone)).date()
-    today = "mon tue wed thu fri sat sun".split()[day.weekday()] if names else day.weekday() + 1
+    today = WEEK[day.weekday()] if names else day.weekday() + 1
     spans = tuple((_minute_of_day(w["from"]), _minute_of_day(w["to"])) for w in windows if today in w["days"])
     return at.replace(second=0, microsecond=0) in open_minutes(zone, day, spans)
 
@@ -184,9 +185,9 @@ def _personal(rules: dict[str, Any], wishes: dict[str, Any], facts: Any, at: dat
     if rules["hours"].get("wider_than_law") and not wishes["business"] and not (holds and facts.consent_out_of_hours):
         bad.add("out_of_hours")
     redial = timedelta(hours=rules["abandonment"].get("redial_h", 0))
-    if facts.abandoned_at is not None and not wishes["agent_reserved"]:
-        if facts.abandoned_at <= at < facts.abandoned_at + redial:
-            bad.add("recall")
+    abandoned = facts.abandoned_at
+    if abandoned is not None and not wishes["agent_reserved"] and abandoned <= at < abandoned + redial:
+        bad.add("recall")
     past = [made for made in facts.attempt_times if made <= at]
     past += [facts.last_attempt_at] if facts.last_attempt_at is not None and facts.last_attempt_at <= at else []
     if past and at - max(past) < timedelta(seconds=wishes["gap_min_s"]):

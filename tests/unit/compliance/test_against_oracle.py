@@ -8,8 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
-import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from daemon.calls.records import HoursWindow
@@ -67,9 +66,11 @@ def rule_tables(draw: st.DrawFn) -> dict[str, Any]:
 
 @st.composite
 def windows(draw: st.DrawFn, *, names: bool) -> dict[str, Any]:
-    day = st.sampled_from("mon tue wed thu fri sat sun".split()) if names else st.integers(1, 7)
+    day = st.sampled_from(oracle.WEEK) if names else st.integers(1, 7)
     start = draw(st.one_of(st.sampled_from([0, 120, 135, 150, 165, 540]), st.integers(0, 1439)))
-    end = draw(st.one_of(st.sampled_from([m for m in (165, 180, 1200, 1440) if m > start]), st.integers(start + 1, 1440)))
+    end = draw(
+        st.one_of(st.sampled_from([m for m in (165, 180, 1200, 1440) if m > start]), st.integers(start + 1, 1440))
+    )
     clock = [f"{m // 60:02d}:{m % 60:02d}" for m in (start, end)]
     return {"days": draw(st.lists(day, min_size=1, max_size=7, unique=True)), "from": clock[0], "to": clock[1]}
 
@@ -130,7 +131,7 @@ def later_instants(at: datetime, until: datetime | None) -> list[datetime]:
     """Instants strictly before `until` (or far ahead, if never): the next hours by the minute, the rest in strides."""
     end = until or at + timedelta(days=75)
     span = int((end - at) / MINUTE)
-    picks = {*range(0, min(span, 90)), *range(0, span, max(61, span // 150)), span - 1}
+    picks = {*range(min(span, 90)), *range(0, span, max(61, span // 150)), span - 1}
     return [at + n * MINUTE for n in sorted(picks) if 0 <= n < span]
 
 
