@@ -7,6 +7,7 @@ Events go to `on_messages` in the order of the wire; responses and list events g
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import random
 import socket
@@ -95,8 +96,8 @@ class Backoff:
 
 
 class AmiClient:
-    """Keeps one link up from `run`. `send` and `collect` raise PbxUnavailable (nothing was written, or the PBX is going
-    down and refused it), PbxRejected (refused), PbxInDoubt (written, then no answer)."""
+    """Keeps one link up from `run`. `send` and `collect` raise PbxUnavailable (nothing was written), PbxRejected
+    (refused) and PbxInDoubt (written, then no answer: the link is dropped, so that a resync tells)."""
 
     def __init__(
         self,
@@ -202,7 +203,10 @@ class AmiClient:
     async def _log_in(self) -> None:
         options = self.options
         login: dict[str, HeaderValue] = {"Action": "Login", "Username": options.username}
-        secret = options.secret()
+        try:
+            secret = options.secret()
+        except OSError as error:
+            raise PbxUnavailable(f"the secret can't be read: {error}", "no_secret") from error
         try:
             if options.auth == "md5":
                 challenge = (await self.send({"Action": "Challenge", "AuthType": "MD5"})).get("Challenge")
@@ -232,7 +236,8 @@ class AmiClient:
             log.info("ami.no_fullybooted", host=self.options.host, after_s=self.options.boot_wait_s)
 
     async def _hold(self) -> NoReturn:
-        """Until the link is lost. A Ping without an answer in its deadline is a loss: TCP alone would take minutes."""
+        """Until the link is lost. A Ping without an answer in its deadline is a loss (PbxInDoubt): TCP alone would take
+        minutes to notice a cable pulled."""
         loop = asyncio.get_running_loop()
         while True:
             try:
@@ -240,13 +245,8 @@ class AmiClient:
                     await self._until(self._lost)
             except TimeoutError:
                 asked = loop.time()
-            try:
+            with contextlib.suppress(PbxRejected):  # `core stop gracefully` refuses even Ping, which is an answer
                 await self.send({"Action": "Ping"}, deadline_s=self.options.ping_deadline_s)
-            except PbxInDoubt as error:
-                silent = f"no answer to a Ping within {self.options.ping_deadline_s:g} s"
-                raise self._loss or PbxUnavailable(silent, "half_open") from error
-            except PbxRejected:
-                pass  # it answers, if only to refuse: `core stop gracefully` refuses even Ping
             self.ping_s = loop.time() - asked
 
     # -- actions --------------------------------------------------------------------------------------------------
@@ -279,7 +279,9 @@ class AmiClient:
             async with asyncio.timeout(deadline_s):
                 return await pending.future, pending.items
         except TimeoutError as error:
-            raise PbxInDoubt(f"{pending.name}: no answer within {deadline_s:g} s") from error
+            silent = f"{pending.name}: no answer within {deadline_s:g} s"
+            self.drop(PbxUnavailable(silent, "half_open"))
+            raise PbxInDoubt(silent) from error
         finally:
             self._pending.pop(action_id, None)
             self._lists_pending -= is_list
@@ -323,11 +325,8 @@ class AmiClient:
             return
         if message.response in ("Error", "Fail", "Failure"):
             text = message.get("Message") or message.get("Output") or "refused"
-            if text == STOPPING_TEXT:
-                self.link.stopping = True
-                _fail(pending, PbxUnavailable(text, "pbx_stopping"))
-            else:
-                _fail(pending, PbxRejected(text))
+            self.link.stopping |= text == STOPPING_TEXT
+            _fail(pending, PbxRejected(text))
         elif not pending.is_list:
             _settle(pending, message)
 

@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+import msgspec
+
 from daemon.errors import PbxProtocolError, PbxRejected
 
 MESSAGE_BYTES_MAX: Final = 1 << 20
@@ -42,7 +44,18 @@ class FieldRefused(PbxRejected):
         self.field, self.reason = field, reason
 
 
-class Message:
+class _Needles(dict[str, str]):
+    """Header name → what to search for; made once a name."""
+
+    def __missing__(self, name: str) -> str:
+        self[name] = needle = f"\r\n{name}: "
+        return needle
+
+
+_NEEDLES: Final = _Needles()
+
+
+class Message(msgspec.Struct, gc=False, frozen=True):
     """One event or response.
 
     `event` is the event's name ("" for a response), `response` the response's word ("" for an event; the `Response`
@@ -50,32 +63,25 @@ class Message:
     a value that smuggles in CR LF can add headers after its own, never replace one before it.
     """
 
-    __slots__ = ("event", "response", "text")
-
-    def __init__(self, event: str, response: str, text: str) -> None:
-        self.event, self.response, self.text = event, response, text
+    event: str
+    response: str
+    text: str
 
     def get(self, name: str, default: str = "") -> str:
-        """Value of the header written exactly `name`, without the blank after the colon; `default` if absent."""
-        text = self.text
-        at = text.find("\r\n" + name + ":")
-        if at < 0:
-            return default
-        at += len(name) + 3
-        end = text.find("\r\n", at)
-        value = text[at:end] if end >= 0 else text[at:]
-        return value[1:] if value[:1] == " " else value
+        """Value of the header written exactly `name`; `default` if absent. Not for `Event` and `Response` in front."""
+        _, found, rest = self.text.partition(_NEEDLES[name])
+        return rest.partition("\r\n")[0] if found else default
 
     def values(self, name: str) -> list[str]:
         """All values of a repeated header (`Output`, `Variable`), in order."""
         return [value for key, value in self.pairs() if key == name]
 
     def pairs(self) -> Iterator[tuple[str, str]]:
-        """Every header line, in order; lines without a colon are left out."""
+        """Every header line, in order; lines that are no header are left out."""
         for line in self.text.split("\r\n"):
-            name, colon, value = line.partition(":")
+            name, colon, value = line.partition(": ")
             if colon:
-                yield name, value[1:] if value[:1] == " " else value
+                yield name, value
 
     def headers(self) -> dict[str, str]:
         """All headers, first occurrence of each. For logs and tests; the hot path uses `get`."""
@@ -83,12 +89,6 @@ class Message:
         for name, value in self.pairs():
             found.setdefault(name, value)
         return found
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Message) and self.text == other.text and self.event == other.event
-
-    def __hash__(self) -> int:
-        return hash(self.text)
 
     def __repr__(self) -> str:
         return f"<{self.event or 'Response ' + self.response} {self.headers()}>"
@@ -144,9 +144,8 @@ class AmiCodec:
         messages: list[Message] = []
         append = messages.append
         for block in text.split("\r\n\r\n"):
-            if block.startswith("Event: ") and not self._follows:
-                end = block.find("\r\n")
-                append(Message(block[7:end] if end >= 0 else block[7:], "", block))
+            if block[:7] == "Event: " and not self._follows:
+                append(Message(block.partition("\r\n")[0][7:], "", block))
             else:
                 message = self._other(block)
                 if message is not None:
@@ -195,9 +194,8 @@ def _reordered(block: str) -> Message | None:
     """A block whose first line is neither Event nor Response: bring that line to the front. None: no message."""
     lines = block.split("\r\n")
     for index, line in enumerate(lines):
-        name, colon, value = line.partition(":")
+        name, colon, value = line.partition(": ")
         if colon and name.lower() in ("event", "response"):
-            value = value.strip()
             canonical = name.capitalize()
             rest = [lines[other] for other in range(len(lines)) if other != index]
             text = "\r\n".join([f"{canonical}: {value}", *rest])

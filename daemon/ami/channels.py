@@ -1,0 +1,173 @@
+"""What the driver remembers of the PBX: our legs, the channel that carries each, and who shares a bridge with whom.
+
+Everything is keyed on Uniqueid: names start again from zero with each Asterisk (FIELD-NOTES 1.9) and Linkedid changes
+at the first bridge. A leg's channel normally has the leg's own id, since we chose it; when Asterisk optimises a Local
+channel away, the call goes on on a server-made channel, and the leg moves to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from daemon.calls.ids import agent_of, is_ours
+
+FAR_HALF = "b"
+"""Suffix of the OtherChannelId we give to the `;2` half of a Local channel."""
+
+
+class Leg:
+    """One leg of ours. Mutable: it is touched by each event of a call."""
+
+    __slots__ = (
+        "amd",
+        "amd_cause",
+        "amd_done_at",
+        "answered",
+        "bridge",
+        "channel",
+        "connecting",
+        "created",
+        "dial_status",
+        "failed_at",
+        "failed_reason",
+        "hangup_cause",
+        "hold_s",
+        "id",
+        "is_agent",
+        "moving_to",
+        "parked",
+        "peer",
+        "playing",
+        "probing",
+        "ringing",
+        "seconds",
+        "tech_cause",
+    )
+
+    def __init__(self, leg: str) -> None:
+        self.id = leg
+        self.is_agent = agent_of(leg) is not None
+        self.channel = leg
+        """Uniqueid of the channel that carries the leg now; commands go there."""
+        self.created = self.ringing = self.answered = self.parked = False
+        self.amd = False
+        """Machine detection was asked for and has not decided yet."""
+        self.amd_cause = ""
+        self.amd_done_at = 0.0
+        self.bridge = ""
+        self.peer: Leg | None = None
+        self.connecting = ""
+        """The customer leg of the one Connect outstanding on this agent."""
+        self.playing = self.probing = False
+        self.hold_s = 0.0
+        self.seconds = 0.0
+        """How long the PBX has had it, as listed at the last resync."""
+        self.dial_status: str | None = None
+        self.tech_cause: int | None = None
+        self.failed_at: float | None = None
+        self.failed_reason = 0
+        self.moving_to = ""
+        """Uniqueid of the channel that is about to take over (LocalOptimizationBegin)."""
+        self.hangup_cause: int | None = None
+        """A Hangup was asked for before the channel existed: to be sent as soon as it does."""
+
+
+class Channels:
+    """All legs of one site, by carrying channel."""
+
+    def __init__(self, site: str) -> None:
+        self.site = site
+        self.prefix = f"{site}-"
+        self.legs: dict[str, Leg] = {}
+        self.by_channel: dict[str, Leg] = {}
+        self.children: dict[str, str] = {}
+        """Uniqueid of a server-made channel, or of a far half, → id of the leg it works for."""
+        self.bridges: dict[str, list[Leg]] = {}
+
+    def add(self, leg_id: str) -> Leg:
+        """The leg's entry, made if new."""
+        leg = self.legs.get(leg_id)
+        if leg is None:
+            leg = self.legs[leg_id] = self.by_channel[leg_id] = Leg(leg_id)
+        return leg
+
+    def recognise(self, unique_id: str) -> Leg | None:
+        """The leg whose channel this is, known or not; None for channels that carry no leg of ours."""
+        leg = self.by_channel.get(unique_id)
+        if leg is None and unique_id.startswith(self.prefix) and is_ours(unique_id, self.site):
+            leg = self.add(unique_id)
+        return leg
+
+    def channel_of(self, leg_id: str) -> str:
+        """Where commands about this leg go; an id we never heard of may still be one the PBX knows."""
+        leg = self.legs.get(leg_id)
+        return leg.channel if leg else leg_id
+
+    def adopt_child(self, unique_id: str, linked_id: str) -> None:
+        """Note a channel that is not ours but works for a leg of ours (Linkedid, until the first bridge)."""
+        owner = linked_id if linked_id in self.legs else self.children.get(linked_id)
+        if owner is not None and unique_id not in self.by_channel:
+            self.children[unique_id] = owner
+
+    def move(self, leg: Leg, unique_id: str) -> None:
+        """The leg goes on on another channel."""
+        if leg.channel != unique_id:
+            self.by_channel.pop(leg.channel, None)
+            self.children.pop(unique_id, None)
+            leg.channel = unique_id
+            self.by_channel[unique_id] = leg
+        leg.moving_to = ""
+
+    def enter(self, leg: Leg, bridge: str) -> Leg | None:
+        """The leg is in `bridge`; the other leg if that makes exactly two of ours, newly together."""
+        members = self.bridges.setdefault(bridge, [])
+        if leg not in members:
+            members.append(leg)
+        leg.bridge = bridge
+        if len(members) != 2 or leg.peer is not None:
+            return None
+        other = members[0] if members[1] is leg else members[1]
+        if other.peer is not None:
+            return None
+        leg.peer, other.peer = other, leg
+        return other
+
+    def leave(self, leg: Leg) -> Leg | None:
+        """The leg is in no bridge any more; the leg it was together with, if that had not ended yet."""
+        members = self.bridges.get(leg.bridge)
+        if members is not None:
+            if leg in members:
+                members.remove(leg)
+            if not members:
+                del self.bridges[leg.bridge]
+        leg.bridge = ""
+        peer, leg.peer = leg.peer, None
+        if peer is not None:
+            peer.peer = None
+        return peer
+
+    def remove(self, leg: Leg) -> None:
+        """The leg is gone."""
+        self.leave(leg)
+        self.legs.pop(leg.id, None)
+        self.by_channel.pop(leg.channel, None)
+        for child in [child for child, owner in self.children.items() if owner == leg.id]:
+            del self.children[child]
+
+    def replace(self, listed: list[Leg]) -> None:
+        """Forget everything but `listed`, found by a resync with peers set; keep what no listing tells."""
+        known, children = self.legs, self.children
+        self.legs = {leg.id: leg for leg in listed}
+        self.by_channel = {leg.channel: leg for leg in listed}
+        self.children = {child: owner for child, owner in children.items() if owner in self.legs}
+        self.bridges = {}
+        for leg in listed:
+            if leg.bridge:
+                self.bridges.setdefault(leg.bridge, []).append(leg)
+            if (before := known.get(leg.id)) is not None:
+                leg.hold_s, leg.playing, leg.amd_cause = before.hold_s, before.playing, before.amd_cause
+                leg.amd = before.amd and not leg.bridge
+                leg.parked = leg.parked and not leg.amd
+
+    def __iter__(self) -> Iterator[Leg]:
+        return iter(list(self.legs.values()))

@@ -1,0 +1,290 @@
+"""The Pbx port on an AMI: keeps one link, performs actions, delivers events, resyncs after each login.
+
+One instance a site; nothing is shared between sites, so that one site's trouble never delays another. What a mode or a
+dialect knows is in `modes` and `translate`; here is only who is told what, in which order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+import structlog
+
+from daemon.ami.channels import Channels, Leg
+from daemon.ami.client import AmiClient, AmiOptions
+from daemon.ami.codec import Message
+from daemon.ami.devices import Devices
+from daemon.ami.modes import Choice, SiteTemplates, choose_mode
+from daemon.ami.perform import Performer, name_of
+from daemon.ami.snapshot import read_snapshot
+from daemon.ami.translate import Step, Translator, translator_for
+from daemon.calls import events as ev
+from daemon.calls.actions import AnyAction, OriginateAgent, OriginateCustomer
+from daemon.calls.events import PbxEvent
+from daemon.clock import Clock
+from daemon.errors import PbxRejected, PbxUnavailable
+from daemon.ports import PbxStatus
+
+log = structlog.get_logger(__name__)
+
+HELD_MAX: Final = 50_000
+"""Events held back during a resync; past it the link is dropped and taken up anew."""
+IN_DOUBT_WAIT_S: Final = 1.0
+"""An originate in doubt and not listed is looked for once more after this (FIELD-NOTES 8.5)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriverOptions:
+    """A site as the driver needs it. `wanted_mode`: auto, asyncagi, dialplan or basic."""
+
+    site: str
+    ami: AmiOptions
+    templates: SiteTemplates = field(default_factory=SiteTemplates)
+    wanted_mode: str = "auto"
+    device: str = "PJSIP/{extension}"
+    extensions: Sequence[str] = ()
+
+
+class AmiDriver:
+    """`daemon.ports.Pbx` over AMI."""
+
+    def __init__(self, options: DriverOptions, *, clock: Clock, rng: random.Random) -> None:
+        self.site = options.site
+        self._options, self._clock = options, clock
+        self._client = AmiClient(options.ami, rng=rng, on_messages=self._received, on_down=self._went_down)
+        self._channels = Channels(options.site)
+        self._devices = Devices(options.device, options.extensions)
+        self._deliver: Callable[[PbxEvent], None] = _nobody
+        self._choice: Choice | None = None
+        self._translator: Translator | None = None
+        self._performer: Performer | None = None
+        self._held: list[Message] | None = []
+        """Events since the connection was made, until the resync is done; None while up."""
+        self._timer: asyncio.TimerHandle | None = None
+        self._up = False
+        self._since: datetime | None = None
+        self._last_seen_at: float | None = None
+        self._error: tuple[str, str] = ("", "")
+        self._next_try_in_s: float | None = None
+        self._delivered = 0
+
+    # -- the port -------------------------------------------------------------------------------------------------
+    async def run(self, deliver: Callable[[PbxEvent], None]) -> None:
+        self._deliver = deliver
+        try:
+            await self._client.run(self._logged_in)
+        finally:
+            self._up = False
+            if self._performer is not None:
+                self._performer.close()
+            if self._timer is not None:
+                self._timer.cancel()
+
+    def perform(self, action: AnyAction) -> None:
+        if self._up and self._performer is not None:
+            self._performer.perform(action)
+            return
+        now = self._clock.now()
+        if isinstance(action, OriginateCustomer | OriginateAgent):
+            why = f"no link to the PBX: {self._error[0] or 'not up yet'}"
+            self._emit(ev.LegFailed(at=now, leg=action.leg, message=why))
+        else:
+            self._emit(ev.ActionInDoubt(at=now, leg=action.leg, action=name_of(action)))
+
+    def status(self) -> PbxStatus:
+        choice = self._choice
+        code, text = self._error
+        performer = self._performer
+        denied = tuple(f"permission denied: {name}" for name in sorted(performer.denied)) if performer else ()
+        missing = choice.missing if choice else ()
+        return PbxStatus(
+            site=self.site,
+            driver="ami",
+            up=self._up,
+            since=self._since,
+            mode=choice.mode.name if choice else "",
+            mode_reason=choice.reason if choice else "",
+            version=self._client.link.banner,
+            capabilities=tuple(sorted(choice.capabilities)) if choice else (),
+            missing=(*(entry for entry in denied if entry not in missing), *missing),
+            error_code=code,
+            error=text,
+            next_try_in_s=self._next_try_in_s,
+            extensions=self._devices.extensions(),
+            figures={
+                "messages_in": self._client.messages_in,
+                "events_out": self._delivered,
+                "legs": len(self._channels.legs),
+                "actions_in_flight": performer.in_flight if performer else 0,
+                "ping_s": self._client.ping_s,
+            },
+        )
+
+    async def probe_sound(self, sound: str) -> bool | None:
+        """Whether the PBX has this sound: None, for no manager action tells without rights to the file system."""
+        return None
+
+    # -- link -----------------------------------------------------------------------------------------------------
+    def _went_down(self, why: PbxUnavailable, next_try_in_s: float) -> None:
+        was_up, self._up = self._up, False
+        self._held = []
+        self._error, self._next_try_in_s = (why.code, str(why)), next_try_in_s
+        if was_up:
+            self._last_seen_at = self._clock.now()
+        self._emit(ev.LinkDown(at=self._clock.now(), code=why.code, message=str(why)))
+
+    async def _logged_in(self) -> None:
+        """Probe, list, and tell: LinkUp, the devices, one snapshot, then what happened meanwhile."""
+        commands = await self._allowed_commands()
+        include = await self._include_present()
+        self._choice = choice = choose_mode(self._options.wanted_mode, self._options.templates, commands, include)
+        devices = await self._device_list()
+        legs = await self._list_legs()
+        now = self._clock.now()
+        self._start_mode(choice)
+        held, self._held = self._held, None
+        self._up, self._since = True, self._clock.utcnow()
+        self._error, self._next_try_in_s = ("", ""), None
+        self._emit(
+            ev.LinkUp(
+                at=now,
+                mode=choice.mode.name,
+                capabilities=choice.capabilities,
+                missing=choice.missing,
+                version=self._client.link.banner,
+                restarted=self._restarted(now),
+            )
+        )
+        for event in devices:
+            self._emit(event)
+        self._take_up(legs, held or [], now)
+        log.info("ami.up", site=self.site, mode=choice.mode.name, legs=len(legs), missing=len(choice.missing))
+
+    def _start_mode(self, choice: Choice) -> None:
+        if self._performer is not None:
+            self._performer.close()
+        self._performer = Performer(self.site, self._client, self._channels, choice.mode, self._clock, self._emit)
+        self._translator = translator_for(self._client.link.version)(
+            self._channels,
+            deliver=self._emit,
+            react=self._performer.react,
+            device=self._devices.changed,
+            parks_on_music=choice.mode.name == "basic",
+        )
+
+    def _take_up(self, legs: list[Leg], held: list[Message], now: float) -> None:
+        """Ends of legs not listed first (their cause is better than "gone"), the snapshot, then all the rest."""
+        listed = {leg.channel for leg in legs}
+        ends = {m.get("Uniqueid"): m for m in held if m.event == "Hangup" and m.get("Uniqueid") not in listed}
+        for message in ends.values():
+            self._translate(message, now)
+        self._channels.replace(legs)
+        self._emit(ev.PbxSnapshot(at=now, legs=tuple(_seen(leg) for leg in legs)))
+        assert self._performer is not None
+        for leg in legs:
+            if leg.amd:
+                self._performer.react(leg, Step.AMD_MISSED, "")
+        for message in held:
+            if message.get("Uniqueid") not in ends:
+                self._translate(message, now)
+        self._arm()
+
+    async def _allowed_commands(self) -> tuple[str, ...]:
+        """Names of the AMI actions this user may run; () if the PBX does not say."""
+        try:
+            answer = await self._client.send({"Action": "ListCommands"})
+        except PbxRejected:
+            return ()
+        commands = tuple(name for name in answer.headers() if name not in ("Response", "ActionID", "Message"))
+        self._client.link.commands = commands
+        return commands
+
+    async def _include_present(self) -> bool | None:
+        templates = self._options.templates
+        for context in (templates.customer_context, templates.agent_context):
+            try:
+                answer = await self._client.send({"Action": "Getvar", "Variable": f"DIALPLAN_EXISTS({context},s,1)"})
+            except PbxRejected:
+                return None
+            if answer.get("Value") != "1":
+                return False if answer.get("Value") == "0" else None
+        return True
+
+    async def _device_list(self) -> list[PbxEvent]:
+        try:
+            items = await self._client.collect({"Action": "DeviceStateList"})
+        except PbxRejected:
+            return []
+        return self._devices.listed([(item.get("Device"), item.get("State")) for item in items], self._clock.now())
+
+    async def _list_legs(self) -> list[Leg]:
+        legs = await read_snapshot(self._client, self.site)
+        known = {leg.id for leg in legs}
+        if self._performer is not None and self._performer.in_doubt - known:
+            await asyncio.sleep(IN_DOUBT_WAIT_S)
+            legs = await read_snapshot(self._client, self.site)
+        return legs
+
+    def _restarted(self, now: float) -> bool:
+        uptime_s = self._client.link.uptime_s
+        return uptime_s is not None and self._last_seen_at is not None and uptime_s < now - self._last_seen_at
+
+    # -- events ---------------------------------------------------------------------------------------------------
+    def _received(self, messages: list[Message]) -> None:
+        if self._held is not None:
+            self._held += messages
+            if len(self._held) > HELD_MAX:
+                self._client.drop(PbxUnavailable(f"over {HELD_MAX} events during a resync", "overrun"))
+            return
+        at = self._clock.now()
+        for message in messages:
+            self._translate(message, at)
+        self._arm()
+
+    def _translate(self, message: Message, at: float) -> None:
+        """One event; a message nobody foresaw costs itself only, never the link nor the events behind it."""
+        assert self._translator is not None
+        try:
+            self._translator.handle(message, at)
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+            log.exception("ami.event_failed", site=self.site, event_name=message.event)
+
+    def _emit(self, event: PbxEvent) -> None:
+        self._delivered += 1
+        self._deliver(event)
+
+    def _arm(self) -> None:
+        """One timer for the earliest originate that waits to be final."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        deadline = self._translator.next_deadline() if self._translator is not None else None
+        if deadline is not None:
+            delay = max(0.0, deadline - self._clock.now())
+            self._timer = asyncio.get_running_loop().call_later(delay, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        if self._translator is not None:
+            self._translator.on_deadline(self._clock.now())
+            self._arm()
+
+
+def _nobody(_: PbxEvent) -> None:
+    """Before `run` nobody listens."""
+
+
+def _seen(leg: Leg) -> ev.LegSeen:
+    return ev.LegSeen(
+        leg=leg.id,
+        up=leg.answered,
+        ringing=leg.ringing,
+        parked=leg.parked,
+        bridged_with=leg.peer.id if leg.peer else None,
+        seconds=leg.seconds,
+    )

@@ -1,0 +1,61 @@
+"""What is on the PBX right now, by `Status` and `BridgeList`: allowed in every control mode (FIELD-NOTES 8.3)."""
+
+from __future__ import annotations
+
+from daemon.ami.channels import Leg
+from daemon.ami.client import AmiClient
+from daemon.ami.codec import Message
+from daemon.calls.ids import is_ours
+from daemon.errors import PbxRejected
+
+WAITING_APPLICATIONS = ("AGI", "MusicOnHold")
+
+
+async def read_snapshot(client: AmiClient, site: str) -> list[Leg]:
+    """Our legs as they are, with peers set. Raises PbxUnavailable, PbxInDoubt (the link went), PbxRejected."""
+    channels = await client.collect({"Action": "Status", "Variables": "DIALER_CALL,DIALER_AGENT"})
+    try:
+        bridges = {item.get("BridgeUniqueid") for item in await client.collect({"Action": "BridgeList"})}
+    except PbxRejected:
+        bridges = {item.get("BridgeID") for item in channels}
+    return legs_of(channels, bridges - {""}, site)
+
+
+def legs_of(channels: list[Message], bridges: set[str], site: str) -> list[Leg]:
+    """Our legs among `Status` items. A leg whose own channel was optimised away is found by the variable its channel
+    inherited; the Linkedid would not do, since a bridge changes it."""
+    legs: dict[str, Leg] = {}
+    for item in channels:
+        unique_id = item.get("Uniqueid")
+        if is_ours(unique_id, site):
+            legs[unique_id] = _leg(unique_id, item, bridges)
+    for item in channels:
+        owner = dict(value.partition("=")[::2] for value in item.values("Variable")).get("DIALER_CALL", "")
+        if owner not in legs and is_ours(owner, site) and not item.get("Channel").startswith("Local/"):
+            legs[owner] = _leg(owner, item, bridges)
+    _pair(list(legs.values()))
+    return list(legs.values())
+
+
+def _leg(leg_id: str, item: Message, bridges: set[str]) -> Leg:
+    leg = Leg(leg_id)
+    leg.channel = item.get("Uniqueid")
+    leg.created = True
+    leg.answered = item.get("ChannelState") == "6"
+    leg.ringing = item.get("ChannelState") == "5"
+    bridge = item.get("BridgeID")
+    leg.bridge = bridge if bridge in bridges else ""
+    leg.parked = leg.answered and not leg.bridge and item.get("Application") in WAITING_APPLICATIONS
+    seconds = item.get("Seconds")
+    leg.seconds = float(seconds) if seconds.isdecimal() else 0.0
+    return leg
+
+
+def _pair(legs: list[Leg]) -> None:
+    by_bridge: dict[str, list[Leg]] = {}
+    for leg in legs:
+        if leg.bridge:
+            by_bridge.setdefault(leg.bridge, []).append(leg)
+    for members in by_bridge.values():
+        if len(members) == 2:
+            members[0].peer, members[1].peer = members[1], members[0]
