@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import zip_longest
 
 from fake_asterisk.replay.laws import breaches, channel_ids
@@ -189,8 +190,14 @@ def comparable(event: Message) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(((name, _comparable(kind, name, value)) for name, value in event.headers), key=_by_name))
 
 
+@cache
+def is_snapshot(name: str) -> bool:
+    """A field of the channel's state at the instant of the event, with or without prefix (Dest, LocalOne, ...)."""
+    return SNAPSHOT.fullmatch(name) is not None
+
+
 def _comparable(kind: str, name: str, value: str) -> str:
-    if SNAPSHOT.fullmatch(name) and kind not in SNAPSHOT_TYPES:
+    if kind not in SNAPSHOT_TYPES and is_snapshot(name):
         return "*"  # a snapshot that another thread may have changed already
     if name.endswith("Linkedid") and kind != "Newchannel":
         return "*"
@@ -213,7 +220,7 @@ def _variables_by_channel(events: Sequence[Message]) -> dict[str, list[str]]:
     variables: dict[str, list[str]] = {}
     for event in events:
         if event.event == "VarSet":
-            text = f"{event.get('Variable')}={event.get('Value')} ({event.get('Privilege')})"
+            text = ", ".join(f"{name}: {value}" for name, value in comparable(event) if value != "*")
             variables.setdefault(event.get("Uniqueid") or "", []).append(text)
     return variables
 

@@ -6,6 +6,7 @@ of the same scenario read the same. Both the recording and its replay are read w
 
 import re
 from collections.abc import Mapping
+from functools import cache
 
 from fake_asterisk.replay.wire import Message
 
@@ -15,6 +16,7 @@ ANY_CHANNEL = re.compile(r"\b([A-Z][A-Za-z0-9]*/[^\s,:|&<>\"]*?-)[0-9a-f]{8}(?![
 ANY_BRIDGE = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 
 
+@cache
 def is_channel_id_header(name: str) -> bool:
     """Uniqueid with or without prefix (Dest, LocalOne, Spyer, ...; DestUniqueId is also seen), but not the bridge's."""
     folded = name.lower()
@@ -64,6 +66,8 @@ class Roles:
             self._build()
         if self._pattern is not None:
             text = self._pattern.sub(lambda match: self._table[match.group()], text)
+        if "-" not in text:
+            return text
         return ANY_BRIDGE.sub("<other>", ANY_CHANNEL.sub(r"\1<other>", text))
 
     def _add_made(self, uniqueid: str) -> None:
