@@ -107,7 +107,7 @@ class AgentView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CallView(msgspec.Struct, frozen=True, kw_only=True):
-    """A call in progress. `stage`: agent_ringing, dialling, ringing, answered, waiting, connecting, talking, message."""
+    """A call in progress. `stage`: agent_ringing, dialling, ringing, answered, waiting, talking, message, ending."""
 
     id: str
     number: int

@@ -1,0 +1,104 @@
+"""All sites together, as the doors see them: routes commands, merges views, tells listeners. Implements EngineDoor."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from daemon.engine import commands as c
+from daemon.engine.runner import SiteRunner
+from daemon.engine.views import AnyView, Changes, SystemView
+from daemon.errors import CommandError
+
+_EVERY_SITE = (c.StopAllCalls, c.ConfigChanged, c.LeadsChanged, c.Drain)
+
+
+class Hub:
+    """See the module's first lines. `deadline_s` bounds each command."""
+
+    def __init__(self, deadline_s: float) -> None:
+        self._deadline_s = deadline_s
+        self.runners: dict[str, SiteRunner] = {}
+        self._listeners: list[Callable[[Changes], None]] = []
+        self._system: SystemView | None = None
+
+    def add(self, runner: SiteRunner) -> None:
+        """One more site."""
+        self.runners[runner.site] = runner
+
+    async def submit(self, command: c.AnyCommand) -> dict[str, object]:
+        """See EngineDoor.submit."""
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                if isinstance(command, _EVERY_SITE):
+                    return await self._submit_all(command)
+                return await self._runner_of(command).submit(command)
+        except TimeoutError as error:
+            raise CommandError("engine_busy", {"deadline_s": self._deadline_s}) from error
+
+    async def _submit_all(self, command: c.AnyCommand) -> dict[str, object]:
+        results: dict[str, Any] = {}
+        for runner in self.runners.values():
+            if not runner.leading:
+                continue
+            for key, value in (await runner.submit(command)).items():
+                results[key] = results.get(key, 0) + value if isinstance(value, int) else value
+        return results
+
+    def _runner_of(self, command: c.AnyCommand) -> SiteRunner:
+        site = getattr(command, "site", None)
+        if site is not None:
+            return self._known(site)
+        for name, table in (("campaign_id", "campaigns"), ("agent_id", "desks"), ("line_id", "lines")):
+            id = getattr(command, name, 0)
+            if id:
+                found = [r for r in self.runners.values() if id in _table(r, table)]
+                if found:
+                    return found[0]
+                raise CommandError(f"{name.removesuffix('_id')}_unknown", {name: id})
+        if isinstance(command, c.HangUpCall):
+            for runner in self.runners.values():
+                if command.attempt_id in runner.core.live.calls:
+                    return runner
+            raise CommandError("call_gone", {"attempt_id": str(command.attempt_id)})
+        raise CommandError("command_unknown", {"command": type(command).__name__})
+
+    def _known(self, site: str) -> SiteRunner:
+        runner = self.runners.get(site)
+        if runner is None:
+            raise CommandError("site_unknown", {"site": site, "allowed": sorted(self.runners)})
+        return runner
+
+    def view(self) -> Mapping[str, Mapping[str, AnyView]]:
+        """See EngineDoor.view."""
+        merged: dict[str, dict[str, AnyView]] = {}
+        for runner in self.runners.values():
+            for table, views in runner.core.publisher.views.items():
+                merged.setdefault(table, {}).update(views)
+        if self._system is not None:
+            merged.setdefault("system", {})["daemon"] = self._system
+        return merged
+
+    def listen(self, listener: Callable[[Changes], None]) -> Callable[[], None]:
+        """See EngineDoor.listen."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener) if listener in self._listeners else None
+
+    def publish(self, changes: Changes) -> None:
+        """Called by runners after each batch that changed something."""
+        for listener in list(self._listeners):
+            listener(changes)
+
+    def set_system(self, view: SystemView) -> None:
+        """The daemon's own state; published if it changed."""
+        before, self._system = self._system, view
+        if before != view:
+            self.publish({"system": {"daemon": view}})
+
+
+def _table(runner: SiteRunner, table: str) -> Mapping[int, object]:
+    live = runner.core.live
+    if table == "lines":
+        return live.pool.lines
+    return live.campaigns if table == "campaigns" else live.desks

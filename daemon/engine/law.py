@@ -1,0 +1,63 @@
+"""What the engine needs of the law, as one small port; `compliance` answers it (see daemon.engine.rules)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from daemon.calls.records import Campaign, Lead
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Why a call may not be made now; `until`: when it may next be asked, None = never."""
+
+    rule: str
+    clause: str
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class RuleFacts:
+    """What of a rule set the engine works with. `clock_start`: answer | greeting_end | verdict."""
+
+    name: str
+    version: str
+    attempts_max: int
+    attempts_days: int
+    connect_deadline_s: float
+    clock_start: str
+    ceiling: float
+    windows: tuple[tuple[str, int], ...]
+    ring_min_s: float
+    recall_after_s: float
+
+
+class Law(Protocol):
+    """One answer a question; pure, given the instant."""
+
+    def rules(self, name: str, utc: datetime) -> RuleFacts:
+        """The rule set in force. Raises CommandError `rule_set_unknown`."""
+        ...
+
+    def refuses(self, lead: Lead, campaign: Campaign, utc: datetime) -> Refused | None:
+        """None if the lead may be called at this instant."""
+        ...
+
+    def refuses_number(self, e164: str, rule_set: str, utc: datetime) -> Refused | None:
+        """For calls without a lead (click-to-call, manual): number class always, the rule set if one is named (D26)."""
+        ...
+
+    def open_zones(self, campaign: Campaign, groups: Sequence[str], utc: datetime) -> tuple[Sequence[str], datetime]:
+        """Those of the tz groups that may be called now for this campaign, and until when this answer holds."""
+        ...
+
+    def problems(self, campaign: Campaign, shown: Sequence[str], owned: Sequence[str], utc: datetime) -> list[Refused]:
+        """What makes the campaign unlawful as configured; [] = it may be activated (`rule` is the problem's code)."""
+        ...
+
+    def dial_string(self, e164: str) -> str:
+        """The number in the site's dial format."""
+        ...

@@ -1,0 +1,332 @@
+"""The live state of one site: calls, desks (agents at work), campaigns, lines, timers. Plain mutable rows, one owner.
+
+Nothing here decides or does I/O. `Live` is handed to the engine's parts; what they want done goes to `Live.out`.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections import Counter, deque
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from daemon.agents.states import AgentState, LegState
+from daemon.calls.actions import AnyAction
+from daemon.calls.causes import Outcome
+from daemon.calls.events import DeviceState
+from daemon.calls.facts import AnyFact, CallEventFact
+from daemon.calls.ids import uuid7
+from daemon.calls.records import (
+    Agent,
+    Campaign,
+    CampaignMode,
+    CampaignState,
+    Group,
+    Intent,
+    Lead,
+    PauseCode,
+    Status,
+)
+from daemon.calls.states import CallState
+from daemon.dialer.ledger import Ledger
+from daemon.dialer.pacing import Decision, PacingPolicy
+from daemon.engine.law import Law, RuleFacts
+from daemon.pool.caller_ids import CallerIds
+from daemon.pool.lines import LinePool
+from daemon.settings import DialerTable, SiteTable
+
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Timers:
+    """Deadlines by key; setting a key again moves it. `due` gives those passed, earliest first."""
+
+    def __init__(self) -> None:
+        self._at: dict[Hashable, float] = {}
+        self._heap: list[tuple[float, int, Hashable]] = []
+        self._order = 0
+
+    def set(self, key: Hashable, at: float) -> None:
+        """Arm or move `key`."""
+        self._at[key] = at
+        self._order += 1
+        heapq.heappush(self._heap, (at, self._order, key))
+
+    def clear(self, key: Hashable) -> None:
+        """Disarm `key`; unknown keys are fine."""
+        self._at.pop(key, None)
+
+    def next_deadline(self) -> float | None:
+        """The earliest armed instant."""
+        while self._heap and self._at.get(self._heap[0][2]) != self._heap[0][0]:
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
+    def due(self, now: float) -> list[Any]:
+        """Keys whose instant has come, disarmed."""
+        keys = []
+        while (at := self.next_deadline()) is not None and at <= now:
+            key = heapq.heappop(self._heap)[2]
+            del self._at[key]
+            keys.append(key)
+        return keys
+
+    def __len__(self) -> int:
+        return len(self._at)
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """An attempt in progress. `..._at` are monotonic seconds; UTC instants follow from `opened_utc` + monotonic."""
+
+    attempt_id: UUID
+    leg: str
+    kind: str
+    group_id: int
+    client_id: int
+    e164: str
+    opened_at: float
+    opened_utc: datetime
+    campaign: CampaignLive | None = None
+    lead: Lead | None = None
+    lead_id: int = 0
+    line_id: int = 0
+    trunk: str = ""
+    caller_id: str = ""
+    desk: Desk | None = None
+    state: CallState = CallState.INTENDED
+    since_utc: datetime = LONG_AGO
+    number: int = 0
+    placed_at: float | None = None
+    ringing_at: float | None = None
+    answered_at: float | None = None
+    need_at: float | None = None
+    connected_at: float | None = None
+    unbridged_at: float | None = None
+    talk_s: float = 0.0
+    amd: bool = False
+    verdict: str = ""
+    outcome: Outcome | None = None
+    ended_by: str = ""
+    waits_for_leg: str = ""
+    unsure: bool = False
+    rule_set: str = ""
+    ring_timeout_s: float = 25.0
+    last_agent_id: int = 0
+    counted_live: bool = False
+
+    @property
+    def campaign_id(self) -> int:
+        return self.campaign.record.id if self.campaign else 0
+
+    def utc(self, at: float) -> datetime:
+        """The row's UTC of a monotonic instant of this call: UTC at open + monotonic (DESIGN 7, time)."""
+        return self.opened_utc + timedelta(seconds=at - self.opened_at)
+
+
+@dataclass(slots=True, eq=False)
+class Desk:
+    """An agent at work, or (`passing`) just a phone that click-to-call rings, which no agent session stands behind."""
+
+    record: Agent
+    passing: bool = False
+    state: AgentState = AgentState.SIGNED_OUT
+    code: str = ""
+    since_at: float = 0.0
+    since_utc: datetime = LONG_AGO
+    campaign_ids: tuple[int, ...] = ()
+    leg: str = ""
+    leg_state: LegState = LegState.NONE
+    call: Call | None = None
+    connecting: Call | None = None
+    next_state: AgentState | None = None
+    next_code: str = ""
+    preview: Lead | None = None
+    preview_campaign_id: int = 0
+    phone: DeviceState = DeviceState.UNKNOWN
+    last_call: Call | None = None
+    last_campaign: CampaignLive | None = None
+    disposed: bool = True
+    back_to: AgentState | None = None
+    back_code: str = ""
+    leg_failures: int = 0
+    wrap_until_utc: datetime | None = None
+    today: Counter[str] = field(default_factory=Counter)
+    stays: bool = False
+    """Whether the phone is nailed up in the control mode in force."""
+
+    @property
+    def id(self) -> int:
+        return self.record.id
+
+    @property
+    def can_take(self) -> bool:
+        """Ready, and either parked or reachable on demand."""
+        if self.state is not AgentState.READY or self.call is not None or self.preview is not None:
+            return False
+        return self.leg_state is LegState.PARKED if self.stays else self.leg_state is LegState.NONE
+
+    @property
+    def nailed(self) -> bool:
+        return self.record.nailed and not self.passing
+
+    @property
+    def signed_in(self) -> bool:
+        return self.state is not AgentState.SIGNED_OUT
+
+
+@dataclass(slots=True, eq=False)
+class CampaignLive:
+    """A campaign at work: its hopper, calls in progress, pacing policy, today's figures."""
+
+    record: Campaign
+    rules: RuleFacts
+    policy: PacingPolicy
+    ledger: Ledger
+    state: CampaignState
+    since_utc: datetime
+    hopper: deque[Lead] = field(default_factory=deque)
+    claiming: bool = False
+    claim_after_at: float = 0.0
+    claim_epoch: int = 0
+    calls: dict[UUID, Call] = field(default_factory=dict)
+    stages: Counter[str] = field(default_factory=Counter)
+    agents: Counter[str] = field(default_factory=Counter)
+    outcomes: Counter[str] = field(default_factory=Counter)
+    placed: int = 0
+    answered: int = 0
+    waits: deque[float] = field(default_factory=lambda: deque(maxlen=200))
+    ready_s: float = 0.0
+    handling_s: float = 0.0
+    tokens: float = 1.0
+    tokens_at: float = 0.0
+    decision: Decision | None = None
+    decided_at: float = float("-inf")
+    sampled_at: float = float("-inf")
+    dirty: bool = True
+    suspended: str = ""
+    lead_counts: dict[str, int] = field(default_factory=dict)
+    limit: str = ""
+    tz_groups: tuple[str, ...] = ()
+    open_zones: tuple[str, ...] = ()
+    zones_until: datetime | None = None
+    loaded: bool = False
+
+    @property
+    def id(self) -> int:
+        return self.record.id
+
+    @property
+    def reserves(self) -> bool:
+        """Whether each call has its agent reserved before it is dialled (so nothing can be abandoned)."""
+        return self.record.mode is not CampaignMode.PREDICTIVE
+
+
+@dataclass(slots=True)
+class LinkState:
+    """The link to the PBX as the engine knows it. `synced`: a snapshot has been reconciled since the login."""
+
+    up: bool = False
+    synced: bool = False
+    since_utc: datetime = LONG_AGO
+    code: str = "starting"
+    message: str = ""
+    mode: str = ""
+    version: str = ""
+    capabilities: frozenset[str] = frozenset()
+    missing: tuple[str, ...] = ()
+    restarted: bool = False
+    stopping: bool = False
+
+
+@dataclass(slots=True, frozen=True)
+class Claim:
+    """Ask the store for `count` leads of a campaign."""
+
+    campaign_id: int
+    count: int
+    open_zones: tuple[str, ...]
+    epoch: int
+
+
+@dataclass(slots=True)
+class Output:
+    """What one batch wants done; the runner empties it."""
+
+    actions: list[AnyAction] = field(default_factory=list)
+    facts: list[AnyFact] = field(default_factory=list)
+    intents: list[Intent] = field(default_factory=list)
+    claims: list[Claim] = field(default_factory=list)
+
+
+class Live:
+    """All state of a site. `now` (monotonic) and `utc` are set by the engine before each batch."""
+
+    def __init__(self, site: SiteTable, dialer: DialerTable, law: Law, rng: random.Random) -> None:
+        self.site = site
+        self.dialer = dialer
+        self.law = law
+        self.rng = rng
+        self.now = 0.0
+        self.utc = LONG_AGO
+        self.out = Output()
+        self.timers = Timers()
+        self.link = LinkState()
+        self.store_ok = False
+        self.journal_full = False
+        self.acts_until_at = float("-inf")
+        self.draining = False
+        self.calls: dict[UUID, Call] = {}
+        self.legs: dict[str, Call | Desk] = {}
+        self.desks: dict[int, Desk] = {}
+        self.passing: list[Desk] = []
+        self.campaigns: dict[int, CampaignLive] = {}
+        self.groups: dict[int, Group] = {}
+        self.statuses: dict[int, Status] = {}
+        self.pause_codes: dict[int, PauseCode] = {}
+        self.phones: dict[str, DeviceState] = {}
+        self.trunks: dict[str, DeviceState] = {}
+        self.pool = LinePool(rng, dialer.line_failures_rest, dialer.line_rest_s)
+        self.caller_ids = CallerIds()
+        self.recent: dict[UUID, float] = {}
+        self.counters: Counter[str] = Counter()
+        self.alerts: dict[str, str] = {}
+        self.changed: dict[str, dict[str, None]] = {}
+
+    def touch(self, table: str, id: object) -> None:
+        """Mark a view for publication with this batch."""
+        self.changed.setdefault(table, {})[str(id)] = None
+
+    def fact(self, fact: AnyFact) -> None:
+        """Record what happened."""
+        self.out.facts.append(fact)
+
+    def act(self, action: AnyAction) -> None:
+        """Ask the PBX."""
+        self.out.actions.append(action)
+
+    def event(self, call: Call, kind: str, **detail: str | int | float | bool | None) -> None:
+        """One step of a call, for its history."""
+        self.fact(
+            CallEventFact(
+                at=call.utc(self.now),
+                site=self.site.id,
+                attempt_id=call.attempt_id,
+                campaign_id=call.campaign_id,
+                kind=kind,
+                agent_id=call.desk.id if call.desk else 0,
+                detail=detail,
+            )
+        )
+
+    def new_id(self) -> UUID:
+        """A fresh UUIDv7."""
+        return uuid7(self.utc, self.rng)
+
+    def may_act(self) -> bool:
+        """Whether this daemon still holds the site's lease by its own monotonic clock."""
+        return self.now < self.acts_until_at

@@ -1,0 +1,443 @@
+"""Which calls to place now: hopper, law at that instant, a line, a caller ID, an agent where the mode reserves one.
+
+Called for campaigns that are dirty (something happened) and for all at each tick. Predictive campaigns ask the pacing
+policy how many; the others give each ready agent one call.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, replace
+from datetime import timedelta
+
+from daemon.agents.states import AgentState
+from daemon.calls.facts import LeadReleased, PacingDecided, RefusalFact
+from daemon.calls.records import CampaignMode, CampaignState, Lead
+from daemon.calls.states import CallState
+from daemon.compliance.zones import zone
+from daemon.dialer.events import PacingSnapshot
+from daemon.dialer.ledger import hour_key
+from daemon.engine.callflow import CallFlow
+from daemon.engine.desks import Desks
+from daemon.engine.live import Call, CampaignLive, Claim, Desk, Live
+
+CALLBACK_GRACE_S = 300.0
+"""A due callback waits so long for its own agent, then anybody takes it (CALB-01)."""
+
+CLAIM_RETRY_S = 1.0
+"""After an empty claim, the next one; new leads cut this short (LEAD-06)."""
+
+CLAIM_MAX = 200
+SAMPLE_S = 5.0
+"""A decision that places nothing is stored at most this often; each one that places is stored within a second."""
+
+
+class Placing:
+    """See the module's first lines."""
+
+    def __init__(self, live: Live, calls: CallFlow, desks: Desks) -> None:
+        self._live = live
+        self._calls = calls
+        self._desks = desks
+
+    # ---- the loop ----------------------------------------------------------------------------------------------
+
+    def run(self, all_campaigns: bool) -> None:
+        """Look at the campaigns with news (or all), most important first."""
+        live = self._live
+        if not live.campaigns:
+            return
+        for campaign in sorted(live.campaigns.values(), key=lambda c: (-c.record.priority, c.id)):
+            due = campaign.dirty and live.now - campaign.decided_at >= live.dialer.dirty_interval_s
+            if due or all_campaigns:
+                campaign.dirty = False
+                campaign.decided_at = live.now
+                self._look(campaign)
+
+    def next_look(self) -> float | None:
+        """When a campaign with news may next be looked at."""
+        live = self._live
+        dirty = [c.decided_at + live.dialer.dirty_interval_s for c in live.campaigns.values() if c.dirty]
+        return min(dirty, default=None)
+
+    def _look(self, campaign: CampaignLive) -> None:
+        self._refill_tokens(campaign)
+        if campaign.state is not CampaignState.RUNNING:
+            self._give_back_hopper(campaign)
+            campaign.limit = "stopped" if campaign.state is CampaignState.STOPPED else "paused"
+            return
+        campaign.limit = self.site_obstacle() or campaign.suspended
+        if campaign.limit:
+            return
+        self._check_zones(campaign)
+        mode = campaign.record.mode
+        if mode is CampaignMode.PREDICTIVE:
+            self._predictive(campaign)
+        elif mode is CampaignMode.PROGRESSIVE:
+            self._one_each(campaign)
+        elif mode is CampaignMode.PREVIEW:
+            self._previews(campaign)
+        else:
+            campaign.limit = "mode"
+        self._top_up(campaign)
+
+    def site_obstacle(self) -> str:
+        """What keeps the whole site from placing; "" if nothing does."""
+        live = self._live
+        if not live.link.up:
+            return "link"
+        if not live.link.synced:
+            return "resync"
+        if live.link.stopping:
+            return "pbx_stopping"
+        if "originate" in live.link.missing:
+            return "right_missing"
+        if not live.store_ok:
+            return "store"
+        if live.journal_full:
+            return "journal_full"
+        if not live.may_act():
+            return "lease"
+        return "draining" if live.draining else ""
+
+    def _refill_tokens(self, campaign: CampaignLive) -> None:
+        rate, now = campaign.record.calls_per_second, self._live.now
+        full = max(1.0, rate)
+        campaign.tokens = min(full, campaign.tokens + (now - campaign.tokens_at) * rate)
+        campaign.tokens_at = now
+
+    def _check_zones(self, campaign: CampaignLive) -> None:
+        live = self._live
+        if campaign.zones_until is None or live.utc >= campaign.zones_until:
+            zones, until = live.law.open_zones(campaign.record, campaign.tz_groups, live.utc)
+            campaign.open_zones = tuple(zones)
+            campaign.zones_until = min(until, live.utc + timedelta(seconds=60))
+
+    # ---- modes -------------------------------------------------------------------------------------------------
+
+    def _room(self, campaign: CampaignLive) -> int:
+        """Calls that lines, channel limit and call rate allow now; sets the limit if none."""
+        live, record = self._live, campaign.record
+        lines = live.pool.free(record.line_ids, live.now)
+        channels = record.max_channels - len(campaign.calls) if record.max_channels else lines
+        tokens = math.floor(campaign.tokens + 1e-9)
+        room = max(0, min(lines, channels, tokens))
+        if room == 0:
+            campaign.limit = "lines" if min(lines, channels) <= 0 else "cps"
+        return room
+
+    def _one_each(self, campaign: CampaignLive) -> None:
+        """TURBO: each ready agent gets one call, reserved before it is dialled: nobody can be abandoned."""
+        desks = sorted(self._desks.ready_of(campaign), key=lambda desk: (desk.since_at, desk.id))
+        if not desks:
+            campaign.limit = "agents"
+            return
+        for desk in desks:
+            if self._room(campaign) <= 0:
+                return
+            if not self._place(campaign, desk):
+                return
+        campaign.limit = "one_to_one"
+
+    def _predictive(self, campaign: CampaignLive) -> None:
+        live, record = self._live, campaign.record
+        on_demand = [desk for desk in self._desks.ready_of(campaign) if not desk.stays]
+        for desk in on_demand:  # a phone that must ring first can't take a call within two seconds: reserve it
+            if self._room(campaign) <= 0 or not self._place(campaign, desk):
+                break
+        decision = campaign.policy.decide(self._snapshot(campaign), live.now)
+        campaign.decision, campaign.limit = decision, decision.limit
+        placed = 0
+        for _ in range(decision.count):
+            if self._room(campaign) <= 0 or not self._place(campaign, None):
+                break
+            placed += 1
+        self._sample(campaign, placed)
+        live.touch("campaigns", record.id)
+
+    def _snapshot(self, campaign: CampaignLive) -> PacingSnapshot:
+        live, record = self._live, campaign.record
+        local = live.utc.astimezone(zone(record.zone))
+        hour_left = 3600.0 - local.minute * 60 - local.second
+        lines = live.pool.free(record.line_ids, live.now)
+        if record.max_channels:
+            lines = min(lines, record.max_channels - len(campaign.calls))
+        ready = sum(1 for desk in self._desks.ready_of(campaign) if desk.stays)
+        waiting = (
+            sum(1 for c in campaign.calls.values() if c.state is CallState.WAITING) if campaign.stages["waiting"] else 0
+        )
+        return PacingSnapshot(
+            ready=ready,
+            leads=len(campaign.hopper),
+            lines_free=max(0, lines),
+            cps_tokens=campaign.tokens,
+            waiting=waiting,
+            others_expected=self._expected_by_others(campaign),
+            hour=hour_key(live.utc, record.zone),
+            hour_left_s=max(1.0, hour_left),
+            day_left_s=self._day_left(local.hour),
+        )
+
+    @staticmethod
+    def _day_left(hour: int) -> float:
+        """Seconds of calling left today, at least one hour: what the day's ledger may still expect."""
+        return max(1, 20 - hour) * 3600.0
+
+    def _expected_by_others(self, campaign: CampaignLive) -> float:
+        """Answers that other predictive campaigns sharing these agents expect soon, by the share of common agents."""
+        total = 0.0
+        own = campaign.record.id
+        shared = {id for desk in self._live.desks.values() if own in desk.campaign_ids for id in desk.campaign_ids}
+        for id in sorted(shared - {own}):
+            other = self._live.campaigns.get(id)
+            if other is not None and other.decision is not None and other.state is CampaignState.RUNNING:
+                total += max(0.0, other.decision.figures.expected)
+        return total
+
+    def _sample(self, campaign: CampaignLive, placed: int) -> None:
+        live, decision = self._live, campaign.decision
+        if decision is None:
+            return
+        wait = 1.0 if placed else SAMPLE_S
+        if live.now - campaign.sampled_at < wait:
+            return
+        campaign.sampled_at = live.now
+        figures: dict[str, float | int | str | None] = {
+            key: round(value, 4) if isinstance(value, float) else value
+            for key, value in asdict(decision.figures).items()
+        }
+        live.fact(
+            PacingDecided(
+                at=live.utc,
+                site=live.site.id,
+                campaign_id=campaign.id,
+                count=decision.count,
+                limit=decision.limit,
+                figures=figures,
+            )
+        )
+
+    # ---- previews ----------------------------------------------------------------------------------------------
+
+    def _previews(self, campaign: CampaignLive) -> None:
+        """Each ready agent is shown a lead; the dialling waits for the agent (CAMP-06)."""
+        desks = sorted(self._desks.ready_of(campaign), key=lambda desk: (desk.since_at, desk.id))
+        if not desks:
+            campaign.limit = "agents"
+            return
+        for desk in desks:
+            lead = self._next_lead(campaign, desk)
+            if lead is None:
+                return
+            self.show(campaign, desk, lead)
+        campaign.limit = "preview"
+
+    def show(self, campaign: CampaignLive, desk: Desk, lead: Lead) -> None:
+        """Reserve the lead to this desk for the campaign's preview time."""
+        live = self._live
+        desk.preview, desk.preview_campaign_id = lead, campaign.id
+        self._desks.set_state(desk, AgentState.RESERVED, "preview")
+        live.timers.set(("preview", desk.id), live.now + campaign.record.preview_timeout_s)
+
+    def end_preview(self, desk: Desk, *, give_back: bool) -> Lead | None:
+        """The preview is over; the lead goes back unless it is about to be dialled."""
+        live = self._live
+        live.timers.clear(("preview", desk.id))
+        lead, desk.preview = desk.preview, None
+        if lead is not None and give_back:
+            self._release(desk.preview_campaign_id, lead, delay_s=60.0)
+        return lead
+
+    # ---- one call ----------------------------------------------------------------------------------------------
+
+    def next_for(self, campaign: CampaignLive, desk: Desk) -> Lead | None:
+        """The best lead that this desk may be given now (S100-12, preview)."""
+        return self._next_lead(campaign, desk)
+
+    def place(self, campaign: CampaignLive, desk: Desk, lead: Lead, kind: str) -> Call | None:
+        """Place a call to a given lead for this desk; None (lead given back) if no line or caller ID is free."""
+        return self._start(campaign, desk, lead, kind)
+
+    def _place(self, campaign: CampaignLive, desk: Desk | None) -> bool:
+        lead = self._next_lead(campaign, desk)
+        if lead is None:
+            return False
+        return self._start(campaign, desk, lead, "callback" if lead.callback_at else "campaign") is not None
+
+    def _next_lead(self, campaign: CampaignLive, desk: Desk | None) -> Lead | None:
+        """The next lead that the law lets us call at this instant; refused ones leave with their rule."""
+        live = self._live
+        for _ in range(len(campaign.hopper)):
+            lead = campaign.hopper.popleft()
+            if (
+                lead.callback_agent_id
+                and (desk is None or lead.callback_agent_id != desk.id)
+                and not self._overdue(lead)
+            ):
+                if desk is None and self._owner_comes(campaign, lead):
+                    continue
+                self._release(campaign.id, lead, delay_s=30.0)
+                continue
+            refused = live.law.refuses(lead, campaign.record, live.utc)
+            if refused is None:
+                return lead
+            live.counters["refused"] += 1
+            live.fact(
+                RefusalFact(
+                    at=live.utc,
+                    site=live.site.id,
+                    lead_id=lead.id,
+                    campaign_id=campaign.id,
+                    client_id=lead.client_id,
+                    rule=refused.rule,
+                    clause=refused.clause,
+                    rule_set=campaign.record.rule_set,
+                    until=refused.until,
+                )
+            )
+        campaign.limit = "leads"
+        return None
+
+    def _overdue(self, lead: Lead) -> bool:
+        return lead.callback_at is None or self._live.utc >= lead.callback_at + timedelta(seconds=CALLBACK_GRACE_S)
+
+    def _owner_comes(self, campaign: CampaignLive, lead: Lead) -> bool:
+        """In a predictive campaign, a callback's own agent is reserved for it if ready."""
+        desk = self._live.desks.get(lead.callback_agent_id)
+        if desk is None or not desk.can_take or campaign.id not in desk.campaign_ids:
+            return False
+        return self._start(campaign, desk, lead, "callback") is not None
+
+    def _start(self, campaign: CampaignLive, desk: Desk | None, lead: Lead, kind: str) -> Call | None:
+        live, record = self._live, campaign.record
+        id = live.new_id()
+        line = live.pool.take(record.line_ids, record.strategy, id, live.now)
+        if line is None:
+            campaign.limit = "lines"
+            campaign.hopper.appendleft(lead)
+            return None
+        caller_id = live.caller_ids.choose(record.caller_id_ids, lead.e164, live.utc.date())
+        if caller_id is None:
+            live.pool.give_back(line.record.id, id)
+            campaign.limit = "caller_ids"
+            campaign.hopper.appendleft(lead)
+            return None
+        campaign.tokens -= 1.0
+        live.touch("lines", line.record.id)
+        return self._calls.open(
+            kind=kind,
+            e164=lead.e164,
+            group_id=record.group_id,
+            client_id=record.client_id,
+            campaign=campaign,
+            lead=lead,
+            line_id=line.record.id,
+            trunk=line.record.endpoint,
+            caller_id=caller_id,
+            desk=desk,
+            rule_set=record.rule_set,
+            attempt_id=id,
+        )
+
+    # ---- the hopper --------------------------------------------------------------------------------------------
+
+    def _top_up(self, campaign: CampaignLive) -> None:
+        """Keep a few seconds of dialling claimed: enough for the agents ready and the rate in force."""
+        live, record = self._live, campaign.record
+        if campaign.claiming or live.now < campaign.claim_after_at:
+            return
+        workers = sum(campaign.agents[state] for state in AgentState if state is not AgentState.PAUSED)
+        if workers <= 0:
+            return
+        rate = min(record.calls_per_second, max(1.0, workers / 4.0))
+        wanted = min(CLAIM_MAX, math.ceil(rate * live.dialer.hopper_s) + campaign.agents[AgentState.READY])
+        missing = wanted - len(campaign.hopper)
+        if missing <= wanted // 2 and campaign.hopper:
+            return
+        if not campaign.open_zones:
+            if not campaign.hopper:
+                campaign.limit = "hours" if campaign.tz_groups else "leads"
+            return
+        campaign.claiming = True
+        live.out.claims.append(Claim(campaign.id, missing, campaign.open_zones, campaign.claim_epoch))
+
+    def claimed(self, claim: Claim, leads: list[Lead]) -> None:
+        """The store's answer to a claim. One that was overtaken by a change of leads is given back."""
+        live = self._live
+        campaign = live.campaigns.get(claim.campaign_id)
+        if campaign is None or claim.epoch != campaign.claim_epoch or campaign.state is not CampaignState.RUNNING:
+            for lead in leads:
+                self._release(claim.campaign_id, lead)
+            if campaign is not None:
+                campaign.claiming = False
+                campaign.dirty = True
+            return
+        campaign.claiming = False
+        first = [lead for lead in leads if lead.callback_at is not None]
+        campaign.hopper.extend(lead for lead in leads if lead.callback_at is None)
+        campaign.hopper.extendleft(reversed(first))
+        if len(leads) < claim.count:
+            campaign.claim_after_at = live.now + CLAIM_RETRY_S
+        if leads:
+            campaign.dirty = True
+
+    def claim_failed(self, claim: Claim) -> None:
+        """The store did not answer: ask again soon."""
+        campaign = self._live.campaigns.get(claim.campaign_id)
+        if campaign is not None:
+            campaign.claiming = False
+            campaign.claim_after_at = self._live.now + CLAIM_RETRY_S
+
+    def _give_back_hopper(self, campaign: CampaignLive) -> None:
+        while campaign.hopper:
+            self._release(campaign.id, campaign.hopper.popleft())
+
+    def drop_leads(
+        self, campaign: CampaignLive, lead_ids: frozenset[int], e164s: frozenset[str], list_ids: frozenset[int]
+    ) -> None:
+        """Give back what is queued of these leads (all if nothing is named), and claim anew at once."""
+        everything = not (lead_ids or e164s or list_ids)
+        kept = []
+        while campaign.hopper:
+            lead = campaign.hopper.popleft()
+            if everything or lead.id in lead_ids or lead.e164 in e164s or lead.list_id in list_ids:
+                self._release(campaign.id, lead)
+            else:
+                kept.append(lead)
+        campaign.hopper.extend(kept)
+        if campaign.claiming:
+            campaign.claim_epoch += 1
+        campaign.claim_after_at = 0.0
+        campaign.dirty = True
+
+    def _release(self, campaign_id: int, lead: Lead, delay_s: float = 0.0) -> None:
+        live = self._live
+        live.fact(
+            LeadReleased(
+                at=live.utc,
+                site=live.site.id,
+                lead_id=lead.id,
+                campaign_id=campaign_id,
+                eligible_at=max(live.utc + timedelta(seconds=delay_s), lead.callback_at or live.utc),
+                blocked_by="callback" if lead.callback_at else "",
+            )
+        )
+
+    def configure(self, campaign: CampaignLive) -> None:
+        """The campaign's row or live values changed: pacing keeps what it learned."""
+        record = campaign.record
+        settings = campaign.policy.settings
+        campaign.policy.configure(
+            replace(
+                settings,
+                mode=type(settings.mode)(record.mode.value),
+                level=record.level,
+                speed=record.speed,
+                ceiling=min(record.abandonment_rate_max, campaign.rules.ceiling),
+                ring_timeout_s=max(15.0, record.ring_timeout_s),
+                amd=record.amd,
+                cps_limit=record.calls_per_second,
+            )
+        )
+        campaign.zones_until = None
+        campaign.dirty = True

@@ -1,0 +1,198 @@
+"""Adoption and reconciliation: what the store says was open, against what the PBX says exists.
+
+At start every open attempt becomes an `unsure` call; each snapshot of the PBX then settles all calls and desks: what
+exists goes on from its true state, what does not exist is over. Until the first snapshot nothing is placed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from daemon.agents.states import AgentState, LegState
+from daemon.calls import events as ev
+from daemon.calls.actions import Hangup, ProbeParked
+from daemon.calls.causes import Outcome
+from daemon.calls.ids import agent_of, attempt_of, customer_leg
+from daemon.calls.records import AgentStateRow, OpenAttempt
+from daemon.calls.states import CallState
+from daemon.engine.callflow import CallFlow
+from daemon.engine.desks import Desks
+from daemon.engine.live import Call, Desk, Live
+
+_SIGNED_IN = frozenset(AgentState) - {AgentState.SIGNED_OUT}
+
+
+class Recovery:
+    """See the module's first lines."""
+
+    def __init__(self, live: Live, calls: CallFlow, desks: Desks) -> None:
+        self._live = live
+        self._calls = calls
+        self._desks = desks
+
+    def adopt(self, attempts: Iterable[OpenAttempt], agents: Iterable[AgentStateRow]) -> None:
+        """At start, before the link is up: everything the store knows as open."""
+        for attempt in attempts:
+            self._adopt_call(attempt)
+        for row in agents:
+            self._adopt_desk(row)
+
+    def _adopt_call(self, row: OpenAttempt) -> None:
+        live = self._live
+        campaign = live.campaigns.get(row.campaign_id)
+        line = live.pool.lines.get(row.line_id)
+        call = Call(
+            attempt_id=row.attempt_id,
+            leg=customer_leg(live.site.id, row.attempt_id),
+            kind=row.kind,
+            group_id=row.group_id,
+            client_id=row.client_id,
+            e164=row.e164,
+            opened_at=live.now - (live.utc - row.at).total_seconds(),
+            opened_utc=row.at,
+            campaign=campaign,
+            lead_id=row.lead_id,
+            line_id=row.line_id,
+            trunk=line.record.endpoint if line else "",
+            caller_id=row.caller_id,
+            number=row.number,
+            state=CallState.DIALLING,
+            since_utc=live.utc,
+            placed_at=live.now,
+            last_agent_id=row.agent_id,
+            unsure=True,
+        )
+        live.calls[row.attempt_id] = call
+        live.legs[call.leg] = call
+        live.pool.adopt(row.line_id, row.attempt_id)
+        if campaign:
+            campaign.calls[row.attempt_id] = call
+            campaign.stages["dialling"] += 1
+        live.touch("calls", row.attempt_id)
+
+    def _adopt_desk(self, row: AgentStateRow) -> None:
+        live = self._live
+        desk = live.desks.get(row.agent_id)
+        if desk is None or row.state not in _SIGNED_IN:
+            return
+        desk.state, desk.code = AgentState(row.state), row.code
+        desk.since_utc = row.since
+        desk.since_at = live.now - max(0.0, (live.utc - row.since).total_seconds())
+        desk.campaign_ids = tuple(id for id in row.campaign_ids if id in live.campaigns)
+        for campaign in self._desks.campaigns_of(desk):
+            campaign.agents[desk.state] += 1
+        if row.leg:
+            self._desks.adopt_leg(desk, row.leg, LegState.RINGING)
+        if desk.state in (AgentState.ON_CALL, AgentState.ON_HOLD, AgentState.RESERVED) and row.attempt_id:
+            desk.call = live.calls.get(row.attempt_id)
+            desk.last_call = desk.call
+            if desk.call is not None:
+                desk.call.desk = desk
+        live.touch("agents", desk.id)
+
+    # ---- the snapshot ------------------------------------------------------------------------------------------
+
+    def reconcile(self, snapshot: ev.PbxSnapshot) -> None:
+        """The PBX's truth, once a login: every call and desk is settled against it, orphans are hung up."""
+        live = self._live
+        seen = {leg.leg: leg for leg in snapshot.legs}
+        live.link.synced = True
+        for desk in list(live.desks.values()):
+            self._settle_desk_leg(desk, seen)
+        for call in list(live.calls.values()):
+            self._settle_call(call, seen.get(call.leg), seen)
+        for desk in list(live.desks.values()):
+            self._settle_desk(desk)
+        for leg in snapshot.legs:
+            if leg.leg not in live.legs:
+                self.orphan(leg.leg)
+        live.link.restarted = False
+
+    def orphan(self, leg: str) -> None:
+        """A leg with our prefix that nobody here knows: end it, so that no person waits for nobody."""
+        live = self._live
+        id = attempt_of(leg)
+        if id is None and agent_of(leg) is None:
+            return
+        live.counters["orphans"] += 1
+        live.act(Hangup(leg=leg))
+
+    def _settle_desk_leg(self, desk: Desk, seen: dict[str, ev.LegSeen]) -> None:
+        live = self._live
+        if not desk.leg:
+            return
+        leg = seen.get(desk.leg)
+        if leg is None:
+            desk.leg_state = LegState.NONE if desk.leg_state is LegState.CLOSING else desk.leg_state
+            self._desks.on_event(desk, ev.LegHungUp(at=live.now, leg=desk.leg))
+        elif leg.parked:
+            desk.leg_state = LegState.RINGING  # sure only when it answers a probe
+            live.act(ProbeParked(leg=desk.leg))
+            live.timers.set(("agentring", desk.leg), live.now + live.dialer.verdict_grace_s)
+        elif leg.bridged_with:
+            desk.leg_state = LegState.BRIDGED
+
+    def _settle_call(self, call: Call, leg: ev.LegSeen | None, seen: dict[str, ev.LegSeen]) -> None:
+        live = self._live
+        if call.state in (CallState.INTENDED, CallState.AGENT_FIRST) and not call.unsure:
+            return  # nothing of the customer's leg was sent yet
+        if leg is None:
+            self._gone_meanwhile(call)
+            return
+        call.unsure = False
+        if call.state is CallState.CLOSING or call.outcome is not None:
+            live.act(Hangup(leg=call.leg))
+            live.timers.set(("gone", call.attempt_id), live.now + live.dialer.verdict_grace_s)
+            return
+        if leg.up and call.answered_at is None:
+            call.answered_at = call.need_at = live.now - leg.seconds
+        if leg.bridged_with:
+            self._bridged_meanwhile(call, leg.bridged_with)
+        elif leg.parked:
+            self._calls.enter(call, CallState.WAITING)
+            self._calls.offer(call)
+        elif leg.up:
+            self._calls.enter(call, CallState.ANSWERED)
+            live.timers.set(("need", call.attempt_id), live.now + live.dialer.connect_deadline_s)
+        else:
+            self._calls.enter(call, CallState.RINGING if leg.ringing else CallState.DIALLING)
+            live.timers.set(("verdict", call.attempt_id), live.now + call.ring_timeout_s + live.dialer.verdict_grace_s)
+
+    def _bridged_meanwhile(self, call: Call, peer: str) -> None:
+        live = self._live
+        desk = live.legs.get(peer)
+        if not isinstance(desk, Desk):
+            agent = agent_of(peer)
+            desk = live.desks.get(agent) if agent is not None else None
+            if desk is None:
+                return
+            self._desks.adopt_leg(desk, peer, LegState.BRIDGED)
+        if call.state is CallState.TALKING:
+            desk.leg_state = LegState.BRIDGED
+            return
+        self._calls.on_bridged(call, desk)
+
+    def _gone_meanwhile(self, call: Call) -> None:
+        """Not on the PBX: it ended while we could not see. A conversation known to have begun was one."""
+        live = self._live
+        if call.outcome is None:
+            if live.link.restarted:
+                call.outcome = Outcome.CONNECTED if call.connected_at is not None else Outcome.PBX_LOST
+            else:
+                call.outcome = Outcome.CONNECTED if call.connected_at is not None else Outcome.UNKNOWN
+        call.ended_by = "daemon_down" if call.unsure else "pbx" if live.link.restarted else "link_down"
+        self._calls.end(call)
+
+    def _settle_desk(self, desk: Desk) -> None:
+        """An agent who was in a call that is over goes to wrap-up or ready; a lost nailed-up phone is rung again."""
+        live = self._live
+        if desk.state in (AgentState.ON_CALL, AgentState.ON_HOLD, AgentState.RESERVED) and desk.call is None:
+            self._desks.set_state(desk, AgentState.PAUSED if not desk.campaign_ids else AgentState.READY)
+        if desk.state is AgentState.WRAP_UP and not desk.disposed:
+            limit = desk.last_campaign.record.wrap_up_max_s if desk.last_campaign else 60.0
+            left = max(1.0, limit - (live.now - desk.since_at))
+            live.timers.set(("wrap", desk.id), live.now + left)
+        elif desk.state is AgentState.WRAP_UP:
+            self._desks.set_state(desk, AgentState.READY)
+        if desk.signed_in and self._desks.nails(desk) and desk.leg_state is LegState.NONE:
+            self._desks.rering(desk)
