@@ -241,7 +241,7 @@ class LeadStaging(Protocol):
         ...
 
     async def finish(self, at: datetime) -> ImportCounts:
-        """Make the leads, in one transaction, created `at`; the staging is gone after it. Nothing is left on failure."""
+        """Make the leads, in one transaction, created `at`; the staging is gone after it, and after a failure too."""
         ...
 
     async def discard(self) -> None:
