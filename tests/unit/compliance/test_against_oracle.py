@@ -173,3 +173,30 @@ def test_a_machine_speaks_only_to_those_who_agreed_to_it(
     raw, wishes, facts, at = case
     agreed = oracle.consent_holds(raw, facts, at) and facts.consent_automated
     assert may_play_message(facts, our_rules(raw, wishes), at).allowed == agreed
+
+
+CLOCK_CHANGES = {  # number → the UTC minute at which its wall clock jumps
+    "+33612345678": (datetime(2026, 10, 25, 1, 0, tzinfo=UTC), datetime(2027, 3, 28, 1, 0, tzinfo=UTC)),
+    "+12125551234": (datetime(2026, 11, 1, 6, 0, tzinfo=UTC), datetime(2027, 3, 14, 7, 0, tzinfo=UTC)),
+    "+442079460958": (datetime(2026, 10, 25, 1, 0, tzinfo=UTC), datetime(2027, 3, 28, 1, 0, tzinfo=UTC)),
+}
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_windows_that_begin_or_end_while_the_clocks_change(data: st.DataObject) -> None:
+    """Around a jump of the wall clock, every quarter of an hour of a random night window is read alike by both."""
+    e164 = data.draw(st.sampled_from(sorted(CLOCK_CHANGES)))
+    jump = data.draw(st.sampled_from(CLOCK_CHANGES[e164]))
+    quarters = data.draw(st.lists(st.integers(0, 16), min_size=2, max_size=4, unique=True).map(sorted))
+    clocks = [f"{q // 4:02d}:{q % 4 * 15:02d}" for q in quarters]
+    raw = copy.deepcopy(RAW["us-tsr"])
+    raw["hours"]["windows"] = [{"days": ["sun"], "from": a, "to": b} for a, b in zip(clocks, clocks[1:], strict=False)]
+    wishes = {
+        "zone": "UTC", "hours": [], "attempts_max": 0, "gap_min_s": 0.0, "running_contract": False,
+        "business": False, "agent_reserved": False, "special_allowed": False,
+    }  # fmt: skip
+    rules, facts = our_rules(raw, wishes), LeadFacts(e164=e164)
+    for minutes in range(-255, 256, 15):
+        at = jump + timedelta(minutes=minutes)
+        assert may_call(facts, rules, at).rule == oracle.verdict(raw, wishes, facts, at), at
