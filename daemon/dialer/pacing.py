@@ -42,9 +42,12 @@ from daemon.dialer.risk import EXACT_ITEMS, ExactRisk, LearnedThreshold, NormalR
 
 OFF, READY, TALKING, WRAP = 0, 1, 2, 3
 
-KAPPA, BOOST = 0.6, 1.35
+KAPPA, BOOST = 0.95, 1.6
+ROOM_POWER = 1.0
+ETA = 0.03
+EASE = 0.35
 """Reserve kept of the room to come, and how much faster than the target unused room may be spent."""
-HORIZON_QUANTILES = (0.1, 0.3, 0.5, 0.7, 0.9)
+HORIZON_QUANTILES = (0.125, 0.375, 0.625, 0.875)
 TALK_CLASSES = np.array([0.7, 0.84, 1.0, 1.19, 1.42])
 WRAP_CLASSES = np.array([0.45, 0.67, 1.0, 1.5, 2.2])
 CAUTIOUS_CALLS = 25
@@ -137,7 +140,7 @@ class PacingPolicy:
         self._talk_factors = AgentFactors(shrink=30.0)
         self._wrap_factors = AgentFactors(shrink=5.0)
         self._stays = [9.0, 10.0]
-        self._threshold = LearnedThreshold(0.06, 0.15)
+        self._threshold = LearnedThreshold(target(settings) or 0.03, ETA)
         self._calls: dict[str, _Call] = {}
         self._placed, self._judged = _Ages(), _Ages()
         self._waiting = 0
@@ -155,7 +158,8 @@ class PacingPolicy:
         self._hour = ""
         self._first_at: float | None = None
         self.false_positives = 0
-        self._horizons = [4.0, 7.0, 10.0, 14.0, 20.0]
+        self._horizons = [5.0, 9.0, 12.0, 18.0]
+        self._table_rate = 0.0
         self._agents_version = self._calls_version = 0
         self._agents_key: tuple[int, int, bool] | None = None
         self._calls_key: tuple[int, int, bool] | None = None
@@ -351,11 +355,12 @@ class PacingPolicy:
         keep = math.exp(-passed / 900.0)
         self._live_weight *= keep
         self._live_time_s = self._live_time_s * keep + passed
-        if now - self._agents_at >= 20.0:
+        if now - self._agents_at >= 30.0:
             self._refresh_agents(now)
         if now - self._rate_at >= 1.0:
             self._refresh_rates(now)
-        if now - self._calls_at >= 3.0:
+        stale = abs(self._answer_rate.value - self._table_rate) > 0.02 * self._table_rate
+        if now - self._calls_at >= (1.0 if stale else 10.0):
             self._refresh_calls(now)
 
     def _refresh_rates(self, now: float) -> None:
@@ -375,7 +380,7 @@ class PacingPolicy:
         self._answer_cdf = np.cumsum(answered).tolist()
         if detection is not None:
             self._detection_cdf = np.cumsum(detection).tolist()
-        p = self._answer_rate.value
+        p = self._table_rate = self._answer_rate.value
         self._call_table, self._judge_table = call_tables(p, answered, other, human, detection, self._horizons)
         self._first = self._call_table[0].copy()
         self._call_powers = _powers(self._call_table)
@@ -431,11 +436,14 @@ class PacingPolicy:
         self, snapshot: ev.PacingSnapshot, now: float, free: int, one_to_one: int, cap: int, limit: str
     ) -> Decision:
         room = self._room_now(snapshot, now)
-        accepted, why = self._threshold.value, "risk"
+        relative = room.share / self.target
+        accepted, why = self._threshold.value * relative**ROOM_POWER, "risk"
         if room.calls < 1.0:
             accepted, why = accepted * 0.02, "abandonment_room"
         elif room.calls < 2.0:
-            accepted, why = accepted * 0.35, "abandonment_room"
+            accepted, why = accepted * EASE, "abandonment_room"
+        elif relative < 0.35:
+            why = "abandonment_room"
         waiting = max(self._waiting, snapshot.waiting)
         risk_model, expected_free, expected = self._risk(now, free - waiting, snapshot.others_expected)
         count, risk = 0, risk_model.now()

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]
 
-EXACT_ITEMS = 72
-_POINTS = 96
-"""Fourier points: the difference needs - free is told apart over -48..47 around the question asked."""
+EXACT_ITEMS = 48
+_POINTS = 64
+"""Fourier points: the difference needs - free is told apart over -32..31 around the question asked."""
 _HALF = _POINTS // 2 + 1
 _OMEGA = 2 * np.pi * np.arange(_HALF) / _POINTS
 _TURN = np.exp(1j * _OMEGA) - 1.0
@@ -113,7 +113,7 @@ class LearnedThreshold:
     """The risk accepted for one more call, learned and not set: ln theta += eta*a on a connect, -= eta*(1-a) on an
     abandoned call. In the long run the share of abandoned calls tends to a, whatever the model gets wrong."""
 
-    LOWEST, HIGHEST = 0.0015, 0.55
+    LOWEST, HIGHEST = 0.002, 0.25
 
     def __init__(self, start: float, eta: float) -> None:
         self._log, self.eta = math.log(start), eta
