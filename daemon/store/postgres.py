@@ -49,7 +49,7 @@ class PostgresStore(Dialling, Applying, ConfigRows, People):
         await self.prepare_partitions(self._clock.utcnow())
 
     async def prepare_partitions(self, now: datetime) -> None:
-        """Partitions from yesterday to a week from `now`. Asked at each start; a day not laid out is made on the spot."""
+        """Partitions from yesterday to a week from `now`. Asked at each start; a missing day is made on the spot."""
         first = now.astimezone(UTC).date() - timedelta(days=1)
         days = [first + timedelta(days=i) for i in range(PARTITIONS_AHEAD_DAYS + 2)]
         async with self._database.transaction() as connection:

@@ -164,7 +164,7 @@ def to_record(kind: type[R], row: Mapping[str, Any]) -> R:
     return msgspec.convert({name: row[name] for name in row if name in known}, kind, builtin_types=(datetime,))
 
 
-def check_changes(kind: type[R], record: R, changes: Mapping[str, Any]) -> R:
+def check_changes(kind: type[R], record: Record, changes: Mapping[str, Any]) -> R:
     """`record` with `changes`, as the type validates it. Raises msgspec.ValidationError for an unknown name or type."""
     merged = {name: plain(value) for name, value in msgspec.structs.asdict(record).items()}
     return msgspec.convert(
