@@ -1,0 +1,96 @@
+"""Recording and muting."""
+
+import os.path
+
+from fake_asterisk import rights
+from fake_asterisk.actions.registry import action
+from fake_asterisk.channel import Channel
+from fake_asterisk.message import Message
+from fake_asterisk.session import Session
+
+SYSTEM, CALL = rights.SYSTEM, rights.CALL
+
+
+def start_recording(channel: Channel, file: str, options: str) -> str:
+    """Start a recording; its id. `i(NAME)` in the options stores the id in a variable."""
+    pbx = channel.pbx
+    number = f"0x7f{pbx.rng.getrandbits(40):010x}"
+    path = file if file.startswith("/") else os.path.join(pbx.config.recordings_folder, file)
+    channel.recordings[number] = path
+    _, has_id, rest = options.partition("i(")
+    if has_id:
+        channel.set_variable(rest.partition(")")[0], number)
+    channel.set_variable("MIXMONITOR_FILENAME", path)
+    channel.event(CALL, "MixMonitorStart")
+    return number
+
+
+def _channel(session: Session, message: Message) -> Channel | None:
+    name = message.get("Channel")
+    if not name:
+        session.error(message, "No channel specified")
+        return None
+    channel = session.pbx.channel(name)
+    if channel is None:
+        session.error(message, "No such channel")
+    return channel
+
+
+@action("MixMonitor", SYSTEM, "Record a call and mix the audio during the recording.")
+def mix_monitor(session: Session, message: Message) -> None:
+    """The response names the recording only if the options ask for its id."""
+    channel = _channel(session, message)
+    if channel is None:
+        return
+    options = message.get("Options")
+    number = start_recording(channel, message.get("File"), options)
+    lines = [f"MixMonitorID: {number}"] if "i(" in options else []
+    session.success(message, None, *lines)
+
+
+@action(
+    "StopMixMonitor", SYSTEM | CALL, "Stop recording a call through MixMonitor, and free the recording's file handle."
+)
+def stop_mix_monitor(session: Session, message: Message) -> None:
+    """One recording or all; a success even if nothing ran."""
+    channel = _channel(session, message)
+    if channel is None:
+        return
+    wanted = message.get("MixMonitorID")
+    session.success(message)
+    for number in [n for n in channel.recordings if not wanted or n == wanted]:
+        del channel.recordings[number]
+        channel.event(CALL, "MixMonitorStop")
+
+
+@action("MixMonitorMute", SYSTEM | CALL, "Mute / unMute a Mixmonitor recording.")
+def mix_monitor_mute(session: Session, message: Message) -> None:
+    """Direction read, write or both; State 1 or 0."""
+    name, direction, state = message.get("Channel"), message.get("Direction").lower(), message.get("State")
+    if not name:
+        session.error(message, "No channel specified")
+    elif not direction:
+        session.error(message, "No direction specified. Must be read, write or both")
+    elif direction not in ("read", "write", "both"):
+        session.error(message, "Invalid direction specified. Must be read, write or both")
+    elif not state:
+        session.error(message, "No state specified")
+    elif (channel := session.pbx.channel(name)) is None:
+        session.error(message, "Could not find specified channel")
+    else:
+        session.success(message)
+        channel.event(CALL, "MixMonitorMute", f"Direction: {direction}\r\nState: {int(state == '1')}\r\n")
+
+
+@action("MuteAudio", SYSTEM, "Mute an audio stream.")
+def mute_audio(session: Session, message: Message) -> None:
+    """In, out or all; no event follows."""
+    name = message.get("Channel")
+    if not name:
+        session.error(message, "Channel not specified")
+    elif not message.get("State"):
+        session.error(message, "State not specified")
+    elif session.pbx.channel(name) is None:
+        session.error(message, "Channel not found")
+    else:
+        session.success(message)

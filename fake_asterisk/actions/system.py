@@ -1,0 +1,64 @@
+"""Actions about the server."""
+
+from datetime import UTC, datetime
+
+from fake_asterisk import rights
+from fake_asterisk.actions.registry import action
+from fake_asterisk.message import Message
+from fake_asterisk.session import Session
+
+SYSTEM, REPORTING, CONFIG = rights.SYSTEM, rights.REPORTING, rights.CONFIG
+
+
+@action("CoreStatus", SYSTEM | REPORTING, "Show PBX core status variables.")
+def core_status(session: Session, message: Message) -> None:
+    """Start and reload times, calls now and since the start."""
+    pbx = session.pbx
+    started = datetime.fromtimestamp(pbx.started_wall, UTC)
+    day, clock = started.strftime("%Y-%m-%d"), started.strftime("%H:%M:%S")
+    session.success(
+        message, None, f"CoreStartupDate: {day}", f"CoreStartupTime: {clock}", f"CoreReloadDate: {day}",
+        f"CoreReloadTime: {clock}", f"CoreCurrentCalls: {len(pbx.channels)}",
+        f"CoreProcessedCalls: {pbx.processed_calls}",
+    )  # fmt: skip
+
+
+@action("CoreSettings", SYSTEM | REPORTING, "Show PBX core settings (version etc).")
+def core_settings(session: Session, message: Message) -> None:
+    """Versions and limits."""
+    config = session.pbx.config
+    session.success(
+        message, None, f"AMIversion: {config.ami_version}", f"AsteriskVersion: {config.version}", "SystemName: ",
+        "CoreMaxCalls: 0", "CoreMaxLoadAvg: 0.000000", "CoreRunUser: ", "CoreRunGroup: ", "CoreMaxFilehandles: 0",
+        "CoreRealTimeEnabled: No", "CoreCDRenabled: Yes", "CoreHTTPenabled: No", "SoundsSearchCustomDir: No",
+    )  # fmt: skip
+
+
+@action("Command", rights.COMMAND, "Execute Asterisk CLI Command.")
+def command(session: Session, message: Message) -> None:
+    """A console command; the few that are known, the rest answered as unknown ones."""
+    line = message.get("Command").strip()
+    if not line:
+        session.error(message, "No command provided")
+        return
+    output = session.pbx.power.console(session, message, line)
+    if output is None:
+        return
+    found, lines = output
+    session.respond(
+        message, "Success" if found else "Error", "Command output follows", *(f"Output: {text}" for text in lines)
+    )
+
+
+@action("Reload", CONFIG | SYSTEM, "Send a reload event.")
+def reload(session: Session, message: Message) -> None:
+    """Everything is as it was."""
+    module = message.get("Module") or "All"
+    session.success(message, "Module Reloaded")
+    session.pbx.emit(SYSTEM, "Reload", f"Module: {module}\r\nStatus: 0\r\n")
+
+
+@action("ModuleCheck", SYSTEM, "Check if module is loaded.")
+def module_check(session: Session, message: Message) -> None:
+    """Modules whose work the fake does are there."""
+    session.success(message, None, "Version: ")

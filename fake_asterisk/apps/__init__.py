@@ -1,0 +1,1 @@
+"""The dialplan applications of the fake PBX, and how they are called."""

@@ -1,0 +1,205 @@
+"""AsyncAGI: a channel parked under the control of AMI, its command queue and its tick.
+
+The loop wakes when a frame arrives (20 ms while sound flows) or every 100 ms; commands that are queued while one
+runs are run right after it. Nothing withdraws a queued command but the end of the channel, or losing the channel
+to a bridge: then commands are accepted and never run.
+"""
+
+import shlex
+from collections import deque
+from urllib.parse import quote
+
+from fake_asterisk import rights
+from fake_asterisk.apps.registry import END, application, execute, exists
+from fake_asterisk.channel import Channel, Diverted, Hungup
+from fake_asterisk.local import media_flows
+
+_COMMAND = "AGI command"  # mailbox token
+_SAFE = "!'()*"
+
+
+@application("AGI", "EAGI")
+async def agi(channel: Channel, data: str) -> int:
+    """`agi:async`; anything else would start a program, which this PBX has not."""
+    if data.partition(",")[0].lower() != "agi:async":
+        channel.set_variable("AGISTATUS", "FAILURE")
+        return 0
+    channel.pbx.answer(channel)
+    if channel.agi_queue is None:
+        channel.agi_queue = deque()
+    loop = AsyncAgi(channel)
+    channel.agi_loop = loop
+    try:
+        status = await loop.run()
+    except Diverted:
+        loop.ended()
+        channel.set_variable("AGISTATUS", "HANGUP")
+        raise
+    finally:
+        channel.agi_loop = None
+    loop.ended()
+    channel.set_variable("AGISTATUS", status)
+    return END if channel.hung else 0
+
+
+def add_command(channel: Channel, command: str, command_id: str) -> None:
+    """Queue a command; a parked channel sees it at its next tick."""
+    if channel.agi_queue is None:
+        channel.agi_queue = deque()
+    channel.agi_queue.append((command, command_id))
+    if isinstance(channel.agi_loop, AsyncAgi):
+        channel.agi_loop.notice()
+
+
+class AsyncAgi:
+    """The loop of one stay in AsyncAGI."""
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+        self._waiting = False
+        self._noticed = False
+        self._woke_at = channel.pbx.now()
+
+    def ended(self) -> None:
+        """Tell that AMI no longer controls the channel."""
+        self.channel.event(rights.AGI, "AsyncAGIEnd")
+
+    async def run(self) -> str:
+        """Serve commands until the channel ends (HANGUP) or ASYNCAGI BREAK (SUCCESS)."""
+        channel = self.channel
+        channel.event(rights.AGI, "AsyncAGIStart", f"Env: {quote(self._environment(), safe=_SAFE)}\r\n")
+        assert channel.agi_queue is not None
+        try:
+            while True:
+                while channel.agi_queue and not channel.hung:
+                    command, command_id = channel.agi_queue.popleft()
+                    if await self._execute(command, command_id):
+                        return "SUCCESS"
+                self._woke_at = channel.pbx.now()
+                self._waiting = True
+                await channel.pause()
+                self._waiting = self._noticed = False
+        except Hungup:
+            return "HANGUP"
+
+    def notice(self) -> None:
+        """A command was queued: wake at the next tick."""
+        if not self._waiting or self._noticed:
+            return
+        self._noticed = True
+        pbx, channel = self.channel.pbx, self.channel
+        tick = pbx.config.agi_media_tick_s if media_flows(channel) else pbx.config.agi_tick_s
+        delay = tick - (pbx.now() - self._woke_at) % tick
+        fiber = channel.fiber
+        if fiber is not None:
+            pbx.loop.call_later(delay, lambda: fiber.wake(_COMMAND) if not fiber.done else None)
+
+    def _environment(self) -> str:
+        c = self.channel
+        values = {
+            "request": "async", "channel": c.name, "language": c.language, "type": c.tech, "uniqueid": c.uniqueid,
+            "version": c.pbx.config.version, "callerid": c.caller[0] or "unknown",
+            "calleridname": c.caller[1] or "unknown", "callingpres": "0", "callingani2": "0", "callington": "0",
+            "callingtns": "0", "dnid": "unknown", "rdnis": "unknown", "context": c.context, "extension": c.exten,
+            "priority": str(c.priority), "enhanced": "0.0", "accountcode": c.account,
+            "threadid": str(140000000000000 + c.number * 4096),
+        }  # fmt: skip
+        return "".join(f"agi_{name}: {value}\n" for name, value in values.items()) + "\n"
+
+    async def _execute(self, command: str, command_id: str) -> bool:
+        """Run one command; True if it was ASYNCAGI BREAK."""
+        channel = self.channel
+        number = channel.pbx.rng.getrandbits(31)
+        head = f"CommandId: {number}\r\nCommand: {command}\r\n"
+        channel.event(rights.AGI, "AGIExecStart", head)
+        diverted: Diverted | None = None
+        try:
+            code, result, text = await run_command(channel, command)
+        except Hungup:
+            code, result, text = 200, "result=-1", "Unknown Result"
+        except Diverted as error:
+            code, result, text, diverted = 200, "result=0", "Success", error
+        if channel.hung and code == 200 and not channel.music and result == "result=-1":
+            text = "Unknown Result"
+        channel.event(rights.AGI, "AGIExecEnd", f"{head}ResultCode: {code}\r\nResult: {text}\r\n")
+        answer = quote(f"{code} {result}\n", safe=_SAFE)
+        id_line = f"CommandId: {command_id}\r\n" if command_id else ""
+        channel.event(rights.AGI, "AsyncAGIExec", f"Result: {answer}\r\n{id_line}")
+        if diverted is not None:
+            raise diverted
+        return command.strip().upper() == "ASYNCAGI BREAK"
+
+
+def _words(command: str) -> list[str]:
+    try:
+        return shlex.split(command)
+    except ValueError:
+        return command.split()
+
+
+async def run_command(channel: Channel, command: str) -> tuple[int, str, str]:
+    """Code, result and AGIExecEnd's word for an AGI command. Raises Hungup if the channel ended during it."""
+    words = _words(command)
+    verbs = [w.upper() for w in words[:3]] + ["", "", ""]
+    first, two = verbs[0], f"{verbs[0]} {verbs[1]}"
+    if first == "EXEC" and len(words) > 1:
+        return await _exec(channel, command)
+    if two == "GET VARIABLE" and len(words) > 2:
+        value = channel.get_variable(words[2])
+        return _success("result=0" if value is None or value == "" else f"result=1 ({value})")
+    if two == "GET FULL":
+        return _success("result=0")
+    if two == "SET VARIABLE" and len(words) > 3:
+        channel.set_variable(words[2], words[3])
+        return _success("result=1")
+    if two == "SET MUSIC" and len(words) > 2:
+        if words[2].lower() in ("on", "yes", "true", "1"):
+            channel.start_music(words[3] if len(words) > 3 else "default")
+        else:
+            channel.stop_music()
+        return _success("result=0")
+    if two == "STREAM FILE" and len(words) > 2:
+        await execute(channel, "Playback", words[2])
+        return _success("result=0 endpos=8000")
+    if two == "CHANNEL STATUS":
+        return _success(f"result={channel.state}")
+    if two == "SET CALLERID" and len(words) > 2:
+        channel.set_variable("CALLERID(num)", words[2])
+        return _success("result=1")
+    if two == "WAIT FOR":
+        await channel.sleep(int(words[3]) / 1000 if len(words) > 3 and words[3].isdigit() else 0.0)
+        return _success("result=0")
+    if first == "HANGUP":
+        channel.soft_hangup()
+        return _success("result=1")
+    if first == "ANSWER":
+        channel.pbx.answer(channel)
+        return _success("result=0")
+    if first == "VERBOSE":
+        return _success("result=1")
+    if first in ("NOOP",) or two == "ASYNCAGI BREAK":
+        return _success("result=0")
+    return 510, "Invalid or unknown command", "Invalid or unknown command"
+
+
+def _success(result: str) -> tuple[int, str, str]:
+    return 200, result, "Success"
+
+
+async def _exec(channel: Channel, command: str) -> tuple[int, str, str]:
+    """EXEC App arguments: no substitution; blanks around, not inside, are trimmed."""
+    _, name, *rest = command.split(None, 2)
+    data = rest[0] if rest else ""
+    if len(data) > 1 and data[0] == data[-1] == '"':
+        data = data[1:-1]
+    if not exists(name):
+        return _success("result=-2")
+    channel.run(name, data)
+    try:
+        result = await execute(channel, name, data)
+    finally:
+        if not channel.dead:
+            channel.run("AGI", "agi:async")
+    if result == END and not channel.hung:
+        return _success("result=-1")
+    return _success("result=0")

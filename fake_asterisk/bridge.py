@@ -1,0 +1,182 @@
+"""Bridges: who is in them, the events of entering and leaving, and what the others feel when one leaves."""
+
+from typing import TYPE_CHECKING
+
+from fake_asterisk import rights
+from fake_asterisk.channel import Channel, Diverted, Hungup
+from fake_asterisk.render import bridge_snapshot
+
+if TYPE_CHECKING:
+    from fake_asterisk.pbx import FakeAsterisk
+
+BRIDGED_CAUSE = 16  # whoever leaves a bridge without a cause of its own is said to have been cleared normally
+
+# Why a channel left: it hung up, was sent elsewhere in the dialplan, the bridge was dissolved, kicked, moved away.
+HANGUP, DIVERTED, DISSOLVED, KICKED, MOVED = "hangup", "diverted", "dissolved", "kicked", "moved"
+
+
+class Bridge:
+    """A place where channels hear each other. A basic bridge dissolves when one of its two leaves it for good."""
+
+    def __init__(
+        self, pbx: "FakeAsterisk", *, type: str = "basic", technology: str = "simple_bridge", creator: str = "",
+        name: str = "", dissolves: bool = True, counted_besides: int = 0,
+    ) -> None:  # fmt: skip
+        self.pbx = pbx
+        self.uniqueid = pbx.new_uuid()
+        self.type, self.technology, self.creator, self.name = type, technology, creator, name
+        self.dissolves = dissolves
+        self.counted_besides = 0  # a conference's announcer is a channel too
+        self.channels: list[Channel] = []
+        self.destroyed = False
+        pbx.bridges[self.uniqueid] = self
+        self.event("BridgeCreate")
+        self.counted_besides = counted_besides
+
+    @property
+    def count(self) -> int:
+        """BridgeNumChannels."""
+        return len(self.channels) + self.counted_besides
+
+    def event(self, name: str, extra: str = "") -> None:
+        """An event of class call with the bridge's snapshot first."""
+        if self.pbx.wanted & rights.CALL:
+            self.pbx.emit(rights.CALL, name, bridge_snapshot(self) + extra)
+
+    # ---- membership
+
+    def push(self, channel: Channel, swap: Channel | None = None) -> None:
+        """Enter. With `swap`, in the place of that channel."""
+        channel.stop_music()
+        channel.bridge = self
+        self.channels.append(channel)
+        extra = f"SwapUniqueid: {swap.uniqueid}\r\n" if swap is not None else ""
+        if self.pbx.wanted & rights.CALL:
+            self.event("BridgeEnter", channel.snapshot() + extra)
+        self.pbx.ledger.entered(self.uniqueid, channel.uniqueid, self.pbx.now())
+        if len(self.channels) > 1:
+            self._joined()
+
+    def _joined(self) -> None:
+        """What follows once two are in: one Linkedid, connected lines, peer variables, native bridging, optimisation."""
+        eldest = min(self.channels, key=lambda c: c.linked_born)
+        for channel in self.channels:
+            channel.linkedid, channel.linked_born = eldest.linkedid, eldest.linked_born
+        if self.type != "basic":
+            return
+        one, two = self.channels[0], self.channels[-1]
+        for me, peer in ((two, one), (one, two)):
+            if peer.caller != ("", ""):
+                me.set_connected(peer.caller)
+        native = all(c.tech == "PJSIP" and not c.recordings and not c.frame_hooks for c in self.channels)
+        for _ in range(3 if native else 1):  # Asterisk sets them again at each change of technology
+            for me, peer in ((two, one), (one, two)):
+                me.set_variable("BRIDGEPEER", peer.name)
+                if peer.pvt_call_id:
+                    me.set_variable("BRIDGEPVTCALLID", peer.pvt_call_id)
+        if native:
+            self.technology = "native_rtp"
+        self.pbx.locals.joined(self)
+
+    def remove(self, channel: Channel, *, moving: bool = False, quiet: bool = False) -> None:
+        """Leave. `moving`: to another bridge, so its own peer variables stay."""
+        if channel not in self.channels:
+            return
+        if self.type == "basic" and not quiet:
+            leaving_first = [channel, *(c for c in self.channels if c is not channel)]
+            for member in leaving_first[1:] if moving else leaving_first:
+                member.set_variable("BRIDGEPEER", None)
+                member.set_variable("BRIDGEPVTCALLID", None)
+        self.channels.remove(channel)
+        channel.bridge = None
+        if not channel.cause and not moving:
+            channel.cause = BRIDGED_CAUSE
+        if self.pbx.wanted & rights.CALL:
+            self.event("BridgeLeave", channel.snapshot())
+        self.pbx.ledger.left(self.uniqueid, channel.uniqueid, self.pbx.now())
+        if self.dissolves and not quiet:
+            self.dissolve()
+        if not self.channels and not self.counted_besides:
+            self.destroy()
+
+    def dissolve(self) -> None:
+        """Tell all that are left to leave."""
+        for other in list(self.channels):
+            if other.fiber is not None:
+                other.fiber.wake((self, DISSOLVED))
+
+    def destroy(self) -> None:
+        """The bridge is gone."""
+        if not self.destroyed:
+            self.destroyed = True
+            self.pbx.bridges.pop(self.uniqueid, None)
+            self.event("BridgeDestroy")
+
+    def kick(self, channel: Channel) -> None:
+        """Throw one out (BridgeKick)."""
+        if channel.fiber is not None:
+            channel.fiber.wake((self, KICKED))
+
+    # ---- the stay of one channel
+
+    async def stay(self, channel: Channel) -> str:
+        """Wait, as the channel's fiber, until it leaves; the reason. The bridge it is in may change meanwhile."""
+        reason = HANGUP
+        try:
+            while channel.bridge is not None:
+                token = await channel.pause()
+                if isinstance(token, tuple) and token[0] is channel.bridge:
+                    reason = token[1]
+                    break
+            else:
+                reason = DISSOLVED
+        except Hungup:
+            pass
+        except Diverted:
+            reason = DIVERTED
+        if channel.bridge is not None:
+            channel.bridge.remove(channel)
+        return reason
+
+
+def pull(channel: Channel) -> None:
+    """Take a channel away from whatever runs on it (Asterisk's masquerade): no event tells its application's end."""
+    channel.stop_music()
+    if channel.runs_dialplan:
+        channel.priority += 1
+    if channel.fiber is not None:
+        channel.fiber.drop()
+    channel.fiber = None
+    channel.run("", "")
+
+
+def impart(bridge: Bridge, channel: Channel) -> None:
+    """Bring a channel into the bridge: from another bridge (it moves) or from its application (it is pulled)."""
+    if channel.bridge is not None:
+        old = channel.bridge
+        old.remove(channel, moving=True)
+        bridge.push(channel)
+        return
+    pull(channel)
+    if channel.state != 6:
+        channel.pbx.answer(channel)
+    bridge.push(channel)
+    channel.pbx.start(channel, _imparted(bridge, channel))
+
+
+async def _imparted(bridge: Bridge, channel: Channel) -> None:
+    """Life of a channel that was brought into a bridge: the stay, and then the dialplan if it was told to go on."""
+    reason = await bridge.stay(channel)
+    pbx = channel.pbx
+    if reason == DIVERTED and not channel.hung:
+        await pbx.dialplan_run(channel)
+        return
+    target, channel.after_bridge = channel.after_bridge, None
+    if target is not None and not channel.hung:
+        context, exten, priority = target
+        if not channel.after_bridge_if_exists or pbx.dialplan.find(context, exten, priority):
+            channel.context, channel.exten, channel.priority = context, exten, priority
+            await pbx.dialplan_run(channel)
+            return
+    pbx.run_hangup_handlers(channel)
+    channel.destroy()

@@ -1,0 +1,179 @@
+"""Local channels: two halves tied together, their passing on of states, and their optimising themselves away."""
+
+from typing import TYPE_CHECKING
+
+from fake_asterisk import rights
+from fake_asterisk.channel import RING, RINGING, UP, Channel
+from fake_asterisk.telephone import Telephone, Tell
+
+if TYPE_CHECKING:
+    from fake_asterisk.bridge import Bridge
+    from fake_asterisk.pbx import FakeAsterisk
+
+
+class Half:
+    """The far end of one half is the other half."""
+
+    def __init__(self, pair: "Pair", me: Channel, other: Channel) -> None:
+        self.pair, self.me, self.other = pair, me, other
+
+    def hung_up(self, cause: int) -> None:
+        """This half ended; the other is asked to."""
+        other = self.other
+        if self.me is self.pair.one and self.pair.called:
+            self.me.pbx.devices.local_pair(self.me.device, -1)
+            self.pair.called = False
+        self.me.pbx.devices.refresh("Local", self.me.device)
+        if other.dead:
+            return
+        if self.me is self.pair.two:
+            if (status := self.me.variables.get("DIALSTATUS")) is not None:
+                other.cause = self.me.cause
+                other.set_variable("CHANLOCALSTATUS", status[0])
+            if not self.pair.answered:
+                other.cause = cause
+                self.pair.tell("failed")
+                return
+        other.event(rights.CALL, "HangupRequest", f"Cause: {cause}\r\n")
+        other.soft_hangup(cause or None)
+
+    def indicate(self, what: str) -> None:
+        """What runs on this half wants the other to ring or to be answered."""
+        pair, other = self.pair, self.other
+        if self.me is not pair.two or other.dead:
+            return
+        if what == "ringing":
+            other.set_state(RINGING)
+            pair.tell("ringing")
+        elif what == "progress":
+            pair.tell("progress")
+        elif what == "answer" and not pair.answered:
+            pair.answered = True
+            other.set_state(UP)
+            pair.tell("answered")
+
+
+class Pair:
+    """`;1`, which someone dialled, and `;2`, which runs the dialplan at exten@context."""
+
+    def __init__(self, one: Channel, two: Channel, exten: str, context: str, optimises: bool, tell: Tell) -> None:
+        self.one, self.two = one, two
+        self.exten, self.context, self.optimises = exten, context, optimises
+        self.tell = tell
+        self.answered = False
+        self.called = False
+        self.optimised = False
+        one.far_end = Half(self, one, two)
+        two.far_end = Half(self, two, one)
+
+    def call(self) -> bool:
+        """Start the dialplan on `;2`; False if there is no such extension (both halves are to be hung up)."""
+        one, two = self.one, self.two
+        two.inherit_all(one)
+        two.caller = one.connected if one.connected != ("", "") else one.caller
+        two.connected = one.caller
+        two.publish()
+        plan = one.pbx.dialplan
+        if plan.find(self.context, self.exten, 1) is None:
+            return False
+        self.called = True
+        one.pbx.devices.local_pair(one.device, 1)
+        one.pbx.emit(
+            rights.CALL,
+            "LocalBridge",
+            f"{one.snapshot('LocalOne')}{two.snapshot('LocalTwo')}Context: {self.context}\r\nExten: {self.exten}\r\n"
+            f"LocalOptimization: {'Yes' if self.optimises else 'No'}\r\n",
+        )
+        return True
+
+    def start(self) -> None:
+        """Run the dialplan."""
+        pbx = self.one.pbx
+        pbx.start(self.two, pbx.dialplan_run(self.two))
+
+
+class Locals:
+    """All pairs, and the watch for those that can optimise themselves away."""
+
+    def __init__(self, pbx: "FakeAsterisk") -> None:
+        self._pbx = pbx
+        self._count = 0
+        self._optimisations = 0
+        self.pairs: dict[str, Pair] = {}  # by the Uniqueid of either half
+
+    def make(self, resource: str, *, uniqueid: str, other_uniqueid: str, linkedid: str = "", tell: Tell) -> Pair | None:
+        """Make both halves for `exten@context[/n]`; None if it is not of that form."""
+        pbx = self._pbx
+        place, _, options = resource.partition("/")
+        exten, at, context = place.partition("@")
+        if not at:
+            context = "default"
+        name = f"Local/{exten}@{context}-{self._count:08x}"
+        self._count += 1
+        one = Channel(
+            pbx, f"{name};1", uniqueid or pbx.next_uniqueid(), linkedid=linkedid, context=context, exten=exten
+        )
+        two_id = other_uniqueid or (f"{uniqueid};2" if uniqueid else pbx.next_uniqueid())
+        two = Channel(pbx, f"{name};2", two_id, linkedid=one.linkedid, state=RING, context=context, exten=exten)
+        two.linked_born = one.linked_born
+        pair = Pair(one, two, exten, context, "n" not in options, tell)
+        self.pairs[one.uniqueid] = self.pairs[two.uniqueid] = pair
+        return pair
+
+    def gone(self, channel: Channel) -> None:
+        """A half is no more."""
+        self.pairs.pop(channel.uniqueid, None)
+
+    def passed_on(self, channel: Channel) -> None:
+        """The connected line of a half changed: it is the caller id of the other, told with its next snapshot."""
+        pair = self.pairs.get(channel.uniqueid)
+        if pair is not None:
+            other = pair.one if channel is pair.two else pair.two
+            other.caller = channel.connected
+
+    def joined(self, bridge: "Bridge") -> None:
+        """Two channels are together in a bridge: if a pair now hangs between two bridges, see whether sound flows."""
+        for channel in bridge.channels:
+            pair = self.pairs.get(channel.uniqueid)
+            if pair is not None and pair.optimises and not pair.optimised and pair.one.bridge and pair.two.bridge:
+                self._pbx.loop.call_later(self._pbx.config.optimise_after_s, self._optimise, pair)
+
+    def _optimise(self, pair: Pair) -> None:
+        """The channel behind `;2` takes the place of `;1`; both halves hang up; the call goes on."""
+        one, two = pair.one, pair.two
+        inner, outer = two.bridge, one.bridge
+        if pair.optimised or one.dead or two.dead or inner is None or outer is None or inner.type != "basic":
+            return
+        behind = next((c for c in inner.channels if c is not two), None)
+        if behind is None or not any(media_flows(c) for c in (*inner.channels, *outer.channels)):
+            return
+        pair.optimised = True
+        self._optimisations += 1
+        number = self._optimisations
+        halves = f"{one.snapshot('LocalOne')}{two.snapshot('LocalTwo')}"
+        self._pbx.emit(
+            rights.CALL,
+            "LocalOptimizationBegin",
+            f"{halves}{behind.snapshot('Source')}DestUniqueId: {two.uniqueid}\r\nId: {number}\r\n",
+        )
+        inner.remove(behind, moving=True, quiet=True)
+        outer.remove(one, moving=True, quiet=True)
+        outer.push(behind, swap=one)
+        self._pbx.emit(rights.CALL, "LocalOptimizationEnd", f"{halves}Success: No\r\nId: {number}\r\n")
+        for half in (one, two):
+            half.cause = 16
+        one.far_end = None
+        if one.fiber is not None:
+            one.fiber.drop()
+        if pair.called:
+            self._pbx.devices.local_pair(one.device, -1)
+        two.event(rights.CALL, "HangupRequest", "Cause: 16\r\n")
+        one.destroy()
+        self._pbx.devices.refresh("Local", one.device)
+        pair.called = False
+        two.soft_hangup(16)
+
+
+def media_flows(channel: Channel) -> bool:
+    """Whether sound arrives on a channel from its own far end now."""
+    return isinstance(channel.far_end, Telephone) and channel.far_end.media_flows()

@@ -1,0 +1,96 @@
+"""People by seed: who answers, how long it rings, how long they talk, and agents with telephones.
+
+`config(...)` gives the generic PBX of the demo, the load tests and the simulations.
+"""
+
+from dataclasses import dataclass, field
+from random import Random
+
+from fake_asterisk import lab
+from fake_asterisk.config import Behaviour, Endpoint, FakeConfig
+from fake_asterisk.rights import ManagerUser
+
+
+@dataclass(slots=True)
+class People:
+    """Chances of what a called number does; those of not answering are shares of the rest."""
+
+    answer_chance: float = 0.35
+    machine_share: float = 0.15  # of those that answer
+    busy_share: float = 0.15  # of those that do not answer
+    unallocated_share: float = 0.05
+    congestion_share: float = 0.02
+    ring_mean_s: float = 9.0  # time to answer, log-normal
+    ring_spread: float = 0.5
+    talk_mean_s: float = 60.0  # from the answer to the customer's hanging up, exponential
+    patience_mean_s: float = 60.0  # kept for callers of `behaviour`; equals talk when nobody tells the two apart
+    speaks: bool = True  # sound arrives: 20 ms ticks, Local pairs optimise, AMD decides
+    fixed: dict[str, Behaviour] = field(default_factory=dict)  # whole numbers or prefixes
+
+    def behaviour(self, number: str, rng: Random) -> Behaviour:
+        """What the person behind a number does this time."""
+        for prefix, behaviour in self.fixed.items():
+            if number.startswith(prefix):
+                return behaviour
+        draw, kind = rng.random(), rng.random()
+        ring = 0.05 + rng.random() * 0.3
+        if draw >= self.answer_chance:
+            for share, status in (
+                (self.busy_share, 486),
+                (self.unallocated_share, 404),
+                (self.congestion_share, 503),
+            ):
+                if kind < share:
+                    return Behaviour(rings=None, answer_after_s=None, fail_sip=status, fail_after_s=ring)
+                kind -= share
+            return Behaviour(ring_after_s=ring, answer_after_s=None)
+        answer = ring + rng.lognormvariate(0.0, self.ring_spread) * self.ring_mean_s
+        machine = rng.random() < self.machine_share
+        talk = 2.0 + rng.expovariate(1.0 / self.talk_mean_s)
+        return Behaviour(
+            ring_after_s=ring, answer_after_s=answer, hangup_after_s=30.0 if machine else talk,
+            media_s=1e9 if self.speaks else 0.0,
+            voice="machine" if machine else "human" if self.speaks else "silent",
+        )  # fmt: skip
+
+
+@dataclass(slots=True)
+class Phones:
+    """Agents' telephones: how they ring and whether they decline."""
+
+    answer_mean_s: float = 1.0
+    decline_chance: float = 0.0
+    speaks: bool = True
+
+    def behaviour(self, rng: Random) -> Behaviour:
+        """What an agent's telephone does this time."""
+        if rng.random() < self.decline_chance:
+            return Behaviour(rings="ringing", answer_after_s=None, fail_sip=603, fail_after_s=0.5)
+        answer = 0.1 + rng.random() * 2 * self.answer_mean_s
+        return Behaviour(ring_after_s=0.02, answer_after_s=answer, media_s=1e9 if self.speaks else 0.0)
+
+
+OUTBOUND_ROUTE = """
+[Sortant_General]
+exten => _0.,1,Dial(PJSIP/${EXTEN}@trunk,60)
+ same => n,Hangup()
+"""
+
+
+def config(
+    *, agents: int = 10, first_extension: int = 1001, people: People | None = None, phones: Phones | None = None,
+    trunks: tuple[str, ...] = ("trunk",), users: tuple[ManagerUser, ...] = lab.USERS, dialplan: str | None = None,
+) -> FakeConfig:  # fmt: skip
+    """A PBX with so many agents' extensions and trunks. `dialplan` replaces the lab's contexts, the route stays."""
+    crowd, desk = people or People(), phones or Phones()
+    endpoints = {name: Endpoint(name, "from-trunk") for name in trunks}
+    for number in range(first_extension, first_extension + agents):
+        endpoints[str(number)] = Endpoint(str(number), "from-agent", (str(number), f"Agent {number}"))
+
+    def behaviour_of(endpoint: str, number: str, rng: Random) -> Behaviour:
+        return crowd.behaviour(number, rng) if endpoint in trunks else desk.behaviour(rng)
+
+    return FakeConfig(
+        users={user.name: user for user in users}, endpoints=endpoints, behaviour_of=behaviour_of,
+        dialplan=(lab.DIALPLAN if dialplan is None else dialplan) + OUTBOUND_ROUTE,
+    )  # fmt: skip
