@@ -30,6 +30,7 @@ class DaemonTable(_Table, frozen=True, kw_only=True):
     log_level: Annotated[str, Meta(pattern=r"^(debug|info|warning|error)$")] = "info"
     log_format: Annotated[str, Meta(pattern=r"^(console|json)$")] = "console"
     drain_s: Annotated[float, Meta(ge=0, le=3600)] = 30.0
+    rules_dir: str = ""
 
 
 class DatabaseTable(_Table, frozen=True, kw_only=True):

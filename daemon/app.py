@@ -1,0 +1,435 @@
+"""The composition root: builds every part from settings, runs them, drains and exits. The only module that knows all.
+
+`build(settings, …)` takes clock, RNG, store and PBX drivers as arguments, so that a simulation is the same application
+on another clock; `Application.run(stop)` works until `stop` is set.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import secrets
+import socket
+import ssl
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from pathlib import Path
+
+import structlog
+from aiohttp import web
+
+from daemon import __version__
+from daemon.ami.client import AmiOptions
+from daemon.ami.driver import AmiDriver, DriverOptions
+from daemon.ami.modes import SiteTemplates
+from daemon.api.app import build_app
+from daemon.api.auth import hash_of, new_token
+from daemon.calls.records import ApiToken, Group, Lease, Role, TokenKind
+from daemon.clock import Clock
+from daemon.compliance import RuleSet, load_rule_sets, tzdata_version
+from daemon.engine.core import EngineCore
+from daemon.engine.hub import Hub
+from daemon.engine.rules import SiteLaw
+from daemon.engine.runner import LeaseLost, SiteRunner
+from daemon.engine.views import SystemView
+from daemon.errors import SettingsError, StoreError, StoreUnavailable
+from daemon.ports import Pbx, Store
+from daemon.service import notify, watchdog_interval_s
+from daemon.settings import Settings, SiteTable, read_secret
+from daemon.store import EmbeddedPostgres, FactWriter, Journal, MemoryFile, PostgresStore
+
+log = structlog.get_logger(__name__)
+
+SYSTEM_INTERVAL_S = 1.0
+RESTARTS_MAX = 3
+RESTARTS_WINDOW_S = 600.0
+CLI_TOKEN_FILE = "cli-token"
+STORE_RETRY_S = 2.0
+
+PbxFactory = Callable[[SiteTable], Pbx]
+
+
+def rule_sets_of(settings: Settings) -> Mapping[str, RuleSet]:
+    """The shipped rule sets and those of the operator's folder; the operator's win under the same name."""
+    found = dict(load_rule_sets())
+    if settings.daemon.rules_dir:
+        folder = Path(settings.daemon.rules_dir)
+        if not folder.is_dir():
+            raise SettingsError("daemon.rules_dir", str(folder), "is not a folder")
+        found |= load_rule_sets(folder)
+    return found
+
+
+def ami_driver(site: SiteTable, clock: Clock, rng: random.Random) -> Pbx:
+    """The AMI driver of a site. The secret's file is read at each login, so that a mended file heals the link."""
+    tls = None
+    if site.tls:
+        tls = ssl.create_default_context(cafile=site.tls_ca_file or None)
+    options = AmiOptions(
+        host=site.host,
+        tcp_port=site.tcp_port,
+        username=site.username,
+        secret=lambda: read_secret(f"sites.{site.id}.secret_file", site.secret_file),
+        tls=tls,
+        connect_deadline_s=site.connect_timeout_s,
+        action_deadline_s=site.action_deadline_s,
+        ping_interval_s=site.ping_interval_s,
+        ping_deadline_s=site.ping_deadline_s,
+        retry_first_s=site.backoff_min_s,
+        retry_max_s=site.backoff_max_s,
+    )
+    templates = SiteTemplates(
+        agent_channel=site.agent_channel,
+        customer_channel=site.customer_channel,
+        customer_context=site.customer_context,
+        agent_context=site.agent_context,
+    )
+    driver = DriverOptions(
+        site=site.id,
+        ami=options,
+        templates=templates,
+        wanted_mode=site.mode,
+        device=site.device,
+        extensions=site.extensions,
+    )
+    return AmiDriver(driver, clock=clock, rng=rng)
+
+
+class Application:
+    """Everything built and wired; nothing runs before `run`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Clock,
+        rng: random.Random,
+        store: Store,
+        pbx_factory: PbxFactory,
+        demo_token: str = "",
+        journal_in_memory: bool = False,
+    ) -> None:
+        self.settings = settings
+        self.clock, self.rng, self.store = clock, rng, store
+        self._pbx_factory = pbx_factory
+        self._demo_token = demo_token
+        self._journal_in_memory = journal_in_memory
+        self.rule_sets = rule_sets_of(settings)
+        self.hub = Hub(settings.http.command_deadline_s)
+        self.holder = settings.daemon.instance or socket.gethostname()
+        self.writers: dict[str, FactWriter] = {}
+        self.memory_files: dict[str, MemoryFile] = {}
+        self.started = clock.utcnow()
+        self.store_since = self.started
+        self._restarts: dict[str, list[float]] = {}
+        self._draining = False
+        self._beats: dict[str, float] = {}
+        self.http_address = ""
+
+    # ---- one site ----------------------------------------------------------------------------------------------
+
+    def _runner(self, site: SiteTable) -> SiteRunner:
+        core = EngineCore(site, self.settings.dialer, SiteLaw(site, self.rule_sets), self._child_rng())
+        runner = SiteRunner(
+            core,
+            self._pbx_factory(site),
+            self.store,
+            clock=self.clock,
+            rng=self._child_rng(),
+            lease_settings=self.settings.lease,
+            holder=self.holder,
+            open_log=lambda lease: self._open_log(site.id, lease),
+            publish=self.hub.publish,
+            beat=lambda: self._beat(site.id),
+        )
+        self.hub.add(runner)
+        return runner
+
+    def _child_rng(self) -> random.Random:
+        return random.Random(self.rng.getrandbits(64))
+
+    def _beat(self, site: str) -> None:
+        self._beats[site] = self.clock.now()
+
+    def _open_log(self, site: str, lease: Lease) -> FactWriter:
+        """The site's journal under the lease's fence; what an earlier life left in it is replayed first."""
+        file = self._journal_file(site)
+        journal = Journal.open(
+            file,
+            site=site,
+            fence=lease.fence,
+            bytes_max=self.settings.journal.bytes_max,
+            sync_interval_s=self.settings.journal.sync_interval_s,
+            clock=self.clock,
+        )
+        writer = FactWriter(journal, self.store, clock=self.clock, rng=self._child_rng())
+        self.writers[site] = writer
+        return writer
+
+    def _journal_file(self, site: str) -> Path | MemoryFile:
+        if self._journal_in_memory:
+            return self.memory_files.setdefault(site, MemoryFile())
+        folder = Path(self.settings.daemon.data_dir) / "journal"
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise SettingsError("daemon.data_dir", str(folder), f"can't be written: {error.strerror}") from error
+        return folder / f"{site}.journal"
+
+    async def _site(self, site: SiteTable) -> None:
+        """A site's runner for ever: a lost lease stands by, a broken engine table starts anew from the stores."""
+        while True:
+            runner = self._runner(site)
+            try:
+                await runner.run()
+            except* LeaseLost:
+                log.warning("site.standby", site=site.id)
+            except* Exception:
+                log.exception("site.failed", site=site.id)
+                if self._too_many_restarts(site.id):
+                    log.error("site.originating_off", site=site.id)
+                    runner.core.live.draining = True
+                    self._draining = True
+            writer = self.writers.pop(site.id, None)
+            if writer is not None:
+                await writer.close()
+            await asyncio.sleep(1.0)
+
+    def _too_many_restarts(self, site: str) -> bool:
+        """Three ends in ten minutes: come up again, but place nothing (DESIGN 3, blast radius)."""
+        now = self.clock.now()
+        ends = [at for at in self._restarts.get(site, []) if now - at < RESTARTS_WINDOW_S] + [now]
+        self._restarts[site] = ends
+        return len(ends) >= RESTARTS_MAX
+
+    # ---- all of it ---------------------------------------------------------------------------------------------
+
+    async def run(self, stop: asyncio.Event, ready: Callable[[], None] = lambda: None) -> None:
+        """Work until `stop` is set, then drain. Raises SettingsError for what can't be used at all."""
+        await self._open_store(stop)
+        if stop.is_set():
+            return
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self.store.close)
+            await self._write_cli_token()
+            await self._serve(stack)
+            tasks = [asyncio.create_task(self._site(site), name=f"site {site.id}") for site in self.settings.sites]
+            tasks.append(asyncio.create_task(self._system(), name="system"))
+            if watchdog_interval_s() is not None:
+                tasks.append(asyncio.create_task(self._watchdog(), name="watchdog"))
+            notify("READY=1", f"STATUS=serving on {self.http_address}")
+            ready()
+            try:
+                await self._until(stop, tasks)
+            finally:
+                notify("STOPPING=1")
+                await self._drain()
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+                await self._close_writers()
+
+    async def _open_store(self, stop: asyncio.Event) -> None:
+        """Wait for a database that does not answer yet; anything else that is wrong with it ends the start."""
+        while not stop.is_set():
+            try:
+                await self.store.open()
+                return
+            except StoreUnavailable as error:
+                log.warning("store.unavailable_at_start", error=str(error), retry_s=STORE_RETRY_S)
+                notify("STATUS=waiting for the database")
+                await asyncio.sleep(STORE_RETRY_S)
+
+    async def _until(self, stop: asyncio.Event, tasks: Sequence[asyncio.Task[None]]) -> None:
+        stopping = asyncio.create_task(stop.wait(), name="stop")
+        done, _ = await asyncio.wait({stopping, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        for task in done - {stopping}:
+            task.result()
+
+    async def _serve(self, stack: AsyncExitStack) -> None:
+        http = self.settings.http
+        app = build_app(
+            self.hub,
+            self.store,
+            http,
+            self.clock,
+            self._child_rng(),
+            site_ids=[site.id for site in self.settings.sites],
+            rule_sets=self.rule_sets,
+            extensions=self._extensions,
+            demo_token=self._demo_token,
+        )
+        runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        tls = None
+        if http.tls_certificate_file:
+            tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            tls.load_cert_chain(http.tls_certificate_file, http.tls_key_file)
+        site = web.TCPSite(runner, http.host, http.tcp_port, ssl_context=tls)
+        try:
+            await site.start()
+        except OSError as error:
+            raise SettingsError(
+                "http.tcp_port", http.tcp_port, f"can't listen on {http.host}: {error.strerror}"
+            ) from error
+        port = runner.addresses[0][1] if runner.addresses else http.tcp_port
+        self.http_address = f"{'https' if tls else 'http'}://{http.host}:{port}"
+        log.info("http.serving", address=self.http_address)
+
+    def _extensions(self, site: str) -> Sequence[str]:
+        runner = self.hub.runners.get(site)
+        return runner.pbx.status().extensions if runner is not None else ()
+
+    async def _write_cli_token(self) -> None:
+        """A token for the command line on this machine, new at each start, readable by the daemon's user alone."""
+        if self._journal_in_memory:
+            return
+        groups = await self.store.find(Group)
+        group = groups[0] if groups else await self.store.create(Group(code="MAIN", name="Main"))
+        name = f"cli:{self.holder}"
+        for old in await self.store.find(ApiToken, name=name):
+            await self.store.delete(ApiToken, old.id, None)
+        token = new_token(TokenKind.OPERATOR, group.code, secrets.token_bytes)
+        now = self.clock.utcnow()
+        await self.store.create(
+            ApiToken(
+                group_id=group.id,
+                name=name,
+                role=Role.ADMINISTRATOR,
+                all_groups=True,
+                sha256=hash_of(token),
+                tail=token[-4:],
+                created_at=now,
+                expires_at=now + timedelta(days=365),
+            )
+        )
+        path = Path(self.settings.daemon.data_dir) / CLI_TOKEN_FILE
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_suffix(".new")
+        fresh.unlink(missing_ok=True)
+        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w") as file:
+            file.write(f"{self.settings.http.host} {token}\n")
+        fresh.replace(path)
+
+    async def _system(self) -> None:
+        """The daemon's own state, published when it changes."""
+        store_ok = True
+        while True:
+            ok = all(writer.store_ok for writer in self.writers.values())
+            if ok is not store_ok:
+                store_ok, self.store_since = ok, self.clock.utcnow()
+            self.hub.set_system(
+                SystemView(
+                    version=__version__,
+                    started=self.started,
+                    now=self.clock.utcnow(),
+                    store_ok=ok,
+                    store_since=self.store_since,
+                    journal_pending=sum(writer.pending_count for writer in self.writers.values()),
+                    leader={site: runner.leading for site, runner in self.hub.runners.items()},
+                    draining=self._draining,
+                    tzdata=tzdata_version(),
+                    alerts=tuple(
+                        f"{code}: {what}"
+                        for r in self.hub.runners.values()
+                        for what, code in r.core.live.alerts.items()
+                    ),
+                )
+            )
+            await asyncio.sleep(SYSTEM_INTERVAL_S)
+
+    async def _watchdog(self) -> None:
+        """Fed by the engines' ticks: one that no longer ticks lets the service manager act."""
+        interval = watchdog_interval_s() or 10.0
+        while True:
+            now = self.clock.now()
+            leading = [site for site, runner in self.hub.runners.items() if runner.leading]
+            if all(now - self._beats.get(site, now) < interval for site in leading):
+                notify("WATCHDOG=1")
+            await asyncio.sleep(min(1.0, interval / 2))
+
+    async def _drain(self) -> None:
+        """No new calls; calls being set up finish within the bound; conversations live on in the PBX."""
+        self._draining = True
+        bound = self.settings.daemon.drain_s
+        runners = [runner for runner in self.hub.runners.values() if runner.leading]
+        try:
+            await asyncio.wait_for(asyncio.gather(*(runner.drain(bound) for runner in runners)), bound + 5.0)
+        except (TimeoutError, StoreError) as error:
+            log.warning("drain.incomplete", error=str(error) or "bound reached")
+        for runner in runners:
+            if runner.lease is not None:
+                try:
+                    await self.store.release_lease(runner.lease)
+                except StoreError as error:
+                    log.warning("lease.not_released", site=runner.site, error=str(error))
+
+    async def _close_writers(self) -> None:
+        for writer in self.writers.values():
+            await writer.close()
+
+
+def build(
+    settings: Settings,
+    *,
+    clock: Clock,
+    rng: random.Random,
+    store: Store,
+    pbx_factory: PbxFactory | None = None,
+    demo_token: str = "",
+    journal_in_memory: bool = False,
+) -> Application:
+    """The application from its parts; `pbx_factory` None = the drivers that the settings name."""
+
+    def drivers(site: SiteTable) -> Pbx:
+        return ami_driver(site, clock, random.Random(rng.getrandbits(64)))
+
+    return Application(
+        settings,
+        clock=clock,
+        rng=rng,
+        store=store,
+        pbx_factory=pbx_factory or drivers,
+        demo_token=demo_token,
+        journal_in_memory=journal_in_memory,
+    )
+
+
+async def open_database(settings: Settings, clock: Clock, stack: AsyncExitStack, *, tied: bool = True) -> PostgresStore:
+    """The store of the settings: the DSN's, or the embedded server's, started here unless it runs already."""
+    database = settings.database
+    dsn = database.dsn
+    password: Callable[[], str] | None = None
+    if not dsn:
+        server = EmbeddedPostgres(
+            Path(settings.daemon.data_dir) / "postgres", tied=tied, start_timeout_s=database.start_timeout_s
+        )
+        dsn = await stack.enter_async_context(_started(server))
+    elif database.password_file:
+        file = database.password_file
+        password = lambda: read_secret("database.password_file", file)  # noqa: E731 - asyncpg asks at each connection
+    return PostgresStore(
+        dsn,
+        clock,
+        pool_size=database.pool_size,
+        statement_timeout_s=database.statement_timeout_s,
+        password=password,
+    )
+
+
+class _started:
+    """An embedded server for the length of a stack; gives its DSN."""
+
+    def __init__(self, server: EmbeddedPostgres) -> None:
+        self._server = server
+
+    async def __aenter__(self) -> str:
+        return await self._server.start()
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._server.stop()

@@ -1,0 +1,117 @@
+"""`cadran doctor`: looks at everything the daemon needs, each finding in one line that says how to mend it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from daemon.app import ami_driver, open_database, rule_sets_of
+from daemon.calls.events import LinkDown, PbxEvent, PbxSnapshot
+from daemon.clock import Clock
+from daemon.errors import DaemonError, SettingsError
+from daemon.settings import Settings, SiteTable, read_secret
+
+LOGIN_WAIT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at."""
+
+    what: str
+    fine: bool
+    text: str
+
+
+async def examine(settings: Settings, clock: Clock) -> list[Finding]:
+    """All findings, in the order a newcomer would mend them."""
+    findings = [_rules(settings), _data_dir(settings)]
+    findings.append(await _database(settings, clock))
+    for site in settings.sites:
+        findings.extend(await _site(site, settings, clock))
+    if not settings.sites:
+        findings.append(Finding("sites", False, "none: add a [[sites]] table, or nothing can be dialled"))
+    return findings
+
+
+def _rules(settings: Settings) -> Finding:
+    try:
+        return Finding("rule sets", True, ", ".join(sorted(rule_sets_of(settings))))
+    except SettingsError as error:
+        return Finding("rule sets", False, str(error))
+
+
+def _data_dir(settings: Settings) -> Finding:
+    folder = Path(settings.daemon.data_dir)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".probe"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        return Finding("data folder", False, f"{folder} can't be written: {error.strerror}")
+    return Finding("data folder", True, str(folder))
+
+
+async def _database(settings: Settings, clock: Clock) -> Finding:
+    kind = "your PostgreSQL" if settings.database.dsn else "embedded PostgreSQL"
+    try:
+        async with AsyncExitStack() as stack:
+            store = await open_database(settings, clock, stack)
+            await store.open()
+            await store.ping()
+            await store.close()
+    except DaemonError as error:
+        return Finding("database", False, f"{kind}: {error}")
+    return Finding("database", True, f"{kind} answers, its schema is up to date")
+
+
+async def _site(site: SiteTable, settings: Settings, clock: Clock) -> list[Finding]:
+    what = f"site {site.id}"
+    try:
+        read_secret(f"sites.{site.id}.secret_file", site.secret_file)
+    except SettingsError as error:
+        return [Finding(what, False, str(error))]
+    driver = ami_driver(site, clock, random.Random(clock.now()))
+    known = asyncio.Event()
+    down: list[LinkDown] = []
+
+    def deliver(event: PbxEvent) -> None:
+        if isinstance(event, LinkDown):
+            down.append(event)
+        if isinstance(event, PbxSnapshot | LinkDown):
+            known.set()
+
+    task = asyncio.create_task(driver.run(deliver))
+    try:
+        async with asyncio.timeout(LOGIN_WAIT_S):
+            await known.wait()
+        status = driver.status()
+        if not status.up:
+            last = down[-1] if down else None
+            return [Finding(what, False, f"{site.host}:{site.tcp_port}: {last.message if last else 'no answer'}")]
+        findings = [
+            Finding(what, True, f"logged in, {status.version}, mode {status.mode} ({status.mode_reason})"),
+            Finding(f"{what} rights", not status.missing, ", ".join(status.missing) or "all that this mode needs"),
+        ]
+        sound = settings.dialer.safe_message
+        there = await driver.probe_sound(sound)
+        if there is not None:
+            findings.append(Finding(f"{what} sound", there, f"{sound}" if there else f"{sound} is not on the PBX"))
+        if status.mode == "asyncagi":
+            findings.append(
+                Finding(
+                    f"{what} safety",
+                    True,
+                    "this mode's class `system` may run commands on the PBX: see docs/security.md",
+                )
+            )
+        return findings
+    except TimeoutError:
+        return [Finding(what, False, f"{site.host}:{site.tcp_port} does not answer")]
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,94 @@
+"""`cadran import`: a file of leads into a list, through the running daemon, with a progress bar and a report."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from daemon.cli.config import DEFAULT, AsJson, ConfigPath
+from daemon.cli.output import as_json, fail
+from daemon.cli.remote import Refused, Remote
+from daemon.settings import load
+
+CHUNK = 256 * 1024
+
+
+async def _read(file: Path, progress: Progress, task: Any) -> AsyncIterator[bytes]:
+    with file.open("rb") as source:
+        while chunk := source.read(CHUNK):
+            progress.advance(task, len(chunk))
+            yield chunk
+
+
+async def import_file(
+    remote: Remote, file: Path, size: int, list_id: int, options: dict[str, Any], progress: Progress
+) -> dict[str, Any]:
+    """Upload, check, import; the final state."""
+    upload = progress.add_task("upload", total=max(1, size))
+    state = await remote.ask(
+        "POST", "/api/v1/imports", data=_read(file, progress, upload), list_id=str(list_id), file_name=file.name
+    )
+    key = state["id"]
+    if options:
+        state = await remote.ask("POST", f"/api/v1/imports/{key}/check", options)
+    rows = progress.add_task("import", total=state.get("rows") or None)
+    state = await remote.ask("POST", f"/api/v1/imports/{key}/run", {})
+    while state.get("state") not in ("done", "failed", "cancelled"):
+        await asyncio.sleep(0.2)
+        state = await remote.ask("GET", f"/api/v1/imports/{key}")
+        progress.update(rows, completed=state.get("rows_done") or 0, total=state.get("rows") or None)
+    progress.update(rows, completed=state.get("rows") or 1)
+    return dict(state)
+
+
+def import_leads(
+    file: Annotated[Path, typer.Argument(help="CSV, TXT, xlsx or xls; a header names the columns.", exists=True)],
+    list_id: Annotated[int, typer.Option("--list", help="Id of the list.")],
+    duplicates: Annotated[str, typer.Option(help="ignore, replace or merge.")] = "ignore",
+    dry_run: Annotated[bool, typer.Option(help="Check only; change nothing.")] = False,
+    config: ConfigPath = DEFAULT,
+    json: AsJson = False,
+) -> None:
+    """Import leads into a list; prints what came in, and what did not and why."""
+    options: dict[str, Any] = {"duplicates": duplicates}
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:.0f}"), TimeRemainingColumn())
+
+    size = file.stat().st_size
+
+    async def main() -> dict[str, Any]:
+        with Progress(*columns, transient=True) as progress:
+            async with Remote(load(config)) as remote:
+                if dry_run:
+                    return dict(await check_only(remote, file, list_id, options))
+                return await import_file(remote, file, size, list_id, options, progress)
+
+    try:
+        state = asyncio.run(main())
+    except Refused as refused:
+        fail(f"{file.name}: {refused}", 1)
+    if json:
+        as_json(state)
+        return
+    report = state.get("report") or state
+    typer.echo(f"{file.name}: {report.get('imported', report.get('to_import', 0))} leads")
+    for reason, count in sorted((report.get("rejected") or {}).items()):
+        typer.echo(f"  {count} rejected: {reason}")
+    if state.get("state") == "failed":
+        fail(str(state.get("error") or "import failed"), 1)
+
+
+async def check_only(remote: Remote, file: Path, list_id: int, options: dict[str, Any]) -> Any:
+    """Upload and dry run."""
+    data = await asyncio.to_thread(file.read_bytes)
+    state = await remote.ask("POST", "/api/v1/imports", data=data, list_id=str(list_id), file_name=file.name)
+    return await remote.ask("POST", f"/api/v1/imports/{state['id']}/check", options)
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.command("import")(import_leads)

@@ -1,0 +1,171 @@
+"""Commands that speak to the running daemon (status, call): by HTTP on this machine, with the token it left there."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import aiohttp
+import typer
+
+from daemon.app import CLI_TOKEN_FILE
+from daemon.cli.config import DEFAULT, AsJson, ConfigPath
+from daemon.cli.output import as_json, fail, table
+from daemon.settings import Settings, load
+
+
+class Refused(Exception):
+    """The daemon said no: status and its problem document."""
+
+    def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
+        super().__init__(str(problem.get("detail") or problem.get("title") or status))
+        self.status, self.problem = status, problem
+
+
+class Remote:
+    """The daemon's API as one asynchronous context."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        http = settings.http
+        scheme = "https" if http.tls_certificate_file else "http"
+        host = "127.0.0.1" if http.host in ("0.0.0.0", "::") else http.host
+        self.base = f"{scheme}://{host}:{http.tcp_port}"
+
+    def _token(self) -> str:
+        path = Path(self._settings.daemon.data_dir) / CLI_TOKEN_FILE
+        try:
+            return path.read_text().split()[1]
+        except (OSError, IndexError):
+            fail(f"{path} can't be read: is the daemon running, and are you its user (or root)?", 4)
+
+    async def __aenter__(self) -> Remote:
+        headers = {"Authorization": f"Bearer {self._token()}"}
+        self._session = aiohttp.ClientSession(self.base, headers=headers, timeout=aiohttp.ClientTimeout(total=600))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._session.close()
+
+    async def ask(self, method: str, path: str, body: Any = None, data: Any = None, **query: str) -> Any:
+        """One request; the decoded answer. Raises Refused."""
+        try:
+            async with self._session.request(method, path, json=body, data=data, params=query) as answer:
+                content: Any = None
+                if answer.content_type.endswith("json"):
+                    content = await answer.json()
+                if answer.status >= 400:
+                    raise Refused(answer.status, content or {"title": answer.reason})
+                return content
+        except aiohttp.ClientConnectionError:
+            fail(f"no daemon answers on {self.base}: is it running? (systemctl status cadran)", 4)
+
+
+async def show_status(settings: Settings, json: bool) -> None:
+    """Links, campaigns with the reason why they do not dial, agents by state, lines."""
+    async with Remote(settings) as remote:
+        views = await remote.ask("GET", "/api/v1/snapshot")
+    if json:
+        as_json(views)
+        return
+    table(
+        "Links",
+        ("site", "state", "mode", "version", "remark"),
+        (
+            (v["site"], "up" if v["up"] else "DOWN", v["mode"], v["version"], v["message"] or ", ".join(v["missing"]))
+            for v in views.get("links", {}).values()
+        ),
+    )
+    table(
+        "Campaigns",
+        ("id", "name", "state", "mode", "in progress", "agents", "why"),
+        (
+            (
+                v["id"],
+                v["name"],
+                v["state"],
+                v["mode"] + (f" {v['level']} speed {v['speed']}" if v["mode"] == "predictive" else ""),
+                " ".join(f"{k}={n}" for k, n in v["stages"].items()) or "-",
+                " ".join(f"{k}={n}" for k, n in v["agents"].items()) or "-",
+                v["why"],
+            )
+            for v in views.get("campaigns", {}).values()
+        ),
+    )
+    table(
+        "Lines",
+        ("id", "name", "state", "in use", "calls", "succeeded"),
+        (
+            (v["id"], v["name"], v["state"], f"{v['in_use']}/{v['capacity']}", v["calls"], v["succeeded"])
+            for v in views.get("lines", {}).values()
+        ),
+    )
+
+
+def status(config: ConfigPath = DEFAULT, json: AsJson = False) -> None:
+    """How it stands: links, campaigns and why they do not dial, lines."""
+    _guarded(lambda: show_status(load(config), json))
+
+
+async def follow_call(settings: Settings, site: str, extension: str, number: str) -> bool:
+    """Ring the extension, then the number; print each step with its time. True if they talked."""
+    async with Remote(settings) as remote:
+        started = time.monotonic()
+
+        def step(text: str) -> None:
+            typer.echo(f"{time.monotonic() - started:7.3f} s  {text}")
+
+        body = {"site": site, "extension": extension, "number": number}
+        call = await remote.ask("POST", "/api/v1/calls", body)
+        key = call["attempt_id"]
+        step(f"accepted, call {call.get('number') or key}")
+        shown = 0
+        while True:
+            try:
+                found = await remote.ask("GET", f"/api/v1/calls/{key}")
+            except Refused as refused:
+                if refused.status != 404:
+                    raise
+                found = {"events": []}
+            events = found.get("events", [])
+            for event in events[shown:]:
+                detail = " ".join(f"{k}={v}" for k, v in (event.get("detail") or {}).items())
+                step(f"{event['kind']} {detail}".rstrip())
+            shown = max(shown, len(events))
+            if found.get("outcome"):
+                step(f"outcome: {found['outcome']}, talked {found.get('talk_s') or 0} s")
+                return bool(found["outcome"] == "connected")
+            await asyncio.sleep(0.1)
+
+
+def call(
+    site: Annotated[str, typer.Argument(help="Site id of the settings.")],
+    extension: Annotated[str, typer.Argument(help="The phone that rings first.")],
+    number: Annotated[str, typer.Argument(help="Dialled when it answers.")],
+    config: ConfigPath = DEFAULT,
+) -> None:
+    """Test the whole chain: ring EXTENSION, then dial NUMBER, then connect; prints each step with timings."""
+    talked: list[bool] = []
+
+    async def main() -> None:
+        talked.append(await follow_call(load(config), site, extension, number))
+
+    _guarded(main)
+    if not talked[0]:
+        raise typer.Exit(1)
+
+
+def _guarded(main: Any) -> None:
+    try:
+        asyncio.run(main())
+    except Refused as refused:
+        fail(f"refused: {refused}", 1)
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    for command in (status, call):
+        app.command()(command)
