@@ -200,9 +200,9 @@ def _lead_matches(tables: MemoryTables, row: LeadRow, name: str, value: Any) -> 
         case "email":
             return row.email.lower() == str(value).lower()
         case "outcome":
-            return row.last_outcome == value
+            return row.last_outcome == str(value)
         case "agent_id":
-            return row.last_agent_id == value
+            return row.last_agent_id == int(value)
         case "last_attempt_from":
             return row.last_attempt_at is not None and bool(row.last_attempt_at >= value)
         case "last_attempt_to":
@@ -249,8 +249,10 @@ def history(tables: MemoryTables, lead_id: int) -> list[dict[str, Any]]:
     """Attempts, refusals and callbacks of a lead, by time."""
     ids = tables.attempts_of_lead.get(lead_id, ())
     entries: list[dict[str, Any]] = [{"type": "attempt", **attempt_row(tables.attempts[id])} for id in ids]
-    for refusal in tables.refusals_of_lead.get(lead_id, ()):
-        entries.append({"type": "refusal", **{name: refusal[name] for name in _REFUSAL_SHOWN}})
+    entries += [
+        {"type": "refusal", **{name: refusal[name] for name in _REFUSAL_SHOWN}}
+        for refusal in tables.refusals_of_lead.get(lead_id, ())
+    ]
     for id in tables.callbacks_of_lead.get(lead_id, ()):
         callback = tables.callbacks[id]
         shown = {name: getattr(callback, name) for name in _CALLBACK_SHOWN}
