@@ -21,7 +21,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from daemon.ami.codec import HeaderValue, Message
 from daemon.ami.transport import AmiProtocol, format_action, open_connection
-from daemon.errors import PbxInDoubt, PbxProtocolError, PbxRejected, PbxUnavailable
+from daemon.errors import PbxInDoubt, PbxProtocolError, PbxRejected, PbxUnavailable, SettingsError
 
 log = structlog.get_logger(__name__)
 
@@ -205,7 +205,7 @@ class AmiClient:
         login: dict[str, HeaderValue] = {"Action": "Login", "Username": options.username}
         try:
             secret = options.secret()
-        except OSError as error:
+        except (OSError, SettingsError) as error:
             raise PbxUnavailable(f"the secret can't be read: {error}", "no_secret") from error
         try:
             if options.auth == "md5":

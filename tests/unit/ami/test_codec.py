@@ -17,7 +17,8 @@ STREAM = (
     + b"Response: Success\r\nActionID: a1\r\nMessage: Authentication accepted\r\n\r\n"
     + "Event: NewCallerid\r\nCallerIDName: Zoé Œuvré ☎\r\nUniqueid: par-1\r\nEmpty: \r\n\r\n".encode()
     + b"Event: NewCallerid\r\nCallerIDName: caf\xe9 \xff\xc3\r\nUniqueid: par-2\r\n\r\n"
-    + b"Response: Follows\r\nPrivilege: Command\r\nActionID: c1\r\nfirst line\nKey: value\n\na\r\n\r\n\r\nb\r\n--END COMMAND--\r\n\r\n"
+    + b"Response: Follows\r\nPrivilege: Command\r\nActionID: c1\r\n"
+    + b"first line\nKey: value\n\na\r\n\r\n\r\nb\r\n--END COMMAND--\r\n\r\n"
     + b"Response: Success\r\nActionID: c2\r\nMessage: Command output follows\r\nOutput: one\r\nOutput: two\r\n\r\n"
     + b"\r\nEvent: Hangup\r\nUniqueid: par-1\r\nno colon here\r\nCause: 17\r\n\r\n"
 )
