@@ -1,0 +1,66 @@
+"""What handlers need, built once by `build_app` and handed to each of them. No globals."""
+
+from __future__ import annotations
+
+import random
+import secrets
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from daemon.clock import Clock
+from daemon.compliance.rules import RuleSet
+from daemon.engine.views import EngineDoor
+from daemon.ports import Store
+from daemon.settings import HttpTable
+
+if TYPE_CHECKING:
+    from daemon.api.auth import Auth
+    from daemon.api.guard import Guard
+    from daemon.api.metrics import Metrics
+    from daemon.api.quota import Quotas
+    from daemon.api.stream import Streams
+
+
+class Importer(Protocol):
+    """The lead import as the pages use it; given by `app` (daemon.leads), since doors are strangers to each other."""
+
+    async def start(self, upload: AsyncIterator[bytes], file_name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Take a file; the import's state with its `id`. Raises CommandError (import_no_phone, import_failed)."""
+        ...
+
+    async def configure(self, import_id: str, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Set the mapping and choices; runs the dry run."""
+        ...
+
+    async def run(self, import_id: str) -> dict[str, Any]:
+        """Import for good; the state, to be polled."""
+        ...
+
+    def state(self, import_id: str) -> dict[str, Any] | None: ...
+
+
+@dataclass(kw_only=True)
+class Deps:
+    """The doors' surroundings. `extensions`: site → phones its PBX is known to have
+    (empty: not known)."""
+
+    door: EngineDoor
+    store: Store
+    http: HttpTable
+    clock: Clock
+    rng: random.Random
+    auth: Auth
+    guard: Guard
+    streams: Streams
+    metrics: Metrics
+    quotas: Quotas
+    version: str
+    site_ids: tuple[str, ...] = ()
+    rule_sets: Mapping[str, RuleSet] = field(default_factory=dict)
+    importer: Importer | None = None
+    token_bytes: Callable[[int], bytes] = secrets.token_bytes
+    extensions: Callable[[str], Collection[str]] = lambda site: ()
+    demo_token: str = ""
+    default_language: str = "fr"
+    drafts: dict[str, dict[str, Any]] = field(default_factory=dict)

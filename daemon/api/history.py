@@ -1,0 +1,302 @@
+"""Calls past and present: search, read, end, follow; and named reports as JSON or CSV."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import re
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from aiohttp import web
+from msgspec import Meta
+
+from daemon.api import scope
+from daemon.api.control import submit
+from daemon.api.leads_api import shown
+from daemon.api.numbers import e164_of
+from daemon.api.routes import Ask, Permission, Reply, Routes
+from daemon.api.stream import frame
+from daemon.api.types import Accepted, After, Answer, Id, IdOrZero, Limit, Query
+from daemon.calls.records import Campaign
+from daemon.engine.commands import HangUpCall
+from daemon.engine.views import CallView, Changes
+from daemon.errors import CommandError
+
+routes = Routes("/api/v1", "calls")
+FOLLOW_S_MAX = 4 * 3600.0
+CSV_ROWS_A_WRITE = 200
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+REPORT_NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
+
+Words = Annotated[str, Meta(max_length=40)]
+Seconds = Annotated[float, Meta(ge=0, le=86_400)]
+
+
+class CallQuery(Query, kw_only=True):
+    """Filters of features TELC-06; all given ones apply together."""
+
+    start: datetime | None = None
+    end: datetime | None = None
+    campaign_id: Id | None = None
+    agent_id: Id | None = None
+    lead_id: Id | None = None
+    line_id: Id | None = None
+    direction: Annotated[str, Meta(pattern="^(in|out)$")] | None = None
+    kind: Words | None = None
+    outcome: Words | None = None
+    disposition: Words | None = None
+    number: Words | None = None
+    caller_id: Words | None = None
+    site: Words | None = None
+    open: bool | None = None
+    duration_min: Seconds | None = None
+    duration_max: Seconds | None = None
+    group_id: IdOrZero = 0
+    limit: Limit = 50
+    after: After | None = None
+
+
+class CallPage(Answer, kw_only=True):
+    rows: list[dict[str, Any]]
+    next_after: str | None = None
+
+
+class ReportQuery(Query, kw_only=True):
+    """`format` csv streams the rows: `;` and comma decimals in French, byte order mark, formula cells guarded."""
+
+    start: datetime | None = None
+    end: datetime | None = None
+    campaign_id: Id | None = None
+    agent_id: Id | None = None
+    line_id: Id | None = None
+    group_id: IdOrZero = 0
+    format: Annotated[str, Meta(pattern="^(json|csv)$")] = "json"
+    language: Annotated[str, Meta(pattern="^(fr|en)$")] = "fr"
+
+
+class ReportAnswer(Answer, kw_only=True):
+    """Rows of a named query, the instant they were computed at, and the query's name for the tooltips."""
+
+    name: str
+    computed_at: datetime
+    rows: list[dict[str, Any]]
+
+
+def key_of(text: str) -> UUID | int:
+    """A call's number or UUID (features D27). Raises not_found for anything else."""
+    if re.fullmatch(r"[0-9]{1,18}", text):
+        return int(text)
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise CommandError("not_found", {"what": f"call {text[:40]}"}) from error
+
+
+def live_call(ask: Ask, key: UUID | int) -> CallView | None:
+    """The call among those in progress, if this principal may see it."""
+    for view in ask.deps.door.view().get("calls", {}).values():
+        if isinstance(view, CallView) and (UUID(view.id) == key if isinstance(key, UUID) else view.number == key):
+            return view if _sees(ask, view) else None
+    return None
+
+
+def _sees(ask: Ask, view: CallView) -> bool:
+    who = ask.who
+    if who.kind.value == "operator" and who.role.value == "agent":
+        return view.agent_id == who.agent_id and who.sees_group(view.group_id)
+    if view.campaign_id:
+        return who.sees_campaign(view.group_id, view.campaign_id)
+    return who.sees_group(view.group_id)
+
+
+async def _row(ask: Ask, key: UUID | int) -> dict[str, Any] | None:
+    row = await ask.deps.store.attempt(key)
+    if row is None or not ask.who.sees_campaign(int(row["group_id"]), int(row.get("campaign_id") or 0)):
+        return None
+    if ask.who.campaign_ids and row.get("campaign_id") not in ask.who.campaign_ids:
+        return None
+    return row
+
+
+@routes.get("/calls", permission=Permission.WATCH, query=CallQuery, reply=CallPage)
+async def search_calls(ask: Ask) -> Reply:
+    """Search attempts, newest first; filters combine."""
+    query: CallQuery = ask.query
+    if query.campaign_id:
+        await scope.get(ask, Campaign, query.campaign_id)
+    elif ask.who.campaign_ids:
+        raise CommandError("field_missing", {"field": "campaign_id"})
+    filters = _filters(query)
+    group_id: int | None = query.group_id or (None if ask.who.all_groups else ask.who.group_id)
+    if group_id is not None and not ask.who.sees_group(group_id):
+        raise CommandError("group_forbidden", {"group": group_id})
+    page = await ask.deps.store.search_attempts(group_id, filters, query.limit, query.after)
+    return Reply(CallPage(rows=[shown(ask, r) for r in page.rows], next_after=page.next_after))
+
+
+def _filters(query: CallQuery) -> dict[str, Any]:
+    """The store's names for the filters given."""
+    values = msgspec.structs.asdict(query)
+    filters = {k: v for k, v in values.items() if v is not None and k not in ("group_id", "limit", "after")}
+    for ours, theirs in (("start", "from"), ("end", "to")):
+        if ours in filters:
+            filters[theirs] = filters.pop(ours)
+    if "number" in filters:
+        filters["number"] = e164_of(filters["number"], "number", allow_special=True)
+    if "outcome" in filters:
+        filters["outcome"] = filters["outcome"].split(",")
+    return filters
+
+
+@routes.get("/calls/{key}", permission=Permission.WATCH, reply=dict[str, Any])
+async def read_call(ask: Ask) -> Reply:
+    """One call by number or UUID, with its events; `live` while it is in progress."""
+    key = key_of(ask.request.match_info["key"])
+    live = live_call(ask, key)
+    row = await _row(ask, key)
+    if row is None and live is None:
+        raise CommandError("not_found", {"what": f"call {ask.request.match_info['key'][:40]}"})
+    return Reply({**shown(ask, row or {}), "live": live})
+
+
+@routes.post("/calls/{key}/hang-up", permission=Permission.STEER, reply=Accepted, status=202)
+async def hang_up(ask: Ask) -> Reply:
+    """End a call in progress."""
+    view = live_call(ask, key_of(ask.request.match_info["key"]))
+    if view is None:
+        raise CommandError("call_gone")
+    return await submit(ask, HangUpCall(attempt_id=UUID(view.id), by=ask.who.name))
+
+
+@routes.get("/calls/{key}/events", permission=Permission.WATCH, raw_body="text/event-stream")
+async def follow_call(ask: Ask) -> web.StreamResponse:
+    """Follow one call: `call` at each change, `end` with the stored attempt when it is over."""
+    key = key_of(ask.request.match_info["key"])
+    view = live_call(ask, key)
+    if view is None and await _row(ask, key) is None:
+        raise CommandError("not_found", {"what": "call"})
+    return await follow(ask, key, view)
+
+
+async def follow(ask: Ask, key: UUID | int, view: CallView | None) -> web.StreamResponse:
+    """The stream of one call. Bounded: last states only, so a slow reader skips steps instead of piling them up."""
+    latest: list[CallView | None] = [view]
+    wake = asyncio.Event()
+    wake.set()
+
+    def heard(changes: Changes) -> None:
+        if view is not None and view.id in changes.get("calls", {}):
+            row = changes["calls"][view.id]
+            latest[0] = row if isinstance(row, CallView) else None
+            wake.set()
+
+    remove = ask.deps.door.listen(heard)
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
+    ask.deps.guard.add_headers(ask.request, response)
+    try:
+        await response.prepare(ask.request)
+        async with asyncio.timeout(FOLLOW_S_MAX):
+            while True:
+                await wake.wait()
+                wake.clear()
+                if not await ask.deps.auth.still_valid(ask.who):
+                    break
+                if latest[0] is None:
+                    await response.write(frame("end", {"call": await _row(ask, key)}))
+                    break
+                await response.write(frame("call", latest[0]))
+    except (TimeoutError, ConnectionError):
+        pass
+    finally:
+        remove()
+    return response
+
+
+@routes.get("/reports/{name}", permission=Permission.WATCH, query=ReportQuery, reply=ReportAnswer)
+async def report(ask: Ask) -> Reply | web.StreamResponse:
+    """Run a named report (one .sql file each); JSON, or CSV row by row."""
+    name = ask.request.match_info["name"]
+    if not REPORT_NAME.fullmatch(name):
+        raise CommandError("not_found", {"what": f"report {name[:40]}"})
+    parameters = await _parameters(ask)
+    if ask.query.format == "csv":
+        return await _csv(ask, name, parameters)
+    try:
+        rows = await ask.deps.store.report(name, **parameters)
+    except (KeyError, FileNotFoundError) as error:
+        raise CommandError("not_found", {"what": f"report {name}"}) from error
+    except (TypeError, ValueError) as error:
+        raise CommandError("field_invalid", {"field": "query", "value": name, "allowed": str(error)[:200]}) from error
+    return Reply(ReportAnswer(name=name, computed_at=ask.deps.clock.utcnow(), rows=[shown(ask, r) for r in rows]))
+
+
+async def _parameters(ask: Ask) -> dict[str, Any]:
+    """The report's parameters within the principal's scope."""
+    query: ReportQuery = ask.query
+    values = msgspec.structs.asdict(query)
+    parameters = {k: v for k, v in values.items() if v is not None and k not in ("format", "language", "group_id")}
+    if query.campaign_id:
+        await scope.get(ask, Campaign, query.campaign_id)
+    elif ask.who.campaign_ids:
+        raise CommandError("field_missing", {"field": "campaign_id"})
+    parameters["group_id"] = scope.home_group(ask, query.group_id)
+    return parameters
+
+
+async def _csv(ask: Ask, name: str, parameters: dict[str, Any]) -> web.StreamResponse:
+    """Rows as they come from the store, never the whole table in memory."""
+    rows = ask.deps.store.stream(name, **parameters)
+    try:
+        first = await anext(rows, None)
+    except (KeyError, FileNotFoundError) as error:
+        raise CommandError("not_found", {"what": f"report {name}"}) from error
+    except (TypeError, ValueError) as error:
+        raise CommandError("field_invalid", {"field": "query", "value": name, "allowed": str(error)[:200]}) from error
+    french = ask.query.language == "fr"
+    response = web.StreamResponse(
+        headers={"Content-Type": "text/csv; charset=utf-8", "Content-Disposition": f'attachment; filename="{name}.csv"'}
+    )
+    ask.deps.guard.add_headers(ask.request, response)
+    await response.prepare(ask.request)
+    await response.write(b"\xef\xbb\xbf")
+    if first is None:
+        return response
+    columns = list(first)
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, delimiter=";" if french else ",")
+    writer.writerow(columns)
+    writer.writerow(cells(shown(ask, first), columns, french))
+    count = 1
+    async for row in rows:
+        writer.writerow(cells(shown(ask, row), columns, french))
+        count += 1
+        if count % CSV_ROWS_A_WRITE == 0:
+            await response.write(buffer.getvalue().encode())
+            buffer.seek(0)
+            buffer.truncate()
+    await response.write(buffer.getvalue().encode())
+    return response
+
+
+def cells(row: dict[str, Any], columns: list[str], french: bool) -> list[str]:
+    """A row's cells: decimals of the language, times RFC 3339, text that a spreadsheet would run made harmless."""
+    out = []
+    for name in columns:
+        value = row.get(name)
+        if value is None:
+            out.append("")
+        elif isinstance(value, float):
+            text = f"{value:.6g}"
+            out.append(text.replace(".", ",") if french else text)
+        elif isinstance(value, datetime):
+            out.append(value.isoformat())
+        elif isinstance(value, (int, bool)):
+            out.append(str(value))
+        else:
+            text = str(value)
+            out.append(f"'{text}" if text.startswith(FORMULA) else text)
+    return out

@@ -1,0 +1,14 @@
+"""Numbers typed or sent by people: E.164, or an error that names the field, the value and the reason."""
+
+from __future__ import annotations
+
+from daemon.compliance.numbers import normalise
+from daemon.errors import CommandError
+
+
+def e164_of(raw: str, field: str, *, postal_code: str = "", allow_special: bool = False) -> str:
+    """The E.164 of `raw`. Raises number_invalid; premium, short and emergency numbers are always refused."""
+    number = normalise(raw, postal_code=postal_code, allow_special=allow_special)
+    if number.refused is not None:
+        raise CommandError("number_invalid", {"field": field, "value": raw[:40], "reason": number.refused.value})
+    return number.e164
