@@ -108,6 +108,9 @@ _WORLD_PREMIUM = frozenset({870, 878, 881, 882, 883, 979})
 _WORLD_SPECIAL = frozenset({800, 808, 888})
 
 _SEPARATORS = re.compile(r"[\s.\-‐‑‒–—―−/()_]+")
+_PLAIN = re.compile(r"(?:0|33|\+33|0033)([1-79][0-9]{8})")
+"""How nearly every cell of nearly every file looks: worth a short way of its own."""
+
 _TEXT_FLOAT = re.compile(r"(\+?\d+)[.,]0+")
 _SCIENTIFIC = re.compile(r"(\d)(?:[.,](\d+))?[eE]\+?(\d{1,2})")
 _TRUNK_ZERO = re.compile(r"\(\s*0\s*\)")
@@ -121,6 +124,9 @@ def normalise(raw: object, *, region: str = "FR", postal_code: str = "", allow_s
     `postal_code` (97x) settles an overseas number that could be two. Toll and toll-free 08 numbers are refused as
     `special` unless `allow_special`; premium, short and emergency numbers always (features D29).
     """
+    plain = _PLAIN.fullmatch(raw) if isinstance(raw, str) and region in FRENCH_REGIONS else None
+    if plain and not overseas_codes(plain[1]) and _mainland().fullmatch(plain[1]):
+        return Number(e164="+33" + plain[1], kind=_french_kind(plain[1]))
     text, cleaned, refused = _digits(raw)
     if refused is not None:
         return Number(refused=refused, cleaned=cleaned)

@@ -80,8 +80,8 @@ def french_holidays(year: int, area: str) -> frozenset[date]:
 def open_minutes(zone: str, day: date, windows: tuple[tuple[int, int], ...]) -> frozenset[datetime]:
     """The UTC minutes of a local day inside a window, walking the wall clock from the day's first minute to its last.
 
-    With a wall that goes back, a window is open from the moment after which the wall never again shows less than its
-    beginning, until the moment the wall has once shown its end.
+    With a wall that goes back, a window opens the last time its beginning is shown and is over the first time its end
+    is; a beginning that is jumped over counts as shown at the jump.
     """
     where = ZoneInfo(zone)
     at = datetime(day.year, day.month, day.day, tzinfo=UTC) - timedelta(hours=15)
@@ -93,16 +93,11 @@ def open_minutes(zone: str, day: date, windows: tuple[tuple[int, int], ...]) -> 
         at += MINUTE
     found: set[datetime] = set()
     for start, end in windows:
-        latest = -1
-        before_end = []
-        for instant, wall_minute in walk:
-            latest = max(latest, wall_minute)
-            before_end.append((instant, wall_minute, latest < end))
-        earliest = 10_000
-        for instant, wall_minute, early_enough in reversed(before_end):
-            earliest = min(earliest, wall_minute)
-            if early_enough and earliest >= start:
-                found.add(instant)
+        shown = [instant for instant, wall_minute in walk if wall_minute == start]
+        beyond = [instant for instant, wall_minute in walk if wall_minute > start]
+        over = [instant for instant, wall_minute in walk if wall_minute >= end]
+        opens = shown[-1] if shown else beyond[0]
+        found |= {instant for instant, _ in walk if opens <= instant and not (over and over[0] <= instant)}
     return frozenset(found)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import tomllib
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -191,7 +192,7 @@ def test_windows_that_begin_or_end_while_the_clocks_change(data: st.DataObject) 
     quarters = data.draw(st.lists(st.integers(0, 16), min_size=2, max_size=4, unique=True).map(sorted))
     clocks = [f"{q // 4:02d}:{q % 4 * 15:02d}" for q in quarters]
     raw = copy.deepcopy(RAW["us-tsr"])
-    raw["hours"]["windows"] = [{"days": ["sun"], "from": a, "to": b} for a, b in zip(clocks, clocks[1:], strict=False)]
+    raw["hours"]["windows"] = [{"days": ["sun"], "from": a, "to": b} for a, b in itertools.pairwise(clocks)]
     wishes = {
         "zone": "UTC", "hours": [], "attempts_max": 0, "gap_min_s": 0.0, "running_contract": False,
         "business": False, "agent_reserved": False, "special_allowed": False,
