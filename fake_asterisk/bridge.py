@@ -59,11 +59,11 @@ class Bridge:
 
     def _joined(self) -> None:
         """What follows once two are in: one Linkedid, connected lines, peer variables, native bridging, optimisation."""
+        if self.type != "basic":
+            return
         eldest = min(self.channels, key=lambda c: c.linked_born)
         for channel in self.channels:
             channel.linkedid, channel.linked_born = eldest.linkedid, eldest.linked_born
-        if self.type != "basic":
-            return
         one, two = self.channels[0], self.channels[-1]
         for me, peer in ((two, one), (one, two)):
             if peer.caller != ("", ""):

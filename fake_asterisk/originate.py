@@ -184,7 +184,7 @@ class Originate:
 
 
 async def run_application(channel: Channel, application: str, data: str) -> None:
-    """An application is all the channel has: when it ends, so does the channel (unless it was sent to a dialplan)."""
+    """An application is all the channel has: when it ends, so does the channel ."""
     channel.run(application, data)
     try:
         if exists(application):
@@ -192,9 +192,7 @@ async def run_application(channel: Channel, application: str, data: str) -> None
     except Hungup:
         pass
     except Diverted:
-        if not channel.hung:
-            await channel.pbx.dialplan_run(channel)
-            return
+        pass  # sent elsewhere while bridged: without a dialplan of its own the channel has nowhere to go on
     channel.pbx.run_hangup_handlers(channel)
     channel.destroy()
 

@@ -60,8 +60,8 @@ class FakeAsterisk:
         self.power = Power(self, booted=booted)
         self.global_variables: dict[str, str] = dict(self.dialplan.globals)
         self.processed_calls = 0
-        self.started_at = self.now()
-        self.started_wall = self.wall()
+        self.started_at = self.now() - config.uptime_s
+        self.started_wall = self.wall() - config.uptime_s
         self.servers: list[asyncio.Server] = []
         self._fibers: dict[int, Fiber] = {}
         self._channel_count = 0

@@ -119,8 +119,6 @@ class AsyncAgi:
             code, result, text = 200, "result=-1", "Unknown Result"
         except Diverted as error:
             code, result, text, diverted = 200, "result=0", "Success", error
-        if channel.hung and code == 200 and not channel.music and result == "result=-1":
-            text = "Unknown Result"
         channel.event(rights.AGI, "AGIExecEnd", f"{head}ResultCode: {code}\r\nResult: {text}\r\n")
         answer = quote(f"{code} {result}\n", safe=_SAFE)
         id_line = f"CommandId: {command_id}\r\n" if command_id else ""
@@ -146,7 +144,7 @@ async def run_command(channel: Channel, command: str) -> tuple[int, str, str]:
         return await _exec(channel, command)
     if two == "GET VARIABLE" and len(words) > 2:
         value = channel.get_variable(words[2])
-        return _success("result=0" if value is None or value == "" else f"result=1 ({value})")
+        return _success("result=0" if value is None else f"result=1 ({value})")
     if two == "GET FULL":
         return _success("result=0")
     if two == "SET VARIABLE" and len(words) > 3:
@@ -160,7 +158,8 @@ async def run_command(channel: Channel, command: str) -> tuple[int, str, str]:
         return _success("result=0")
     if two == "STREAM FILE" and len(words) > 2:
         await execute(channel, "Playback", words[2])
-        return _success("result=0 endpos=8000")
+        length = channel.pbx.config.sounds.get(words[2], channel.pbx.config.other_sounds_s)
+        return _success("result=-1" if length is None else f"result=0 endpos={int(length * 8000)}")
     if two == "CHANNEL STATUS":
         return _success(f"result={channel.state}")
     if two == "SET CALLERID" and len(words) > 2:
@@ -193,13 +192,14 @@ async def _exec(channel: Channel, command: str) -> tuple[int, str, str]:
     if len(data) > 1 and data[0] == data[-1] == '"':
         data = data[1:-1]
     if not exists(name):
-        return _success("result=-2")
+        return 200, "result=-2", "Unknown Result"
     channel.run(name, data)
     try:
         result = await execute(channel, name, data)
     finally:
         if not channel.dead:
             channel.run("AGI", "agi:async")
-    if result == END and not channel.hung:
-        return _success("result=-1")
+    if result == END:
+        channel.soft_hangup()
+        return 200, "result=-1", "Unknown Result"
     return _success("result=0")

@@ -36,11 +36,9 @@ async def bridge(channel: Channel, data: str) -> int:
     together.push(channel)
     reason = await together.stay(channel)
     channel.set_variable("BRIDGERESULT", "SUCCESS")
-    if channel.hung:
-        raise Hungup
-    if reason == DIVERTED:
+    if reason == DIVERTED and not channel.hung:
         raise Diverted
-    return 0
+    return 0  # also to a channel that was hung up: only the next step of its thread finds out
 
 
 class _Dialled:
@@ -52,8 +50,9 @@ class _Dialled:
         self.legs: list[tuple[Leg, str]] = []
         self.began_at = channel.pbx.now()
         self.timeout_s = timeout_s
-        self.status = "NOANSWER"
+        self.busy = self.congested = self.unreachable = self.lines = 0
         self.answered_at = 0.0
+        self.unnamed = False  # a leg without a caller id of its own was given the dialled number
         self._ringing = False
 
     def elapsed(self, name: str, since: float) -> None:
@@ -61,6 +60,21 @@ class _Dialled:
         seconds = self.channel.pbx.now() - since
         self.channel.set_variable(name, str(int(seconds)))
         self.channel.set_variable(f"{name}_MS", str(int(seconds * 1000)))
+
+    def count(self, cause: int) -> None:
+        """Note why a line failed."""
+        if cause == causes.USER_BUSY:
+            self.busy += 1
+        elif cause == causes.CONGESTION:
+            self.congested += 1
+        elif cause not in (causes.NO_ANSWER, causes.NORMAL_CLEARING):
+            self.unreachable += 1
+
+    def status(self) -> str:
+        """DIALSTATUS of a Dial that nobody answered."""
+        if self.busy + self.congested + self.unreachable < self.lines:
+            return "NOANSWER"
+        return "BUSY" if self.busy else "CONGESTION" if self.congested else "CHANUNAVAIL"
 
     def ring(self) -> None:
         """The first ringing is passed back to the caller."""
@@ -85,6 +99,8 @@ async def dial(channel: Channel, data: str) -> int:
         _request_all(state, destinations)
         if "m" in state.options and state.legs:
             channel.start_music("default")
+        if len(state.legs) == 1 and not state.unnamed:
+            channel.set_connected(state.legs[0][0].channel.caller)
         if state.legs:
             answered = await _wait_for_answer(state)
     except (Hungup, Diverted):
@@ -92,7 +108,7 @@ async def dial(channel: Channel, data: str) -> int:
         raise
     if answered is None:
         channel.stop_music()
-        channel.set_variable("DIALSTATUS", state.status)
+        channel.set_variable("DIALSTATUS", state.status())
         return 0
     return await _talk(state, answered)
 
@@ -103,18 +119,22 @@ def _request_all(state: _Dialled, destinations: str) -> None:
     assert channel.fiber is not None
     for destination in destinations.split("&"):
         tech, _, resource = destination.partition("/")
+        state.lines += 1
         leg = make_leg(pbx, tech, resource, channel.fiber, parent=channel)
         if leg is None:
             channel.cause = failure_cause(pbx, tech)
-            state.status = "CHANUNAVAIL"
+            state.unreachable += 1
             continue
+        unnamed = leg.channel.caller == ("", "")
         _introduce(channel, leg.channel, resource)
         if not leg.call():
             leg.give_up()
-            state.status = "CHANUNAVAIL"
+            state.unreachable += 1
             continue
         pbx.dial_event("DialBegin", channel, leg.channel, f"DialString: {resource}\r\n")
-        channel.set_connected(leg.channel.caller)
+        if unnamed:
+            state.unnamed = True
+            channel.set_connected(leg.channel.caller)
         state.legs.append((leg, resource))
         leg.go()
 
@@ -141,8 +161,7 @@ async def _wait_for_answer(state: _Dialled) -> Leg | None:
     while state.legs:
         left = deadline - pbx.now()
         if left <= 1e-6:
-            state.status = "NOANSWER"
-            _end_legs(state, "NOANSWER", causes.NO_ANSWER)
+            _end_legs(state, "NOANSWER", None)
             return None
         await channel.pause(left)
         for leg, resource in list(state.legs):
@@ -170,7 +189,7 @@ def _look(state: _Dialled, leg: Leg, resource: str) -> bool:
             status = causes.dial_status(dialled.cause)
             pbx.dial_event("DialEnd", channel, dialled, f"DialStatus: {status}\r\n")
             channel.cause = dialled.cause
-            state.status = {"BUSY": "BUSY", "CONGESTION": "CONGESTION"}.get(status, _other_status(dialled.cause))
+            state.count(dialled.cause)
             dialled.destroy()
         elif news == "answered":
             return True
@@ -178,29 +197,28 @@ def _look(state: _Dialled, leg: Leg, resource: str) -> bool:
         if (leg, resource) in state.legs:
             state.legs.remove((leg, resource))
         pbx.dial_event("DialEnd", channel, dialled, f"DialStatus: {causes.dial_status(dialled.cause)}\r\n")
+        channel.cause = dialled.cause
+        state.count(dialled.cause)
         leg.give_up()
     return False
 
 
-def _other_status(cause: int) -> str:
-    """DIALSTATUS for a leg that failed otherwise: only `no answer` and an ordinary clearing are no failure."""
-    return "NOANSWER" if cause in (causes.NO_ANSWER, causes.NORMAL_CLEARING, 0) else "CHANUNAVAIL"
-
-
-def _end_legs(state: _Dialled, status: str, cause: int, but: Leg | None = None) -> None:
-    for leg, _ in state.legs:
-        if leg is not but:
-            event = f"DialStatus: {status}\r\n"
-            state.channel.pbx.dial_event("DialEnd", state.channel, leg.channel, event)
-            leg.channel.cause = cause
-            leg.give_up()
+def _end_legs(state: _Dialled, status: str, cause: int | None, but: Leg | None = None) -> None:
+    ending = [leg for leg, _ in state.legs if leg is not but]
     state.legs = []
+    for leg in ending:
+        event = f"DialStatus: {status}\r\n"
+        state.channel.pbx.dial_event("DialEnd", state.channel, leg.channel, event)
+    for leg in ending:
+        if cause is not None:
+            leg.channel.cause = cause
+        leg.give_up()
 
 
 def _cancel(state: _Dialled) -> None:
     """The caller went away while it rang."""
     state.channel.stop_music()
-    _end_legs(state, "CANCEL", state.channel.cause)
+    _end_legs(state, "CANCEL", state.channel.cause or causes.NORMAL_CLEARING)
     state.channel.set_variable("DIALSTATUS", "CANCEL")
 
 
@@ -208,6 +226,9 @@ async def _talk(state: _Dialled, leg: Leg) -> int:
     channel, peer, pbx = state.channel, leg.channel, state.channel.pbx
     resource = next(text for each, text in state.legs if each is leg)
     state.answered_at = pbx.now()
+    channel.cause = peer.cause = causes.NORMAL_CLEARING  # how an answered call will most likely end
+    if not state.unnamed and state.lines > 1:
+        channel.set_connected(peer.caller)
     channel.set_variable("DIALSTATUS", "ANSWER")
     channel.set_variable("DIALEDPEERNAME", peer.name)
     channel.set_variable("DIALEDPEERNUMBER", resource)
