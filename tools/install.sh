@@ -28,8 +28,10 @@ else  # a machine without systemd: the same by hand
   install -d -m 0700 -o cadran -g cadran /var/lib/cadran
 fi
 if [ ! -e /etc/cadran/cadran.toml ]; then
-  sed 's#^secret_file = "[^"]*"#secret_file = "/run/credentials/cadran.service/ami-secret"#' config/cadran.toml \
-    >/etc/cadran/cadran.toml
+  # The database is named, so that the daemon waits for its service instead of starting a second one.
+  sed -e 's#^secret_file = "[^"]*"#secret_file = "/run/credentials/cadran.service/ami-secret"#' \
+    -e 's#^dsn = ""#dsn = "postgresql:///cadran?host=/var/lib/cadran/postgres/socket\&user=cadran"#' \
+    config/cadran.toml >/etc/cadran/cadran.toml
   chown root:cadran /etc/cadran/cadran.toml
   chmod 0640 /etc/cadran/cadran.toml
 fi

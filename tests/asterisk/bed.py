@@ -22,7 +22,7 @@ from tests.asterisk import sounds
 from tests.asterisk.root import AsteriskRoot
 
 HERE = Path(__file__).resolve().parent
-SHIPPED_INCLUDE = HERE.parent.parent / "config" / "asterisk" / "extensions-cadran.conf"
+SHIPPED = HERE.parent.parent / "config" / "asterisk"
 SECRET = "bed-secret"
 START_TIMEOUT_S = 40.0
 STOP_TIMEOUT_S = 15.0
@@ -132,9 +132,10 @@ class AsteriskBed:
         words |= {f"{name.upper()}_PORT": str(value) for name, value in vars(self.ports).items() if name != "rtp_start"}
         words |= {"RUN": self.inside, "SECRET": SECRET, "RTP_END": str(self.ports.rtp_start + 799)}
         phones = "".join(_PHONE_CONF.format(name=name) for name in PHONES)
-        include = SHIPPED_INCLUDE.read_text("utf-8") if SHIPPED_INCLUDE.exists() else ""
+        users = (SHIPPED / "manager-cadran.conf").read_text("utf-8").replace("change-me", SECRET)
         texts = {path.name: path.read_text("utf-8") for path in sorted((HERE / "conf").glob("*.conf"))}
-        texts["extensions-cadran.conf"] = include
+        texts["extensions-cadran.conf"] = (SHIPPED / "extensions-cadran.conf").read_text("utf-8")
+        texts["manager-cadran.conf"] = users
         for name, text in {**texts, **self.extra_conf}.items():
             text = text.replace("@PHONES@", phones)
             for word, value in words.items():

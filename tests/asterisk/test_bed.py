@@ -68,7 +68,7 @@ async def test_unanswered_calls_end_with_the_cause_of_their_far_end(
 async def test_a_conversation_is_measured_alike_by_asterisk_and_the_far_end(lab: Lab) -> None:
     """Nailed agent in AsyncAGI, customer who leaves after 2 s: the agent is parked again."""
     customer, agent = leg(1), "bed-ag-7-000000000001abcd"
-    async with AmiClient(lab.bed.ports.ami, "asyncagi") as ami:
+    async with AmiClient(lab.bed.ports.ami, "cadran-asyncagi") as ami:
         await ami.action(
             "Originate", Channel="PJSIP/1001", Application="AGI", Data="agi:async", Async="true", ChannelId=agent
         )

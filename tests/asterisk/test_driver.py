@@ -75,7 +75,7 @@ async def running(
     port: int, mode: str, secret: Callable[[], str] = lambda: SECRET
 ) -> AsyncIterator[tuple[AmiDriver, Heard]]:
     """A driver in this mode, logged in as the user who has that mode's rights only, resynced."""
-    async with unchecked(port, mode, mode, secret) as (driver, heard):
+    async with unchecked(port, f"cadran-{mode}", mode, secret) as (driver, heard):
         await heard.wait(ev.PbxSnapshot)
         assert driver.status().mode == mode
         yield driver, heard
@@ -314,7 +314,7 @@ async def test_a_missing_right_is_named(lab: Lab) -> None:
 @pytest.mark.feature("RELY-04", clause="a wrong secret, later mended, needs no hand at the daemon")
 async def test_a_mended_secret_heals_the_link(lab: Lab) -> None:
     secret = ["wrong"]
-    async with unchecked(lab.bed.ports.ami, "asyncagi", secret=lambda: secret[0]) as (driver, heard):
+    async with unchecked(lab.bed.ports.ami, "cadran-asyncagi", secret=lambda: secret[0]) as (driver, heard):
         down = await heard.wait(ev.LinkDown)
         assert driver.status().error_code == down.code
         assert "wrong" not in driver.status().error
@@ -323,7 +323,7 @@ async def test_a_mended_secret_heals_the_link(lab: Lab) -> None:
 
 
 @pytest.mark.feature("PBX-02", clause="with mode auto the rights decide on a real Asterisk")
-@pytest.mark.parametrize(("user", "mode"), [("asyncagi", "asyncagi"), ("dialplan", "dialplan")])
+@pytest.mark.parametrize(("user", "mode"), [("cadran-asyncagi", "asyncagi"), ("cadran-dialplan", "dialplan")])
 async def test_the_mode_follows_from_the_rights(lab: Lab, user: str, mode: str) -> None:
     async with unchecked(lab.bed.ports.ami, user) as (driver, heard):
         await heard.wait(ev.LinkUp)

@@ -1,0 +1,31 @@
+"""The contract of the control modes on a real Asterisk."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.ami.contract import *  # noqa: F403 - the suite is the module
+from tests.ami.contract import Ground
+from tests.asterisk.bed import SECRET
+from tests.asterisk.conftest import Lab
+
+KINDS = {"talks": 12, "leaves": 11, "busy": 20, "unallocated": 21, "declined": 22, "congestion": 23, "rings": 30}
+
+
+@pytest.fixture(params=["asyncagi", "dialplan", "basic"])
+def mode(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def ground(lab: Lab) -> Ground:
+    numbers = {name: f"06120000{digits}01" for name, digits in {**KINDS, "human": 40}.items()}
+    return Ground(
+        tcp_port=lab.bed.ports.ami,
+        secret=SECRET,
+        users={"nocalls": "nocalls", **{name: f"cadran-{name}" for name in ("asyncagi", "dialplan", "basic")}},
+        trunk="line-a",
+        numbers=numbers,
+        phones={"talker": "1001", "second": "1002", "unregistered": "1009"},
+        route="route",
+    )
