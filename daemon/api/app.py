@@ -122,6 +122,11 @@ def build_app(
         app.router.add_route("OPTIONS", path, public.preflight(deps))
     files.mount(app, deps)
     app.cleanup_ctx.append(_running(deps))
+
+    async def say_good_bye(_: web.Application) -> None:
+        await deps.streams.close()  # before aiohttp waits for open requests: streams would hold it up
+
+    app.on_shutdown.append(say_good_bye)
     return app
 
 
@@ -130,7 +135,6 @@ def _running(deps: Deps) -> Callable[[web.Application], AsyncIterator[None]]:
         deps.streams.start()
         await deps.quotas.start()
         yield
-        await deps.streams.close()
         await deps.quotas.close()
 
     return context

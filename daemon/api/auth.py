@@ -1,7 +1,7 @@
 """Who asks: opaque tokens, their cookie for the pages, and the trusted proxy's user header.
 
 In: a request. Out: a Principal, or CommandError token_missing / token_invalid. Only SHA-256 hashes are stored; the
-token is shown once (features D1, C2C-04, ROLE-02, ROLE-03). The cookie holds the token itself, so a restart signs nobody
+token is shown once (features D1, C2C-04, ROLE-02, ROLE-03). The cookie holds the token itself: a restart signs nobody
 out and a revocation is immediate; it is HttpOnly and SameSite=Strict; writes by cookie need a CSRF header.
 """
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
+import msgspec
 from aiohttp import web
 from msgspec import Meta
 
@@ -34,7 +35,9 @@ class ImportOptions(Body, kw_only=True):
 
     columns: dict[str, str] = {}
     duplicates: Annotated[str, Meta(pattern="^(skip|replace|merge)$")] = "skip"
-    duplicate_keys: list[Annotated[str, Meta(pattern="^(phone|email|name)$")]] = ["phone"]
+    duplicate_keys: list[Annotated[str, Meta(pattern="^(phone|email|name)$")]] = msgspec.field(
+        default_factory=lambda: ["phone"]
+    )
     delimiter: Annotated[str, Meta(max_length=1)] = ""
     encoding: Annotated[str, Meta(max_length=40)] = ""
     header: bool | None = None

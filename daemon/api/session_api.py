@@ -6,6 +6,8 @@ the demo's token, if the Host header names this machine too (a rebound foreign n
 
 from __future__ import annotations
 
+from typing import Any
+
 from aiohttp import web
 
 from daemon.api.auth import COOKIE, host_is_loopback, is_loopback
@@ -100,7 +102,7 @@ async def healthz(ask: Ask) -> Reply:
     return Reply({"status": "ok", "version": ask.deps.version})
 
 
-@routes.get("/readyz", permission=Permission.PUBLIC, reply=dict[str, object], extra=(503,))
+@routes.get("/readyz", permission=Permission.PUBLIC, reply=dict[str, Any], extra=(503,))
 async def readyz(ask: Ask) -> Reply:
     """200 when the database answers and this daemon is not stopping; links are reported, not required."""
     try:

@@ -230,12 +230,13 @@ class Streams:
 
     async def close(self) -> None:
         """Say good-bye (restart) to every reader."""
-        if self._stop_listening is not None:
-            self._stop_listening()
-        if self._beat is not None:
-            self._beat.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._beat
+        if self._stop_listening is None or self._beat is None:
+            return
+        self._stop_listening()
+        self._stop_listening = None
+        self._beat.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._beat
         for channel in list(self._channels.values()):
             channel.close()
             for reader in channel.readers:
