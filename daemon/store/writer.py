@@ -152,10 +152,14 @@ async def keep_synced(
             await sleep(interval_s)
             calls = journal.begin_sync()
             if in_thread and calls:
-                errors = await asyncio.to_thread(lambda calls=calls: [journal.synced_by(call) for call in calls])
+                errors = await asyncio.to_thread(_sync_all, calls)
             else:
-                errors = [journal.synced_by(call) for call in calls]
+                errors = _sync_all(calls)
             journal.note_sync(errors)
     finally:
         with contextlib.suppress(OSError):
             journal.sync()
+
+
+def _sync_all(calls: Sequence[Callable[[], None]]) -> list[str]:
+    return [Journal.synced_by(call) for call in calls]

@@ -1,0 +1,88 @@
+"""Both stores under one fixture: `store` is a fresh one, in memory or on a throw-away PostgreSQL, as parametrised."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from itertools import count
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from daemon.ports import Store
+from daemon.store import EmbeddedPostgres, MemoryStore, MemoryTables, PostgresStore
+from daemon.store.migrate import migrate
+from tests.store.world import FixedClock, World, make_world
+
+_TEMPLATE = "cadran_template"
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[EmbeddedPostgres]:
+    """A server for this run, with a migrated database to clone."""
+    with tempfile.TemporaryDirectory(prefix="cadran-test-") as folder:
+        Path(folder).chmod(0o711)  # the server may run as another user, who must pass through
+        server = EmbeddedPostgres(Path(folder) / "pg", durable=False, tied=True, tuning={"shared_buffers": "64MB"})
+        asyncio.run(_start(server))
+        yield server
+        asyncio.run(server.stop())
+
+
+async def _start(server: EmbeddedPostgres) -> None:
+    await server.start()
+    admin = await asyncpg.connect(server.dsn("postgres"))
+    await admin.execute(f"CREATE DATABASE {_TEMPLATE}")
+    await admin.close()
+    connection = await asyncpg.connect(server.dsn(_TEMPLATE))
+    await migrate(connection)
+    await connection.close()
+
+
+@pytest.fixture
+def database(postgres: EmbeddedPostgres) -> Iterator[str]:
+    """The DSN of a fresh, migrated database."""
+    name = f"test_{next(_numbers)}"
+    asyncio.run(_execute(postgres, f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE} STRATEGY file_copy"))
+    yield postgres.dsn(name)
+    asyncio.run(_execute(postgres, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+async def _execute(server: EmbeddedPostgres, sql: str) -> None:
+    admin = await asyncpg.connect(server.dsn("postgres"))
+    try:
+        await admin.execute(sql)
+    finally:
+        await admin.close()
+
+
+@pytest.fixture
+def clock() -> FixedClock:
+    return FixedClock()
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def make_store(request: pytest.FixtureRequest, clock: FixedClock) -> Callable[[], Store]:
+    """Makes stores that share one world: a fresh database, or fresh tables in memory."""
+    if request.param == "postgres":
+        dsn = request.getfixturevalue("database")
+        return lambda: PostgresStore(dsn, clock, pool_size=3)
+    tables = MemoryTables()
+    return lambda: MemoryStore(clock, tables=tables)
+
+
+@pytest.fixture
+async def store(make_store: Callable[[], Store]) -> AsyncIterator[Store]:
+    """A fresh, open store of each kind."""
+    made = make_store()
+    await made.open()
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def world(store: Store, clock: FixedClock) -> World:
+    """A group with a client, a running campaign, its list and its lease."""
+    return await make_world(store, clock)
