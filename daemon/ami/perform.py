@@ -202,7 +202,7 @@ class Performer:
         """A leg that answers is parked; one that does not in PROBE_DEADLINE_S is hung up."""
         leg = self._channels.add(action.leg)
         request = self.mode.probe(leg.channel)
-        leg.parked, leg.probing = False, True
+        leg.created, leg.parked, leg.probing = True, False, True
         try:
             if request is not None:
                 await self._client.send(request)

@@ -1,0 +1,457 @@
+"""What every control mode must do on every PBX: one suite, run on the fake and on a real Asterisk.
+
+A module that wants it imports everything from here and gives two fixtures: `ground` (a running PBX, see Ground) and
+`mode`. Nothing in it knows which PBX it talks to. Legs end by themselves or are hung up before a test is over; the
+last fixture checks that none is left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import pytest
+
+from daemon.ami.client import AmiOptions
+from daemon.ami.driver import AmiDriver, DriverOptions
+from daemon.ami.modes import SiteTemplates
+from daemon.calls import events as ev
+from daemon.calls.actions import Connect, Hangup, OriginateAgent, OriginateCustomer, PlayMessage, ProbeParked
+from daemon.calls.ids import agent_leg, customer_leg, uuid7
+from daemon.clock import SystemClock
+from tests.asterisk.proxy import Proxy
+
+E = TypeVar("E", bound=ev.PbxEvent)
+SITE = "par"
+WITHIN_S = 8.0
+NAILED = ("asyncagi", "dialplan")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ground:
+    """A PBX to test on. `numbers` by what the far end does: talks, leaves (talks, then hangs up), busy, unallocated,
+    declined, congestion, rings, and where the PBX has voices: human. `phones`: talker, second, unregistered."""
+
+    tcp_port: int
+    secret: str
+    users: Mapping[str, str]
+    trunk: str
+    numbers: Mapping[str, str]
+    phones: Mapping[str, str]
+    templates: SiteTemplates = field(default_factory=SiteTemplates)
+    route: str = ""
+    sound: str = "cadran-safe-harbour"
+
+
+@dataclass
+class Site:
+    """A driver at work, with everything it has delivered."""
+
+    driver: AmiDriver
+    rng: random.Random
+    trunk: str
+    events: list[ev.PbxEvent] = field(default_factory=list)
+    _arrived: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def deliver(self, event: ev.PbxEvent) -> None:
+        self.events.append(event)
+        self._arrived.set()
+
+    async def seen(self, kind: type[E], within_s: float = WITHIN_S, since: int = 0, **fields: Any) -> E:
+        """The first event of this kind with these fields; the test fails if it does not come in time."""
+        try:
+            async with asyncio.timeout(within_s):
+                while True:
+                    for event in self.events[since:]:
+                        if isinstance(event, kind) and all(getattr(event, k) == v for k, v in fields.items()):
+                            return event
+                    self._arrived.clear()
+                    await self._arrived.wait()
+        except TimeoutError:
+            told = "\n".join(map(str, self.events[since:]))
+            raise AssertionError(f"no {kind.__name__} {fields} within {within_s:g} s; there was\n{told}") from None
+
+    def count(self, kind: type[ev.LegEvent], leg: str) -> int:
+        return sum(isinstance(event, kind) and event.leg == leg for event in self.events)
+
+    def names(self, leg: str) -> list[str]:
+        return [type(event).__name__ for event in self.events if isinstance(event, ev.LegEvent) and event.leg == leg]
+
+    def customer(self, number: str, **more: Any) -> str:
+        """Dial a customer; the leg's id."""
+        leg = customer_leg(SITE, uuid7(SystemClock().utcnow(), self.rng))
+        options = {
+            "trunk": self.trunk,
+            "caller_id": "0155510000",
+            "ring_timeout_s": 8.0,
+            "hold_s": 10.0,
+            "account": "7",
+        }
+        self.driver.perform(OriginateCustomer(leg=leg, number=number, **{**options, **more}))
+        return leg
+
+    def agent(self, extension: str, agent_id: int = 7) -> str:
+        leg = agent_leg(SITE, agent_id, SystemClock().utcnow(), self.rng)
+        self.driver.perform(OriginateAgent(leg=leg, agent_id=agent_id, extension=extension, ring_timeout_s=8.0))
+        return leg
+
+    async def parked_agent(self, extension: str, agent_id: int = 7) -> str:
+        leg = self.agent(extension, agent_id)
+        await self.seen(ev.LegParked, leg=leg)
+        return leg
+
+    async def parked_customer(self, number: str, **more: Any) -> str:
+        leg = self.customer(number, **more)
+        await self.seen(ev.LegParked, leg=leg)
+        return leg
+
+    async def conversation(self, number: str, extension: str) -> tuple[str, str]:
+        """An agent and a customer who talk: their legs."""
+        agent = await self.parked_agent(extension)
+        customer = await self.parked_customer(number)
+        self.driver.perform(Connect(leg=agent, customer=customer))
+        bridged = await self.seen(ev.LegBridged, leg=agent)
+        assert bridged.peer == customer
+        return agent, customer
+
+    async def end(self, *legs: str) -> None:
+        """Hang up and wait for the end."""
+        for leg in legs:
+            if not self.count(ev.LegHungUp, leg):
+                self.driver.perform(Hangup(leg=leg))
+        for leg in legs:
+            await self.seen(ev.LegHungUp, leg=leg)
+
+
+@asynccontextmanager
+async def site_on(ground: Ground, mode: str, *, up: bool = True, **changes: Any) -> AsyncIterator[Site]:
+    """A driver on the PBX, as the user of `mode`. `changes`: other AmiOptions, or `templates`, `wanted_mode`."""
+    driver_keys = {key: changes.pop(key) for key in ("templates", "wanted_mode") if key in changes}
+    ami = {
+        "host": "127.0.0.1",
+        "tcp_port": ground.tcp_port,
+        "username": ground.users[mode],
+        "secret": lambda: ground.secret,
+        "retry_first_s": 0.1,
+        "boot_wait_s": 0.5,
+        **changes,
+    }
+    options = {"wanted_mode": mode, "templates": ground.templates, **driver_keys}
+    rng = random.Random()
+    driver = AmiDriver(DriverOptions(site=SITE, ami=AmiOptions(**ami), **options), clock=SystemClock(), rng=rng)
+    site = Site(driver, rng, ground.trunk)
+    task = asyncio.create_task(driver.run(site.deliver))
+    try:
+        if up:
+            await site.seen(ev.PbxSnapshot)
+        yield site
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+@pytest.fixture
+async def site(ground: Ground, mode: str) -> AsyncIterator[Site]:
+    """A driver that is up; at the end, no leg of ours may be left on the PBX."""
+    async with site_on(ground, mode) as made:
+        yield made
+    async with site_on(ground, mode) as afterwards:
+        left = (await afterwards.seen(ev.PbxSnapshot)).legs
+        for leg in left:
+            afterwards.driver.perform(Hangup(leg=leg.leg))
+            await afterwards.seen(ev.LegHungUp, leg=leg.leg)
+        assert not left
+
+
+# -- the link -----------------------------------------------------------------------------------------------------
+@pytest.mark.feature("PBX-01", clause="each control mode comes up and says what it can do")
+async def test_up_with_mode_capabilities_and_extensions(site: Site, mode: str, ground: Ground) -> None:
+    kinds = [type(event) for event in site.events]
+    assert kinds[0] is ev.LinkUp
+    assert kinds.index(ev.PbxSnapshot) > max((i for i, k in enumerate(kinds) if k is ev.ExtensionChanged), default=0)
+    status = site.driver.status()
+    assert status.up
+    assert (status.mode, status.driver) == (mode, "ami")
+    assert "Asterisk Call Manager/" in status.version
+    assert {"originate", "hangup", "connect"} <= set(status.capabilities)
+    assert ("play_message" in status.capabilities) == (mode in NAILED)
+    assert any(entry.startswith("play_message:") for entry in status.missing) == (mode == "basic")
+    assert ground.phones["talker"] in status.extensions
+    assert ground.secret not in repr(status)
+
+
+async def test_auto_finds_the_mode_that_the_rights_allow(ground: Ground, mode: str) -> None:
+    async with site_on(ground, mode, wanted_mode="auto") as site:
+        status = site.driver.status()
+        limited_users_find = "dialplan" if "nailed_agents" in status.capabilities else "basic"
+        assert status.mode == (mode if mode == "asyncagi" else limited_users_find)
+        assert status.mode_reason
+
+
+@pytest.mark.feature("S100-04", clause="a login without the right to originate: named in the status, link stays up")
+@pytest.mark.feature("PBX-02", clause="rights probed, what is missing is named")
+async def test_a_user_who_may_not_originate(ground: Ground, mode: str) -> None:
+    async with site_on(ground, "nocalls", wanted_mode=mode) as site:
+        status = site.driver.status()
+        assert "permission denied: originate" in status.missing
+        assert "originate" not in status.capabilities
+        leg = site.customer(ground.numbers["talks"])
+        failed = await site.seen(ev.LegFailed, leg=leg)
+        assert failed.message == "Permission denied"
+        assert site.driver.status().up
+
+
+async def test_a_wrong_secret_mended_later(ground: Ground, mode: str) -> None:
+    secret = ["wrong"]
+    async with site_on(ground, mode, up=False, secret=lambda: secret[0]) as site:
+        assert (await site.seen(ev.LinkDown)).code == "auth_failed"
+        leg = site.customer(ground.numbers["talks"])
+        assert "no link" in (await site.seen(ev.LegFailed, leg=leg)).message
+        secret[0] = ground.secret
+        await site.seen(ev.PbxSnapshot)
+
+
+# -- one call -----------------------------------------------------------------------------------------------------
+async def test_from_originate_to_hang_up(site: Site, mode: str, ground: Ground) -> None:
+    agent, customer = await site.conversation(ground.numbers["talks"], ground.phones["talker"])
+    names = site.names(customer)
+    assert names.count("LegCreated") == names.count("LegRinging") == names.count("LegAnswered") == 1
+    assert names.index("LegRinging") < names.index("LegAnswered") < names.index("LegParked")
+    since = len(site.events)
+    site.driver.perform(Hangup(leg=customer))
+    assert (await site.seen(ev.LegHungUp, leg=customer)).was_up
+    await site.seen(ev.LegUnbridged, leg=agent, peer=customer)
+    if mode in NAILED:
+        await site.seen(ev.LegParked, since=since, leg=agent)
+        await site.end(agent)
+    else:
+        await site.seen(ev.LegHungUp, leg=agent)
+    assert site.count(ev.LegHungUp, customer) == site.count(ev.LegHungUp, agent) == 1
+
+
+async def test_a_nailed_agent_takes_one_customer_after_the_other(site: Site, mode: str, ground: Ground) -> None:
+    agent, customer = await site.conversation(ground.numbers["leaves"], ground.phones["talker"])
+    await site.seen(ev.LegHungUp, leg=customer)
+    if mode not in NAILED:
+        await site.seen(ev.LegHungUp, leg=agent)
+        return
+    second = await site.parked_customer(ground.numbers["talks"])
+    assert site.count(ev.LegParked, agent) == 2
+    site.driver.perform(Connect(leg=agent, customer=second))
+    await site.seen(ev.LegBridged, leg=agent, peer=second)
+    await site.end(second, agent)
+
+
+async def test_the_agent_hangs_up_and_the_conversation_ends(site: Site, mode: str, ground: Ground) -> None:
+    agent, customer = await site.conversation(ground.numbers["talks"], ground.phones["talker"])
+    site.driver.perform(Hangup(leg=agent))
+    await site.seen(ev.LegHungUp, leg=agent)
+    await site.seen(ev.LegUnbridged, leg=agent, peer=customer)
+    await site.end(customer)
+
+
+@pytest.mark.parametrize(
+    ("what", "causes", "sip"),
+    [("busy", {17}, 486), ("unallocated", {1}, 404), ("declined", {21}, 603), ("congestion", {34}, 503)],
+)
+async def test_who_does_not_answer_says_why(
+    site: Site, mode: str, ground: Ground, what: str, causes: set[int], sip: int
+) -> None:
+    leg = site.customer(ground.numbers[what])
+    ended = await site.seen(ev.LegHungUp, leg=leg)
+    assert ended.cause in causes
+    assert ended.tech_cause in (sip, None)
+    assert not ended.was_up
+    await asyncio.sleep(1.2)
+    assert not site.count(ev.LegFailed, leg)
+
+
+async def test_ringing_ends_with_our_timeout(site: Site, mode: str, ground: Ground) -> None:
+    leg = site.customer(ground.numbers["rings"], ring_timeout_s=1.5)
+    await site.seen(ev.LegRinging, leg=leg)
+    ended = await site.seen(ev.LegHungUp, leg=leg)
+    assert (ended.cause, ended.was_up) == (19, False)
+
+
+async def test_a_hang_up_while_ringing(site: Site, mode: str, ground: Ground) -> None:
+    leg = site.customer(ground.numbers["rings"])
+    await site.seen(ev.LegRinging, leg=leg)
+    site.driver.perform(Hangup(leg=leg))
+    assert not (await site.seen(ev.LegHungUp, leg=leg)).was_up
+
+
+async def test_a_hang_up_behind_its_own_originate(site: Site, mode: str, ground: Ground) -> None:
+    leg = site.customer(ground.numbers["rings"])
+    site.driver.perform(Hangup(leg=leg))
+    await site.seen(ev.LegHungUp, leg=leg, within_s=4)
+
+
+async def test_a_phone_that_is_not_registered(site: Site, mode: str, ground: Ground) -> None:
+    """The PBX makes no channel at all: the failed originate alone has to tell (FIELD-NOTES 2.3)."""
+    leg = site.agent(ground.phones["unregistered"])
+    failed = await site.seen(ev.LegFailed, leg=leg)
+    assert failed.reason == 0
+    assert site.names(leg) == ["LegFailed"]
+
+
+@pytest.mark.parametrize("field", ["number", "trunk", "caller_id"])
+async def test_a_value_that_means_more_is_refused_by_name(site: Site, mode: str, ground: Ground, field: str) -> None:
+    since = len(site.events)
+    leg = site.customer(**{"number": ground.numbers["talks"], field: "1\r\nAction: Hangup\r\nChannel: /.*/"})
+    failed = await site.seen(ev.LegFailed, since=since, leg=leg)
+    assert failed.message.startswith(f"{field}: ")
+    assert site.names(leg) == ["LegFailed"]
+
+
+# -- connecting ---------------------------------------------------------------------------------------------------
+@pytest.mark.feature("RELY-08", clause="a second Connect for an agent who is not waiting is never sent")
+async def test_a_second_connect_is_refused(site: Site, mode: str, ground: Ground) -> None:
+    agent, customer = await site.conversation(ground.numbers["talks"], ground.phones["talker"])
+    other = await site.parked_customer(ground.numbers["talks"])
+    site.driver.perform(Connect(leg=agent, customer=other))
+    refused = await site.seen(ev.ConnectFailed, leg=agent, peer=other)
+    assert "not waiting" in refused.message
+    site.driver.perform(Hangup(leg=customer))
+    await site.seen(ev.LegHungUp, leg=customer)
+    await asyncio.sleep(0.5)
+    assert site.count(ev.LegBridged, agent) == 1  # nothing was left behind that would take the other customer
+    assert not site.count(ev.LegHungUp, other)
+    await site.end(other, agent)
+
+
+@pytest.mark.feature("RELY-08", clause="a customer who is gone frees the agent, who can take the next")
+async def test_a_connect_to_a_customer_who_just_left(site: Site, mode: str, ground: Ground) -> None:
+    agent = await site.parked_agent(ground.phones["talker"])
+    gone = await site.parked_customer(ground.numbers["talks"])
+    site.driver.perform(Hangup(leg=gone))
+    site.driver.perform(Connect(leg=agent, customer=gone))
+    await site.seen(ev.ConnectFailed, leg=agent, peer=gone)
+    await site.seen(ev.LegHungUp, leg=gone)
+    customer = await site.parked_customer(ground.numbers["talks"])
+    assert site.names(agent)[-1] == "LegParked"
+    site.driver.perform(Connect(leg=agent, customer=customer))
+    await site.seen(ev.LegBridged, leg=agent, peer=customer)
+    await site.end(customer, agent)
+
+
+async def test_a_message_to_a_waiting_customer(site: Site, mode: str, ground: Ground) -> None:
+    customer = await site.parked_customer(ground.numbers["talks"])
+    site.driver.perform(PlayMessage(leg=customer, sound=ground.sound))
+    played = await site.seen(ev.MessagePlayed, leg=customer)
+    await site.seen(ev.LegHungUp, leg=customer)
+    assert played.heard == (mode in NAILED)  # basic has no message: it says so, and ends the call
+    names = site.names(customer)
+    assert names.index("MessagePlayed") < names.index("LegHungUp")
+
+
+async def test_a_message_that_nobody_hears_to_its_end(site: Site, mode: str, ground: Ground) -> None:
+    customer = await site.parked_customer(ground.numbers["talks"])
+    site.driver.perform(PlayMessage(leg=customer, sound=ground.sound))
+    await asyncio.sleep(0.5)
+    site.driver.perform(Hangup(leg=customer))
+    await site.seen(ev.LegHungUp, leg=customer)
+    assert not (await site.seen(ev.MessagePlayed, leg=customer)).heard
+    assert site.count(ev.MessagePlayed, customer) == 1
+
+
+async def test_the_pbx_itself_ends_a_customer_nobody_takes(site: Site, mode: str, ground: Ground) -> None:
+    customer = await site.parked_customer(ground.numbers["talks"], hold_s=1.0)
+    await site.seen(ev.LegHungUp, leg=customer, within_s=6)
+
+
+async def test_a_conversation_outlives_the_waiting_limit(site: Site, mode: str, ground: Ground) -> None:
+    agent = await site.parked_agent(ground.phones["talker"])
+    customer = await site.parked_customer(ground.numbers["talks"], hold_s=2.0)
+    site.driver.perform(Connect(leg=agent, customer=customer))
+    await site.seen(ev.LegBridged, leg=agent)
+    await asyncio.sleep(3.0)
+    assert not site.count(ev.LegHungUp, customer)
+    await site.end(customer, agent)
+
+
+async def test_a_person_is_told_from_a_machine(site: Site, mode: str, ground: Ground) -> None:
+    if mode not in NAILED:
+        assert "amd" not in site.driver.status().capabilities
+        return
+    if "human" not in ground.numbers:
+        pytest.skip("this PBX has no voices")
+    customer = site.customer(ground.numbers["human"], amd=True)
+    verdict = await site.seen(ev.AmdVerdict, leg=customer)
+    await site.seen(ev.LegParked, leg=customer)
+    assert verdict.verdict is ev.Amd.HUMAN
+    assert 0 < verdict.greeting_end_s < 3
+    names = site.names(customer)
+    assert names.index("LegAnswered") < names.index("AmdVerdict") < names.index("LegParked")
+    await site.end(customer)
+
+
+async def test_a_call_through_a_route_of_the_pbx(ground: Ground, mode: str, site: Site) -> None:
+    """Without /n Asterisk takes the Local channel away in mid-call: the leg must go on."""
+    if not ground.route:
+        pytest.skip("this PBX has no route")
+    templates = SiteTemplates(
+        customer_channel=f"Local/{{number}}@{ground.route}",
+        customer_context=ground.templates.customer_context,
+        agent_context=ground.templates.agent_context,
+    )
+    async with site_on(ground, mode, templates=templates) as routed:
+        agent, customer = await routed.conversation(ground.numbers["talks"], ground.phones["talker"])
+        await asyncio.sleep(0.8)
+        assert not routed.count(ev.LegHungUp, customer)
+        assert not routed.count(ev.LegUnbridged, agent)
+        await routed.end(customer)
+        assert routed.count(ev.LegHungUp, customer) == 1
+        await routed.seen(ev.LegUnbridged, leg=agent)
+        await routed.end(agent)
+
+
+# -- cuts ---------------------------------------------------------------------------------------------------------
+@pytest.mark.feature("RELY-04", clause="after a cut every leg is found again as it is")
+async def test_a_cut_and_what_the_snapshot_finds(ground: Ground, mode: str, site: Site) -> None:
+    async with Proxy(ground.tcp_port) as cord, site_on(ground, mode, tcp_port=cord.port) as cut:
+        agent, customer = await cut.conversation(ground.numbers["talks"], ground.phones["talker"])
+        waiting = await cut.parked_agent(ground.phones["second"], 8)
+        ringing = cut.customer(ground.numbers["rings"])
+        doomed = await cut.parked_customer(ground.numbers["talks"])
+        await cut.seen(ev.LegRinging, leg=ringing)
+        since = len(cut.events)
+        cord.refusing = True
+        cord.cut()
+        await cut.seen(ev.LinkDown, since=since)
+        lost = cut.customer(ground.numbers["talks"])
+        assert (await cut.seen(ev.LegFailed, leg=lost)).message.startswith("no link")
+        cut.driver.perform(Hangup(leg=doomed))
+        await cut.seen(ev.ActionInDoubt, leg=doomed, action="hangup")
+        site.driver.perform(Hangup(leg=doomed))  # it ends while we are away
+        await asyncio.sleep(0.3)
+        cord.refusing = False
+        up = await cut.seen(ev.LinkUp, since=since)
+        assert not up.restarted
+        legs = {leg.leg: leg for leg in (await cut.seen(ev.PbxSnapshot, since=since)).legs}
+        assert legs.keys() == {agent, customer, waiting, ringing}
+        assert (legs[agent].bridged_with, legs[customer].bridged_with) == (customer, agent)
+        assert (legs[ringing].ringing, legs[ringing].up) == (True, False)
+        assert (legs[waiting].parked, legs[waiting].up) == (True, True)
+
+        since = len(cut.events)
+        cut.driver.perform(ProbeParked(leg=waiting))
+        await cut.seen(ev.LegParked, since=since, leg=waiting)
+        cut.driver.perform(Hangup(leg=customer))
+        await cut.seen(ev.LegUnbridged, since=since, leg=agent, peer=customer)
+        if mode in NAILED:
+            await cut.seen(ev.LegParked, since=since, leg=agent)
+        fresh = await cut.parked_customer(ground.numbers["talks"])
+        cut.driver.perform(Connect(leg=waiting, customer=fresh))
+        await cut.seen(ev.LegBridged, since=since, leg=waiting, peer=fresh)
+        await cut.end(fresh, ringing, agent, waiting)
+
+
+async def test_a_probe_of_a_leg_that_is_not_there(site: Site, mode: str, ground: Ground) -> None:
+    ghost = agent_leg(SITE, 9, SystemClock().utcnow(), site.rng)
+    site.driver.perform(ProbeParked(leg=ghost))
+    await site.seen(ev.LegHungUp, leg=ghost)
