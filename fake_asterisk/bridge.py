@@ -58,7 +58,7 @@ class Bridge:
             self._joined()
 
     def _joined(self) -> None:
-        """What follows once two are in: one Linkedid, connected lines, peer variables, native bridging, optimisation."""
+        """What follows once two are in: one Linkedid, connected lines, peer variables, perhaps optimisation."""
         if self.type != "basic":
             return
         eldest = min(self.channels, key=lambda c: c.linked_born)
@@ -144,6 +144,7 @@ def pull(channel: Channel) -> None:
     channel.stop_music()
     if channel.runs_dialplan:
         channel.priority += 1
+        channel.runs_dialplan = False
     if channel.fiber is not None:
         channel.fiber.drop()
     channel.fiber = None

@@ -172,7 +172,7 @@ class Channel:
         self.application, self.data = application, data
 
     def set_connected(self, party: Party) -> None:
-        """The party this channel is connected to changed; a Local half passes it through as the caller id of the other."""
+        """The party at the other side changed; a Local half passes it on as the caller id of its other half."""
         if party != self.connected:
             self.connected = party
             self.pbx.locals.passed_on(self)

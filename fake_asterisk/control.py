@@ -3,7 +3,7 @@
 `{"do": "core stop now"}`, `kill`, `boot`, `core stop gracefully`, `core abort shutdown`, `core restart now`, `cut`,
 `half_open` (`on`), `slow` (`delay_s`, `bytes_per_s`), `lose_next_action` (`count`), `lose_next_response` (`count`),
 `disturb_events` (`lose_every`, `duplicate_every`, `reorder_every`), `split_utf8` (`on`), `clear`, `ledger`, `counts`,
-`hangup` (`channel`: the far end says goodbye). Each is answered by `{"ok": true, ...}` or `{"ok": false, "error": ...}`.
+`hangup` (`channel`: the far end says goodbye). The answer is `{"ok": true, ...}` or `{"ok": false, "error": ...}`.
 """
 
 import asyncio

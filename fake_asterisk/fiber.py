@@ -77,6 +77,8 @@ class Fiber:
         coroutine, self._coroutine = self._coroutine, None
         if coroutine is not None and self._paused:
             coroutine.close()
+        if self.on_done is not None:
+            self.on_done()
 
     async def pause(self, seconds: float | None = None) -> Any:
         """Wait for `wake` (its value), for `interrupt` (raises), or for `seconds` to pass (None)."""
@@ -130,7 +132,7 @@ class Fiber:
             self._finish()
         else:
             self._paused = True
-            if self.done:  # dropped by what it called itself
+            if self._coroutine is None:  # dropped by what it called itself
                 coroutine.close()
             elif self._error is not None or self._mail:
                 self._schedule()

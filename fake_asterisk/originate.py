@@ -1,5 +1,6 @@
 """Originate: making a leg, waiting for its answer, and giving it something to run."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -44,7 +45,7 @@ class Originate:
         self.pbx = pbx
         self.request = request
         self.asynchronous = asynchronous
-        self.finished = lambda success: None
+        self.finished: Callable[[bool], None] = lambda success: None
         number = request.resource.partition("@")[0]
         caller = f'"{request.caller[1]}" <{request.caller[0]}>' if any(request.caller) else ""
         self.entry = Originated(
@@ -168,7 +169,7 @@ class Originate:
         pbx.emit(
             rights.CALL,
             "OriginateResponse",
-            f"{action_id}Response: {'Success' if success else 'Failure'}\r\nChannel: {name}\r\n{what}Reason: {reason}\r\n"
+            f"{action_id}Response: {self.entry.result}\r\nChannel: {name}\r\n{what}Reason: {reason}\r\n"
             f"Uniqueid: {uniqueid}\r\nCallerIDNum: {request.caller[0] or '<unknown>'}\r\n"
             f"CallerIDName: {request.caller[1] or '<unknown>'}\r\n",
         )

@@ -139,7 +139,11 @@ class FakeAsterisk:
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> Fiber:
         """A fiber that is kept until it ends."""
         fiber = Fiber(self.loop)
-        fiber.on_done = lambda: self._fibers.pop(id(fiber), None)
+
+        def forget() -> None:
+            self._fibers.pop(id(fiber), None)
+
+        fiber.on_done = forget
         self._fibers[id(fiber)] = fiber
         fiber.start(coroutine)
         return fiber

@@ -204,7 +204,7 @@ class Power:
 
 
 def _uptime(seconds: int) -> str:
-    parts = []
+    parts: list[str] = []
     for name, size in (("week", 604800), ("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1)):
         count, seconds = divmod(seconds, size)
         if count or (name == "second" and not parts):

@@ -36,8 +36,10 @@ def snapshot(c: "Channel", p: str = "") -> str:
     caller_num, caller_name = c.caller
     connected_num, connected_name = c.connected
     return (
-        f"{p}Channel: {escape(c.name)}\r\n{p}ChannelState: {c.state}\r\n{p}ChannelStateDesc: {STATE_TEXT[c.state]}\r\n"
-        f"{p}CallerIDNum: {escape(caller_num) or '<unknown>'}\r\n{p}CallerIDName: {escape(caller_name) or '<unknown>'}\r\n"
+        f"{p}Channel: {escape(c.name)}\r\n{p}ChannelState: {c.state}\r\n"
+        f"{p}ChannelStateDesc: {STATE_TEXT[c.state]}\r\n"
+        f"{p}CallerIDNum: {escape(caller_num) or '<unknown>'}\r\n"
+        f"{p}CallerIDName: {escape(caller_name) or '<unknown>'}\r\n"
         f"{p}ConnectedLineNum: {escape(connected_num) or '<unknown>'}\r\n"
         f"{p}ConnectedLineName: {escape(connected_name) or '<unknown>'}\r\n"
         f"{p}Language: {c.language}\r\n{p}AccountCode: {escape(c.account)}\r\n{p}Context: {escape(c.context)}\r\n"

@@ -8,6 +8,7 @@ from fake_asterisk.apps.agi import add_command
 from fake_asterisk.bridge import Bridge, impart, pull
 from fake_asterisk.channel import UP, Channel
 from fake_asterisk.message import Message
+from fake_asterisk.render import bridge_snapshot
 from fake_asterisk.session import Session
 
 SYSTEM, CALL, REPORTING = rights.SYSTEM, rights.CALL, rights.REPORTING
@@ -17,7 +18,8 @@ SYSTEM, CALL, REPORTING = rights.SYSTEM, rights.CALL, rights.REPORTING
 def hangup(session: Session, message: Message) -> None:
     """One channel by name or Uniqueid, or all whose name fits `/expression/`."""
     name = message.get("Channel")
-    cause = int(message.get("Cause")) if message.get("Cause").isdigit() else None
+    number = int(message.get("Cause")) if message.get("Cause").isdigit() else 0
+    cause = number if 0 < number <= 127 else None
     if not name:
         session.error(message, "No channel specified")
         return
@@ -137,7 +139,7 @@ def play_dtmf(session: Session, message: Message) -> None:
     name, digit = message.get("Channel"), message.get("Digit")
     channel = session.pbx.channel(name) if name else None
     if channel is None:
-        session.error(message, "Channel not found" if name else "Channel not specified")
+        session.error(message, "Channel not found")
         return
     if not digit:
         session.error(message, "No digit specified")
@@ -264,8 +266,8 @@ def blind_transfer(session: Session, message: Message) -> None:
         return
     peer = peers[0]
     assert channel.bridge is not None
-    from fake_asterisk.render import bridge_snapshot
-
+    peer.set_variable("BLINDTRANSFER", channel.name)
+    channel.set_variable("BLINDTRANSFER", peer.name)
     if session.pbx.wanted & CALL:
         session.pbx.emit(
             CALL,

@@ -68,8 +68,9 @@ def _status(c: Channel, variables: str) -> str:
         f"Privilege: Call\r\n{snapshot(c)}Type: {c.tech}\r\nDNID: \r\nEffectiveConnectedLineNum: "
         f"{c.connected[0] or '<unknown>'}\r\nEffectiveConnectedLineName: {c.connected[1] or '<unknown>'}\r\n"
         f"TimeToHangup: {left}\r\nBridgeID: {bridge}\r\nApplication: {c.application or '(null)'}\r\n"
-        f"Data: {c.data or ('' if c.application else '(null)')}\r\nNativeformats: ({native})\r\nReadformat: {native}\r\n"
-        f"Readtrans: \r\nWriteformat: {native}\r\nWritetrans: \r\nCallgroup: 0\r\nPickupgroup: 0\r\n"
+        f"Data: {c.data or ('' if c.application else '(null)')}\r\nNativeformats: ({native})\r\n"
+        f"Readformat: {native}\r\nReadtrans: \r\nWriteformat: {native}\r\nWritetrans: \r\n"
+        f"Callgroup: 0\r\nPickupgroup: 0\r\n"
         f"Seconds: {int(now - c.created_at)}\r\n{variables}"
     )
 
@@ -92,7 +93,7 @@ def _bridge(session: Session, message: Message) -> Bridge | None:
         return None
     bridge = session.pbx.bridges.get(uniqueid)
     if bridge is None:
-        session.error(message, "Bridge not found")
+        session.error(message, "Specified BridgeUniqueid not found")
     return bridge
 
 
@@ -126,14 +127,16 @@ def bridge_kick(session: Session, message: Message) -> None:
         return
     channel = session.pbx.channel(name)
     if channel is None:
-        session.error(message, "Channel not found")
+        session.error(message, "Channel does not exist")
         return
     if channel.bridge is None:
         session.error(message, "Channel is not in a bridge")
         return
     wanted = message.get("BridgeUniqueid")
     if wanted and wanted != channel.bridge.uniqueid:
-        session.error(message, "Channel is not in the specified bridge")
+        session.error(
+            message, "Channel kick from bridge failed" if wanted in session.pbx.bridges else "Bridge not found"
+        )
         return
     session.success(message, "Channel has been kicked")
     channel.bridge.kick(channel)

@@ -17,10 +17,10 @@ def start_recording(channel: Channel, file: str, options: str) -> str:
     number = f"0x7f{pbx.rng.getrandbits(40):010x}"
     path = file if file.startswith("/") else os.path.join(pbx.config.recordings_folder, file)
     channel.recordings[number] = path
+    channel.set_variable("MIXMONITOR_FILENAME", path)
     _, has_id, rest = options.partition("i(")
     if has_id:
         channel.set_variable(rest.partition(")")[0], number)
-    channel.set_variable("MIXMONITOR_FILENAME", path)
     channel.event(CALL, "MixMonitorStart")
     return number
 
@@ -67,16 +67,16 @@ def stop_mix_monitor(session: Session, message: Message) -> None:
 def mix_monitor_mute(session: Session, message: Message) -> None:
     """Direction read, write or both; State 1 or 0."""
     name, direction, state = message.get("Channel"), message.get("Direction").lower(), message.get("State")
-    if not name:
-        session.error(message, "No channel specified")
-    elif not direction:
+    if not direction:
         session.error(message, "No direction specified. Must be read, write or both")
     elif direction not in ("read", "write", "both"):
         session.error(message, "Invalid direction specified. Must be read, write or both")
+    elif not name:
+        session.error(message, "No channel specified")
     elif not state:
         session.error(message, "No state specified")
     elif (channel := session.pbx.channel(name)) is None:
-        session.error(message, "Could not find specified channel")
+        session.error(message, "No such channel")
     else:
         session.success(message)
         channel.event(CALL, "MixMonitorMute", f"Direction: {direction}\r\nState: {int(state == '1')}\r\n")
@@ -90,7 +90,9 @@ def mute_audio(session: Session, message: Message) -> None:
         session.error(message, "Channel not specified")
     elif not message.get("State"):
         session.error(message, "State not specified")
+    elif not message.get("Direction"):
+        session.error(message, "Direction not specified")
     elif session.pbx.channel(name) is None:
-        session.error(message, "Channel not found")
+        session.error(message, "No such channel")
     else:
         session.success(message)

@@ -79,7 +79,7 @@ def kick(session: Session, message: Message) -> None:
     if not members:
         session.error(message, "No Channel by that name found in Conference.")
         return
-    session.success(message, "User kicked")
+    session.success(message, "All participants kicked" if message.get("Channel") == "all" else "User kicked")
     for channel in members:
         room.bridge.kick(channel)
 
