@@ -174,7 +174,8 @@ def sequence_of(event: Message) -> tuple[str, str]:
         return event.get("DestUniqueid") or "", "dial"
     if kind == "DeviceStateChange":
         return event.get("Device") or "", kind
-    about = event.get("Uniqueid") or next(iter(channel_ids(event)), "")
+    # A transfer is the transferee's: the transferer's BridgeLeave may come before the event as well as after it (seen).
+    about = event.get("TransfereeUniqueid") or event.get("Uniqueid") or next(iter(channel_ids(event)), "")
     if kind in LIFE or kind.startswith(("MusicOnHold", "HangupHandler")):
         return about, "life"
     if kind.startswith(("AsyncAGI", "AGIExec")):
