@@ -1,6 +1,7 @@
 """The command line of the replay: options in, one line a scenario out, the last one `replay: N of M equal`.
 
-Exit status: 0 all equal (and at least one), 1 some are not, 2 wrong use.
+Exit status: 0 all equal (and at least one), 1 some are not, 2 wrong use. `record` as the first word makes a recording
+instead: `record DRAFT.json ... --out FOLDER`.
 """
 
 # ruff: noqa: T201  (what this prints is its result)
@@ -13,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fake_asterisk.replay.folder import Recording, read_folder
+from fake_asterisk.replay.recorder import load_draft, record
 from fake_asterisk.replay.runner import Outcome, Replay, hang_up_leftovers
 from fake_asterisk.replay.scenario import LATER_NEEDS, ScenarioError
 from fake_asterisk.replay.servers import ExternalServer, replay_on_fake
@@ -25,7 +27,10 @@ REST_S = 0.4  # between two scenarios on one server: its channels end, its devic
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = _parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["record"]:
+        return _record(_record_parser().parse_args(words[1:]))
+    options = _parser().parse_args(words)
     try:
         recordings, left_out = read_folder(options.captures)
         recordings, more = _chosen(recordings, options)
@@ -85,9 +90,7 @@ async def _replay_all(recordings: list[Recording], options: argparse.Namespace, 
 
 async def _on_external(recording: Recording, server: ExternalServer, known: Mapping[str, str]) -> Outcome:
     outcome = await Replay(recording.scenario, server, known, entropy.token_hex(4)).run()
-    if outcome.roles.ids:
-        await hang_up_leftovers(server, CLEANER, known[CLEANER], outcome.roles.ids.values())
-    await asyncio.sleep(REST_S)
+    await _clean(server, outcome, known)
     return outcome
 
 
@@ -102,6 +105,42 @@ def _report(recording: Recording, outcome: Outcome, *, verbose: bool) -> bool:
     lines = "\n".join(f"  {line}" for difference in shown for line in str(difference).splitlines())
     print(f"DIFFERENT  {name}\n{lines}{rest}", flush=True)
     return False
+
+
+def _record(options: argparse.Namespace) -> int:
+    """Each draft done to the server in turn."""
+    try:
+        known = _secrets(options.secret)
+        server = ExternalServer(options.host, options.port)
+        for path in options.drafts:
+            print(f"recorded   {asyncio.run(_record_one(path, server, known, options.out))}", flush=True)
+    except (OSError, ValueError, ScenarioError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+async def _record_one(path: Path, server: ExternalServer, known: Mapping[str, str], folder: Path) -> str:
+    draft = load_draft(path)
+    outcome = await record(draft, server, known, entropy.token_hex(4), folder)
+    await _clean(server, outcome, known)
+    return draft.name
+
+
+async def _clean(server: ExternalServer, outcome: Outcome, known: Mapping[str, str]) -> None:
+    if outcome.roles.ids:
+        await hang_up_leftovers(server, CLEANER, known[CLEANER], outcome.roles.ids.values())
+    await asyncio.sleep(REST_S)
+
+
+def _record_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m fake_asterisk.replay record")
+    parser.add_argument("drafts", type=Path, nargs="+", help="scenarios without times and ids")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=5038)
+    parser.add_argument("--secret", action="append", default=[], metavar="USER=SECRET", help="default: the lab's")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the recordings")
+    return parser
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -18,11 +18,14 @@ from fake_asterisk.replay.wire import parse_stream
 
 def load_draft(path: Path) -> Scenario:
     """Raises ScenarioError. The times of the steps are the sums of their gaps, which bounds every wait."""
-    source = json.loads(path.read_text(encoding="utf-8"))
-    at = 0.0
-    for step in source["timeline"]:
-        at += float(step.get("gap", 0.0))
-        step["at"] = at
+    try:
+        source = json.loads(path.read_text(encoding="utf-8"))
+        at = 0.0
+        for step in source["timeline"]:
+            at += float(step.get("gap", 0.0))
+            step["at"] = at
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ScenarioError(f"{path.name}: {type(error).__name__}: {error}") from error
     return parse({"name": path.stem, "needs": [], "bridges": {}, **source})
 
 
