@@ -237,7 +237,11 @@ class Channel:
             self.diverted = False
             raise Diverted
         assert self.fiber is not None
-        return await self.fiber.pause(seconds)
+        try:
+            return await self.fiber.pause(seconds)
+        except Diverted:
+            self.diverted = False
+            raise
 
     async def sleep(self, seconds: float) -> None:
         """Let so much time pass, whatever else is put into the mailbox meanwhile."""

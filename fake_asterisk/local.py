@@ -26,15 +26,14 @@ class Half:
         self.me.pbx.devices.refresh("Local", self.me.device)
         if other.dead:
             return
-        if self.me is self.pair.two:
-            if (status := self.me.variables.get("DIALSTATUS")) is not None:
-                other.cause = self.me.cause
-                other.set_variable("CHANLOCALSTATUS", status[0])
-            if not self.pair.answered:
-                other.cause = cause
-                self.pair.tell("failed")
-                return
+        if self.me is self.pair.two and (status := self.me.variables.get("DIALSTATUS")) is not None:
+            other.cause = self.me.cause
+            other.set_variable("CHANLOCALSTATUS", status[0])
         other.event(rights.CALL, "HangupRequest", f"Cause: {cause}\r\n")
+        if self.me is self.pair.two and not self.pair.answered:
+            other.cause = cause
+            self.pair.tell("failed")
+            return
         other.soft_hangup(cause or None)
 
     def indicate(self, what: str) -> None:

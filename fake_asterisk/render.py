@@ -1,13 +1,14 @@
 """Events as the bytes of the wire."""
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from fake_asterisk.rights import class_text
 
 if TYPE_CHECKING:
     from fake_asterisk.bridge import Bridge
-    from fake_asterisk.channel import Channel
+    from fake_asterisk.channel import Channel, Party
 
 STATE_TEXT = {0: "Down", 1: "Rsrvd", 2: "OffHook", 3: "Dialing", 4: "Ring", 5: "Ringing", 6: "Up", 7: "Busy"}
 ENCODING, ENCODING_ERRORS = "utf-8", "surrogateescape"  # bytes that are no UTF-8 pass through unchanged
@@ -19,7 +20,7 @@ _PRIVILEGE: dict[int, str] = {}
 
 def escape(value: str) -> str:
     """C escapes, as snapshots and VarSet values have them."""
-    if not _TO_ESCAPE.search(value):
+    if value.isalnum() or not _TO_ESCAPE.search(value):
         return value
     return _TO_ESCAPE.sub(lambda m: _ESCAPES.get(m[0], "\\" + m[0] if m[0] in '"\\' else ""), value)
 
@@ -31,21 +32,26 @@ def privilege(mask: int) -> str:
     return _PRIVILEGE[mask]
 
 
-def snapshot(c: "Channel", p: str = "") -> str:
-    """The fourteen lines of a channel."""
-    caller_num, caller_name = c.caller
-    connected_num, connected_name = c.connected
+@lru_cache(8192)
+def _common(
+    p: str, state: int, caller: "Party", connected: "Party", language: str, account: str, context: str, exten: str,
+    priority: int,
+) -> str:  # fmt: skip
+    """The lines that many channels share."""
     return (
-        f"{p}Channel: {escape(c.name)}\r\n{p}ChannelState: {c.state}\r\n"
-        f"{p}ChannelStateDesc: {STATE_TEXT[c.state]}\r\n"
-        f"{p}CallerIDNum: {escape(caller_num) or '<unknown>'}\r\n"
-        f"{p}CallerIDName: {escape(caller_name) or '<unknown>'}\r\n"
-        f"{p}ConnectedLineNum: {escape(connected_num) or '<unknown>'}\r\n"
-        f"{p}ConnectedLineName: {escape(connected_name) or '<unknown>'}\r\n"
-        f"{p}Language: {c.language}\r\n{p}AccountCode: {escape(c.account)}\r\n{p}Context: {escape(c.context)}\r\n"
-        f"{p}Exten: {escape(c.exten)}\r\n{p}Priority: {c.priority}\r\n{p}Uniqueid: {c.uniqueid}\r\n"
-        f"{p}Linkedid: {c.linkedid}\r\n"
+        f"{p}ChannelState: {state}\r\n{p}ChannelStateDesc: {STATE_TEXT[state]}\r\n"
+        f"{p}CallerIDNum: {escape(caller[0]) or '<unknown>'}\r\n{p}CallerIDName: {escape(caller[1]) or '<unknown>'}\r\n"
+        f"{p}ConnectedLineNum: {escape(connected[0]) or '<unknown>'}\r\n"
+        f"{p}ConnectedLineName: {escape(connected[1]) or '<unknown>'}\r\n"
+        f"{p}Language: {language}\r\n{p}AccountCode: {escape(account)}\r\n{p}Context: {escape(context)}\r\n"
+        f"{p}Exten: {escape(exten)}\r\n{p}Priority: {priority}\r\n"
     )
+
+
+def snapshot(c: "Channel", p: str = "") -> str:
+    """The fourteen lines of a channel, each with `p` before it."""
+    common = _common(p, c.state, c.caller, c.connected, c.language, c.account, c.context, c.exten, c.priority)
+    return f"{p}Channel: {c.name}\r\n{common}{p}Uniqueid: {c.uniqueid}\r\n{p}Linkedid: {c.linkedid}\r\n"
 
 
 def bridge_snapshot(b: "Bridge") -> str:

@@ -68,6 +68,8 @@ class Telephone:
             channel.has_rtp = False
             channel.rtp_statistics()
         channel.event(rights.CALL, "HangupRequest", f"Cause: {channel.cause}\r\nTechCause: {status}\r\n")
+        if channel.state == UP:  # taken for answered at its announcement (EarlyMedia)
+            channel.soft_hangup()
         self._tell("failed")
 
     def say_goodbye(self) -> None:

@@ -5,9 +5,9 @@ runs are run right after it. Nothing withdraws a queued command but the end of t
 to a bridge: then commands are accepted and never run.
 """
 
+import re
 import shlex
 from collections import deque
-from urllib.parse import quote
 
 from fake_asterisk import rights
 from fake_asterisk.apps.registry import END, application, execute, exists
@@ -15,7 +15,12 @@ from fake_asterisk.channel import Channel, Diverted, Hungup
 from fake_asterisk.local import media_flows
 
 _COMMAND = "AGI command"  # mailbox token
-_SAFE = "!'()*"
+_UNSAFE = re.compile(r"[^A-Za-z0-9_.~!'()*-]")
+
+
+def encode(text: str) -> str:
+    """URL encoding as in `Env` and `Result`."""
+    return _UNSAFE.sub(lambda m: "".join(f"%{byte:02X}" for byte in m[0].encode("utf-8", "surrogateescape")), text)
 
 
 @application("AGI", "EAGI")
@@ -67,7 +72,7 @@ class AsyncAgi:
     async def run(self) -> str:
         """Serve commands until the channel ends (HANGUP) or ASYNCAGI BREAK (SUCCESS)."""
         channel = self.channel
-        channel.event(rights.AGI, "AsyncAGIStart", f"Env: {quote(self._environment(), safe=_SAFE)}\r\n")
+        channel.event(rights.AGI, "AsyncAGIStart", f"Env: {encode(self._environment())}\r\n")
         assert channel.agi_queue is not None
         try:
             while True:
@@ -120,7 +125,7 @@ class AsyncAgi:
         except Diverted as error:
             code, result, text, diverted = 200, "result=0", "Success", error
         channel.event(rights.AGI, "AGIExecEnd", f"{head}ResultCode: {code}\r\nResult: {text}\r\n")
-        answer = quote(f"{code} {result}\n", safe=_SAFE)
+        answer = encode(f"{code} {result}\n")
         id_line = f"CommandId: {command_id}\r\n" if command_id else ""
         channel.event(rights.AGI, "AsyncAGIExec", f"Result: {answer}\r\n{id_line}")
         if diverted is not None:

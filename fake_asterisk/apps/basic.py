@@ -2,7 +2,7 @@
 
 from fake_asterisk import rights
 from fake_asterisk.apps.registry import END, application, arguments, execute, exists
-from fake_asterisk.channel import Channel, Hungup
+from fake_asterisk.channel import Channel, Diverted, Hungup
 from fake_asterisk.dialplan import substitute, truth
 
 FOREVER_S = 1e9
@@ -63,7 +63,7 @@ async def music_on_hold(channel: Channel, data: str) -> None:
     channel.start_music(name or "default")
     try:
         await channel.sleep(_seconds(duration, FOREVER_S))
-    except Hungup:
+    except (Hungup, Diverted):
         channel.stop_music()
         raise
     channel.stop_music()
