@@ -11,8 +11,14 @@ from collections.abc import Iterator
 
 from daemon.calls.ids import agent_of, is_ours
 
-FAR_HALF = "b"
-"""Suffix of the OtherChannelId we give to the `;2` half of a Local channel."""
+
+def far_half(leg_id: str) -> str:
+    """OtherChannelId for the `;2` half of a leg originated through a Local channel.
+
+    Not the leg's id with something behind it: Bridge, the action and the application, takes the first channel whose
+    Uniqueid *begins* with what it is given (seen on 22.10), and would join the agent with the wrong half.
+    """
+    return f"b-{leg_id}"
 
 
 class Leg:
@@ -23,7 +29,6 @@ class Leg:
         "amd_cause",
         "amd_done_at",
         "answered",
-        "bridge",
         "channel",
         "connecting",
         "created",
@@ -34,6 +39,7 @@ class Leg:
         "hold_s",
         "id",
         "is_agent",
+        "listed_bridge",
         "moving_to",
         "parked",
         "peer",
@@ -54,14 +60,15 @@ class Leg:
         """Machine detection was asked for and has not decided yet."""
         self.amd_cause = ""
         self.amd_done_at = 0.0
-        self.bridge = ""
         self.peer: Leg | None = None
+        """The leg it shares a bridge of two with."""
         self.connecting = ""
         """The customer leg of the one Connect outstanding on this agent."""
         self.playing = self.probing = False
         self.hold_s = 0.0
+        self.listed_bridge = ""
         self.seconds = 0.0
-        """How long the PBX has had it, as listed at the last resync."""
+        """The bridge it was in and how long the PBX had had it, as listed at the last resync."""
         self.dial_status: str | None = None
         self.tech_cause: int | None = None
         self.failed_at: float | None = None
@@ -82,7 +89,9 @@ class Channels:
         self.by_channel: dict[str, Leg] = {}
         self.children: dict[str, str] = {}
         """Uniqueid of a server-made channel, or of a far half, → id of the leg it works for."""
-        self.bridges: dict[str, list[Leg]] = {}
+        self.bridges: dict[str, list[str]] = {}
+        """Bridge → Uniqueids of the channels of ours in it, children too."""
+        self.bridge_of: dict[str, str] = {}
 
     def add(self, leg_id: str) -> Leg:
         """The leg's entry, made if new."""
@@ -109,38 +118,55 @@ class Channels:
         if owner is not None and unique_id not in self.by_channel:
             self.children[unique_id] = owner
 
+    def survivor(self, leg: Leg, source: str) -> str:
+        """Where a leg goes on when its Local channel is optimised away: on the channel behind the far half.
+
+        Asterisk joins the two bridges either way round (both seen): the trunk's channel may come over to the leg's
+        bridge (it is the `source` then), or the one the leg talks to goes over to the trunk's.
+        """
+        if self.children.get(source) == leg.id:
+            return source
+        behind = self.bridges.get(self.bridge_of.get(far_half(leg.id), ""), [])
+        candidates = [uid for uid, owner in self.children.items() if owner == leg.id and uid != far_half(leg.id)]
+        return next((uid for uid in candidates if uid in behind), candidates[0] if len(candidates) == 1 else "")
+
     def move(self, leg: Leg, unique_id: str) -> None:
         """The leg goes on on another channel."""
         if leg.channel != unique_id:
+            self.leave(leg.channel)
             self.by_channel.pop(leg.channel, None)
             self.children.pop(unique_id, None)
             leg.channel = unique_id
             self.by_channel[unique_id] = leg
         leg.moving_to = ""
 
-    def enter(self, leg: Leg, bridge: str) -> Leg | None:
-        """The leg is in `bridge`; the other leg if that makes exactly two of ours, newly together."""
-        members = self.bridges.setdefault(bridge, [])
-        if leg not in members:
-            members.append(leg)
-        leg.bridge = bridge
-        if len(members) != 2 or leg.peer is not None:
-            return None
-        other = members[0] if members[1] is leg else members[1]
-        if other.peer is not None:
-            return None
-        leg.peer, other.peer = other, leg
-        return other
+    def enter(self, unique_id: str, bridge: str) -> None:
+        """A channel of ours is in `bridge`, and in no other."""
+        if self.bridge_of.get(unique_id) != bridge:
+            self.leave(unique_id)
+            self.bridge_of[unique_id] = bridge
+            self.bridges.setdefault(bridge, []).append(unique_id)
 
-    def leave(self, leg: Leg) -> Leg | None:
-        """The leg is in no bridge any more; the leg it was together with, if that had not ended yet."""
-        members = self.bridges.get(leg.bridge)
-        if members is not None:
-            if leg in members:
-                members.remove(leg)
+    def leave(self, unique_id: str) -> None:
+        """A channel is in no bridge any more."""
+        bridge = self.bridge_of.pop(unique_id, None)
+        if bridge is not None:
+            members = self.bridges[bridge]
+            members.remove(unique_id)
             if not members:
-                del self.bridges[leg.bridge]
-        leg.bridge = ""
+                del self.bridges[bridge]
+
+    def pair(self, leg: Leg) -> Leg | None:
+        """The other leg, if `leg` is now in a bridge with exactly one other and both were without a peer."""
+        members = self.bridges.get(self.bridge_of.get(leg.channel, ""), [])
+        legs = [other for uid in members if (other := self.by_channel.get(uid)) is not None]
+        if len(legs) != 2 or legs[0].peer is not None or legs[1].peer is not None:
+            return None
+        legs[0].peer, legs[1].peer = legs[1], legs[0]
+        return leg.peer
+
+    def part(self, leg: Leg) -> Leg | None:
+        """The end of a pair; the other leg, None if there was none."""
         peer, leg.peer = leg.peer, None
         if peer is not None:
             peer.peer = None
@@ -148,11 +174,17 @@ class Channels:
 
     def remove(self, leg: Leg) -> None:
         """The leg is gone."""
-        self.leave(leg)
+        self.part(leg)
         self.legs.pop(leg.id, None)
-        self.by_channel.pop(leg.channel, None)
+        self.forget(leg.channel)
         for child in [child for child, owner in self.children.items() if owner == leg.id]:
-            del self.children[child]
+            self.forget(child)
+
+    def forget(self, unique_id: str) -> None:
+        """The channel is gone."""
+        self.leave(unique_id)
+        self.by_channel.pop(unique_id, None)
+        self.children.pop(unique_id, None)
 
     def replace(self, listed: list[Leg]) -> None:
         """Forget everything but `listed`, found by a resync with peers set; keep what no listing tells."""
@@ -160,13 +192,13 @@ class Channels:
         self.legs = {leg.id: leg for leg in listed}
         self.by_channel = {leg.channel: leg for leg in listed}
         self.children = {child: owner for child, owner in children.items() if owner in self.legs}
-        self.bridges = {}
+        self.bridges, self.bridge_of = {}, {}
         for leg in listed:
-            if leg.bridge:
-                self.bridges.setdefault(leg.bridge, []).append(leg)
+            if leg.listed_bridge:
+                self.enter(leg.channel, leg.listed_bridge)
             if (before := known.get(leg.id)) is not None:
                 leg.hold_s, leg.playing, leg.amd_cause = before.hold_s, before.playing, before.amd_cause
-                leg.amd = before.amd and not leg.bridge
+                leg.amd = before.amd and not leg.listed_bridge
                 leg.parked = leg.parked and not leg.amd
 
     def __iter__(self) -> Iterator[Leg]:

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Final
 
-from daemon.ami.channels import Leg
+from daemon.ami.channels import Leg, far_half
 from daemon.ami.codec import FieldRefused, HeaderValue
-from daemon.ami.translate import Step, far_half
+from daemon.ami.translate import Step
 from daemon.calls.actions import Connect, OriginateAgent, OriginateCustomer, PlayMessage
 
 AmiAction = Mapping[str, HeaderValue]

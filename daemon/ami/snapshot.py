@@ -44,8 +44,8 @@ def _leg(leg_id: str, item: Message, bridges: set[str]) -> Leg:
     leg.answered = item.get("ChannelState") == "6"
     leg.ringing = item.get("ChannelState") == "5"
     bridge = item.get("BridgeID")
-    leg.bridge = bridge if bridge in bridges else ""
-    leg.parked = leg.answered and not leg.bridge and item.get("Application") in WAITING_APPLICATIONS
+    leg.listed_bridge = bridge if bridge in bridges else ""
+    leg.parked = leg.answered and not leg.listed_bridge and item.get("Application") in WAITING_APPLICATIONS
     seconds = item.get("Seconds")
     leg.seconds = float(seconds) if seconds.isdecimal() else 0.0
     return leg
@@ -54,8 +54,8 @@ def _leg(leg_id: str, item: Message, bridges: set[str]) -> Leg:
 def _pair(legs: list[Leg]) -> None:
     by_bridge: dict[str, list[Leg]] = {}
     for leg in legs:
-        if leg.bridge:
-            by_bridge.setdefault(leg.bridge, []).append(leg)
+        if leg.listed_bridge:
+            by_bridge.setdefault(leg.listed_bridge, []).append(leg)
     for members in by_bridge.values():
         if len(members) == 2:
             members[0].peer, members[1].peer = members[1], members[0]

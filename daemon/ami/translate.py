@@ -12,7 +12,7 @@ from enum import Enum, auto
 from typing import Final, Protocol
 from urllib.parse import unquote
 
-from daemon.ami.channels import FAR_HALF, Channels, Leg
+from daemon.ami.channels import Channels, Leg
 from daemon.ami.codec import Message
 from daemon.calls import events as ev
 from daemon.calls.events import Amd, PbxEvent
@@ -168,7 +168,7 @@ class ModernTranslator:
             self._hangup_elsewhere(unique_id, message, at)
             return
         if leg.moving_to:
-            channels.move(leg, leg.moving_to)  # ;1 ends since the call goes on without it
+            self._moved(leg, leg.moving_to, at)  # ;1 ends since the call goes on without it
             return
         if leg.playing:
             leg.playing = False
@@ -192,7 +192,8 @@ class ModernTranslator:
         """The end of a channel that carries no leg: one that works for a leg, or a leg of ours we never heard of."""
         channels = self.channels
         tech_cause = _int(message.get("TechCause")) or None
-        owner = channels.legs.get(channels.children.pop(unique_id, ""))
+        owner = channels.legs.get(channels.children.get(unique_id, ""))
+        channels.forget(unique_id)
         if owner is not None:
             owner.tech_cause = owner.tech_cause or tech_cause
             if owner.moving_to == unique_id:
@@ -206,16 +207,34 @@ class ModernTranslator:
     # -- bridges --------------------------------------------------------------------------------------------------
     def _bridge_enter(self, message: Message, at: float) -> None:
         unique_id, channels = message.get("Uniqueid"), self.channels
-        swapped = message.get("SwapUniqueid")
-        if swapped and (gone := channels.by_channel.get(swapped)) is not None:
-            channels.move(gone, unique_id)
-        leg = channels.by_channel.get(unique_id)
-        if leg is None:
-            return
         bridge = message.get("BridgeUniqueid")
-        if leg.bridge and leg.bridge != bridge:
-            self._separate(leg, at)  # taken over by another bridge before we heard of its leaving
-        peer = channels.enter(leg, bridge)
+        swapped = message.get("SwapUniqueid")
+        if swapped:
+            channels.leave(swapped)
+            if (gone := channels.by_channel.get(swapped)) is not None and unique_id not in channels.by_channel:
+                channels.enter(unique_id, bridge)
+                self._moved(gone, unique_id, at)
+                return
+        leg = channels.by_channel.get(unique_id)
+        if leg is not None:
+            if leg.peer and not self._moving(leg) and channels.bridge_of.get(leg.peer.channel) != bridge:
+                self._separate(leg, at)  # taken over by another bridge before we heard of its leaving
+            channels.enter(unique_id, bridge)
+            self._join(leg, at)
+        elif unique_id in channels.children:
+            channels.enter(unique_id, bridge)
+
+    def _bridge_leave(self, message: Message, at: float) -> None:
+        unique_id, channels = message.get("Uniqueid"), self.channels
+        if channels.bridge_of.get(unique_id) != message.get("BridgeUniqueid"):
+            return
+        channels.leave(unique_id)
+        leg = channels.by_channel.get(unique_id)
+        if leg is not None and not self._moving(leg):
+            self._separate(leg, at)
+
+    def _join(self, leg: Leg, at: float) -> None:
+        peer = self.channels.pair(leg)
         if peer is not None:
             agent, customer = (leg, peer) if leg.is_agent else (peer, leg)
             agent.parked = customer.parked = False
@@ -223,27 +242,29 @@ class ModernTranslator:
             self._deliver(ev.LegBridged(at=at, leg=agent.id, peer=customer.id))
             self._react(agent, Step.BRIDGED, customer.id)
 
-    def _bridge_leave(self, message: Message, at: float) -> None:
-        leg = self.channels.by_channel.get(message.get("Uniqueid"))
-        if leg is not None and leg.bridge == message.get("BridgeUniqueid") and not leg.moving_to:
-            self._separate(leg, at)
-
     def _separate(self, leg: Leg, at: float) -> None:
-        peer = self.channels.leave(leg)
+        peer = self.channels.part(leg)
         if peer is not None:
             agent, customer = (leg, peer) if leg.is_agent else (peer, leg)
             self._deliver(ev.LegUnbridged(at=at, leg=agent.id, peer=customer.id))
 
+    def _moving(self, leg: Leg) -> bool:
+        """Whether the leg or its peer is about to change channels: bridges are left and entered then, nobody parts."""
+        return bool(leg.moving_to or (leg.peer is not None and leg.peer.moving_to))
+
+    def _moved(self, leg: Leg, unique_id: str, at: float) -> None:
+        self.channels.move(leg, unique_id)
+        self._join(leg, at)
+
     def _optimisation_begin(self, message: Message, at: float) -> None:
         leg = self.channels.by_channel.get(message.get("LocalOneUniqueid"))
-        source = message.get("SourceUniqueid")
-        if leg is not None and source:
-            leg.moving_to = source
+        if leg is not None:
+            leg.moving_to = self.channels.survivor(leg, message.get("SourceUniqueid"))
 
     def _optimisation_end(self, message: Message, at: float) -> None:
         leg = self.channels.by_channel.get(message.get("LocalOneUniqueid"))
         if leg is not None and leg.moving_to:
-            self.channels.move(leg, leg.moving_to)
+            self._moved(leg, leg.moving_to, at)
 
     # -- waiting for commands -------------------------------------------------------------------------------------
     def _agi_start(self, message: Message, at: float) -> None:
@@ -368,11 +389,6 @@ class ModernTranslator:
 def translator_for(version: tuple[int, ...]) -> type[ModernTranslator]:
     """The dialect of an AMI version as greeted: from 2.0 on (Asterisk 12) it is the one above."""
     return ModernTranslator
-
-
-def far_half(leg_id: str) -> str:
-    """OtherChannelId of a leg originated through a Local channel."""
-    return leg_id + FAR_HALF
 
 
 def _int(text: str) -> int:

@@ -1,7 +1,7 @@
 """Ids are ours, so that every event can be matched before the PBX has said anything.
 
 Attempt and fact ids are UUIDv7 (RFC 9562 §5.7) from the injected clock and RNG. Leg ids are `<site>-<attempt hex>` for
-customers (`b` appended for the far half of a Local channel), `<site>-ag-<agent>-<n>` for agents; the prefix names the
+customers (`b-` before it for the far half of a Local channel), `<site>-ag-<agent>-<n>` for agents; the prefix names the
 site, never the process, so that a restarted daemon knows its own.
 """
 

@@ -14,7 +14,7 @@ from daemon.ami.translate import FINALITY_WAIT_S, ModernTranslator, Step
 from daemon.calls import events as ev
 from daemon.calls.events import Amd, DeviceState
 from tests.unit.ami import wire
-from tests.unit.ami.wire import AGENT, AGENT_2, CUSTOMER, CUSTOMER_2, TRUNK
+from tests.unit.ami.wire import AGENT, AGENT_2, CUSTOMER, CUSTOMER_2, FAR_HALF, TRUNK
 
 
 class Heard:
@@ -168,9 +168,9 @@ def local_call(heard: Heard) -> None:
     """A customer through a PBX route: two halves of a Local channel and the trunk's, answered and with an agent."""
     heard.park(AGENT)
     heard.channels.add(CUSTOMER)
-    heard.say(wire.newchannel(CUSTOMER), wire.newchannel(CUSTOMER + "b", CUSTOMER), wire.newchannel(TRUNK, CUSTOMER))
+    heard.say(wire.newchannel(CUSTOMER), wire.newchannel(FAR_HALF, CUSTOMER), wire.newchannel(TRUNK, CUSTOMER))
     heard.say(wire.newstate(TRUNK, 6), wire.newstate(CUSTOMER, 6), wire.agi_start(CUSTOMER))
-    heard.say(wire.enter(TRUNK, "b0"), wire.enter(CUSTOMER + "b", "b0"))
+    heard.say(wire.enter(TRUNK, "b0"), wire.enter(FAR_HALF, "b0"))
     heard.say(wire.enter(CUSTOMER, "b1"), wire.enter(AGENT, "b1"))
 
 
@@ -178,15 +178,29 @@ def test_local_optimisation_moves_the_leg_and_ends_nothing() -> None:
     heard = Heard()
     local_call(heard)
     begin = wire.message(
-        "LocalOptimizationBegin", LocalOneUniqueid=CUSTOMER, LocalTwoUniqueid=CUSTOMER + "b", SourceUniqueid=TRUNK
+        "LocalOptimizationBegin", LocalOneUniqueid=CUSTOMER, LocalTwoUniqueid=FAR_HALF, SourceUniqueid=TRUNK
     )
-    end = wire.message("LocalOptimizationEnd", LocalOneUniqueid=CUSTOMER, LocalTwoUniqueid=CUSTOMER + "b")
+    end = wire.message("LocalOptimizationEnd", LocalOneUniqueid=CUSTOMER, LocalTwoUniqueid=FAR_HALF)
     names = heard.say(begin, wire.leave(TRUNK, "b0"), wire.leave(CUSTOMER, "b1"), wire.enter(TRUNK, "b1", CUSTOMER))
-    names += heard.say(end, wire.hangup(CUSTOMER, 16, 6), wire.hangup(CUSTOMER + "b", 16, 6))
+    names += heard.say(end, wire.hangup(CUSTOMER, 16, 6), wire.hangup(FAR_HALF, 16, 6))
     assert names == []
     assert heard.channels.channel_of(CUSTOMER) == TRUNK
     assert heard.say(wire.leave(TRUNK, "b1"), wire.hangup(TRUNK, 16, 6)) == ["LegUnbridged", "LegHungUp"]
     assert heard.last(ev.LegHungUp).leg == CUSTOMER
+
+
+def test_local_optimisation_the_other_way_round_moves_the_agent_into_the_trunks_bridge() -> None:
+    heard = Heard()
+    local_call(heard)
+    begin = wire.message(
+        "LocalOptimizationBegin", LocalOneUniqueid=CUSTOMER, LocalTwoUniqueid=FAR_HALF, SourceUniqueid=AGENT
+    )
+    end = wire.message("LocalOptimizationEnd", LocalOneUniqueid=CUSTOMER, LocalTwoUniqueid=FAR_HALF)
+    names = heard.say(begin, wire.leave(AGENT, "b1"), wire.leave(FAR_HALF, "b0"), wire.enter(AGENT, "b0", FAR_HALF))
+    names += heard.say(end, wire.leave(CUSTOMER, "b1"), wire.hangup(FAR_HALF, 16, 6), wire.hangup(CUSTOMER, 16, 6))
+    assert names == []
+    assert heard.channels.channel_of(CUSTOMER) == TRUNK
+    assert heard.say(wire.leave(TRUNK, "b0"), wire.hangup(TRUNK, 16, 6)) == ["LegUnbridged", "LegHungUp"]
 
 
 def test_local_optimisation_is_understood_even_if_its_end_is_late() -> None:
@@ -201,7 +215,7 @@ def test_local_optimisation_is_understood_even_if_its_end_is_late() -> None:
 def test_the_sip_status_of_a_routed_call_is_on_the_trunks_channel() -> None:
     heard = Heard()
     heard.channels.add(CUSTOMER)
-    heard.say(wire.newchannel(CUSTOMER), wire.newchannel(CUSTOMER + "b", CUSTOMER), wire.newchannel(TRUNK, CUSTOMER))
+    heard.say(wire.newchannel(CUSTOMER), wire.newchannel(FAR_HALF, CUSTOMER), wire.newchannel(TRUNK, CUSTOMER))
     assert heard.say(wire.hangup(TRUNK, 17, 0, 486), wire.hangup(CUSTOMER, 17, 0)) == ["LegHungUp"]
     assert heard.last(ev.LegHungUp).tech_cause == 486
 
@@ -296,7 +310,7 @@ def test_shutdown_and_foreign_channels() -> None:
 def test_nothing_is_kept_of_legs_that_ended() -> None:
     heard = Heard()
     local_call(heard)
-    heard.say(*(wire.hangup(uid, 16, 6) for uid in (TRUNK, CUSTOMER + "b", CUSTOMER, AGENT)))
+    heard.say(*(wire.hangup(uid, 16, 6) for uid in (TRUNK, FAR_HALF, CUSTOMER, AGENT)))
     channels = heard.channels
     assert not (channels.legs or channels.by_channel or channels.children or channels.bridges)
     assert heard.say(wire.dial_end(CUSTOMER, "ANSWER"), wire.originate_response(CUSTOMER, "Failure", 0)) == []

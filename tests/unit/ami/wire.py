@@ -8,6 +8,7 @@ CUSTOMER = "par-" + "a" * 32
 CUSTOMER_2 = "par-" + "b" * 32
 AGENT = "par-ag-7-" + "0" * 16
 AGENT_2 = "par-ag-8-" + "0" * 16
+FAR_HALF = "b-" + CUSTOMER
 TRUNK = "1795294410.7344"
 
 
