@@ -82,12 +82,10 @@ def columns_of(path: Path, form: Form, told: dict[str, str]) -> Columns:
     first = [row for row in head(path, form, 20) if any(cell not in ("", None) for cell in row)]
     if not first:
         raise ImportFailed("the file has no row")
-    width = max(len(row) for row in first)
     if form.header:
         headings = [str(cell).strip() for cell in first[0]]
-        headings += [""] * (width - len(headings))
         return mapped(headings, guessed(headings), told)
-    return mapped([""] * width, guessed_by_content(first), told)
+    return mapped([""] * max(map(len, first)), guessed_by_content(first), told)
 
 
 async def run_import(
