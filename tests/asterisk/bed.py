@@ -93,6 +93,8 @@ class AsteriskBed:
     root: AsteriskRoot
     ports: Ports = field(default_factory=Ports.pick)
     extra_conf: dict[str, str] = field(default_factory=dict)
+    killed_at: list[float] = field(default_factory=list)
+    """Instants of `kill`, epoch seconds: Asterisk's own event log ends there without a word."""
     _process: subprocess.Popen[bytes] | None = None
 
     def __post_init__(self) -> None:
@@ -177,6 +179,7 @@ class AsteriskBed:
     def kill(self) -> None:
         """SIGKILL, as a power cut or a crash would end it; nothing is said to anyone."""
         self._end(signal.SIGKILL)
+        self.killed_at.append(time.time())
 
     def stop(self) -> None:
         """End it as its service manager would (SIGTERM): calls are hung up and `Shutdown` is announced."""

@@ -90,8 +90,12 @@ def _parsed(reader: Iterable[list[str]]) -> Iterator[Row]:
         yield Row(event, float(at), *texts, extra=json.loads(extra) if extra else {})
 
 
-def calls(seen: list[Row], site: str = "") -> dict[str, CallSeen]:
-    """Every channel of ours (of `site`, or of any) by its id: customers and agents."""
+def calls(seen: list[Row], site: str = "", killed_at: Iterable[float] = ()) -> dict[str, CallSeen]:
+    """Every channel of ours (of `site`, or of any) by its id: customers and agents.
+
+    `killed_at`: instants (epoch seconds) at which Asterisk was killed. It could not write the end of what was open
+    then, so such a call or conversation ended at that instant.
+    """
     found: dict[str, CallSeen] = {}
     for row in seen:
         if not _is_ours(row.uniqueid, site):
@@ -107,7 +111,18 @@ def calls(seen: list[Row], site: str = "") -> dict[str, CallSeen]:
         elif row.event == "HANGUP":
             call.ended, call.cause = row.at, row.extra.get("hangupcause")
     _add_conversations(seen, found)
+    for instant in sorted(killed_at):
+        _end_all(found.values(), instant)
     return found
+
+
+def _end_all(found: Iterable[CallSeen], at: float) -> None:
+    for call in found:
+        if call.made is not None and call.made < at and call.ended is None:
+            call.ended = at
+        for conversation in call.conversations:
+            if conversation.began < at and conversation.ended is None:
+                conversation.ended = at
 
 
 def _is_ours(uniqueid: str, site: str) -> bool:

@@ -1,0 +1,236 @@
+"""A campaign on the lab: leads whose numbers say how they behave, lines, agents; and what must hold when it is over."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.asterisk import witness
+from tests.asterisk.bed import wait_until
+from tests.asterisk.cadran import SITE, Cadran
+from tests.asterisk.conftest import Lab
+
+LEADS = {"11": 70, "10": 50, "14": 40, "13": 20, "32": 10, "20": 30, "21": 20, "22": 20, "23": 15, "24": 15, "30": 10}
+"""How many leads of each habit (far_ends.CUSTOMER_HABITS); 300 in all. 10, 11, 14 and 32 answer and talk, 13 hangs up
+as it answers, 2x are refused in various ways, 30 rings until given up."""
+OUTCOMES = {
+    "20": {"busy"},
+    "21": {"unallocated"},
+    "22": {"rejected"},
+    "23": {"congestion"},
+    "24": {"no_answer"},
+    "30": {"no_answer"},
+    "10": {"connected", "abandoned"},
+    "11": {"connected", "abandoned"},
+    "14": {"connected", "abandoned"},
+    "32": {"connected", "abandoned"},
+    "13": {"connected", "abandoned", "no_answer", "cancelled", "failed"},
+}
+"""What may become of a lead when nothing is cut or killed. Abandoned: the person left before the agent was there."""
+NO_CHANNEL = {"not_placed", "unknown", "pbx_lost", "failed", "congestion", "agent_no_answer", "cancelled"}
+"""Outcomes under which Asterisk need not have made a channel."""
+NOT_DIALLED = {"agent_no_answer", "not_placed"}
+"""Outcomes that say the customer's phone was never called."""
+IN_DOUBT = {"unknown", "pbx_lost"}
+"""Outcomes that say the end was not seen."""
+TALK_TOLERANCE_S = 1.0
+
+
+def national(e164: str) -> str:
+    """A French number as the lab's site dials it."""
+    return "0" + e164.removeprefix("+33")
+
+
+def habit_of(number: str) -> str:
+    return number[-4:-2]
+
+
+def write_leads(file: Path, counts: dict[str, int] = LEADS) -> int:
+    """The CSV an operator would bring; habits interleaved, the same each time. Their number."""
+    numbers = [f"0199 00 {habit} {n:02}" for habit, count in counts.items() for n in range(count)]
+    numbers.sort(key=lambda number: (number[-2:], number))
+    with file.open("w", newline="", encoding="utf-8") as out:
+        rows = csv.writer(out, delimiter=";")
+        rows.writerow(["Nom", "Prénom", "Téléphone"])
+        rows.writerows([f"Personne {n}", "Éloïse", number] for n, number in enumerate(numbers))
+    return len(numbers)
+
+
+@dataclass
+class Campaign:
+    """What `set_up` made: ids, and each line's name and capacity."""
+
+    id: int
+    list_id: int
+    agents: dict[int, bool]
+    lines: dict[str, int]
+    line_ids: dict[int, str] = field(default_factory=dict)
+
+
+async def set_up(cadran: Cadran, *, mode: str = "progressive", nailed: int = 3, on_demand: int = 3) -> Campaign:
+    """Two lines of different capacity, the agents, an empty list, a campaign that is not started."""
+    capacities = {"line-a": 2, "line-b": 5}
+    client_id = await cadran.create("clients", name="Someone")
+    list_id = await cadran.create("lists", name="Lab list")
+    line_ids = {
+        await cadran.create(
+            "lines", name=name, site=SITE, endpoint=name, capacity=capacity, priority=10 if name == "line-a" else 5
+        ): name
+        for name, capacity in capacities.items()
+    }
+    caller_id = await cadran.create("caller-ids", e164="+33162000001")
+    agents = {}
+    for n in range(nailed + on_demand):
+        extension = str(1001 + n)
+        agents[
+            await cadran.create(
+                "agents", site=SITE, login=extension, name=f"Agent {n}", extension=extension, nailed=n < nailed
+            )
+        ] = n < nailed
+    campaign_id = await cadran.create(
+        "campaigns",
+        client_id=client_id,
+        name="Lab",
+        site=SITE,
+        mode=mode,
+        rule_set="lab-anytime",
+        list_ids=[list_id],
+        line_ids=list(line_ids),
+        caller_id_ids=[caller_id],
+        agent_ids=list(agents),
+        ring_timeout_s=15.0,
+        wrap_up_max_s=1.0,
+        calls_per_second=20.0,
+        safe_message="cadran-safe-harbour",
+    )
+    return Campaign(campaign_id, list_id, agents, capacities, line_ids)
+
+
+async def begin(cadran: Cadran, campaign: Campaign) -> None:
+    """Sign the agents in, ready, and start."""
+    for agent_id in campaign.agents:
+        await cadran.post(f"/api/v1/agents/{agent_id}/sign-in", {"campaign_ids": [campaign.id], "ready": True})
+    await cadran.post(f"/api/v1/campaigns/{campaign.id}/start")
+
+
+async def until_over(cadran: Cadran, campaign: Campaign, count: int, timeout_s: float) -> None:
+    """Until every lead has been tried and no call is open. TimeoutError tells why it does not go on."""
+    why: Any = None
+    try:
+        async with asyncio.timeout(timeout_s):
+            while True:
+                rows = await cadran.attempts(campaign.id)
+                tried = {row["lead_id"] for row in rows if row["outcome"] != "not_placed"}
+                if len(tried) >= count and all(row["outcome"] for row in rows):
+                    return
+                why = await cadran.get(f"/api/v1/campaigns/{campaign.id}/why")
+                await asyncio.sleep(1.0)
+    except TimeoutError:
+        raise TimeoutError(f"not over after {timeout_s:g} s; why: {why}\n{cadran.last_words()}") from None
+
+
+async def release(cadran: Cadran, campaign: Campaign, lab: Lab) -> None:
+    """Stop, sign everybody out, and wait until Asterisk has no channel and no bridge left."""
+    await cadran.post(f"/api/v1/campaigns/{campaign.id}/stop")
+    for agent_id in campaign.agents:
+        await cadran.post(f"/api/v1/agents/{agent_id}/sign-out")
+    await asyncio.to_thread(
+        wait_until, "no channel and no bridge left", lambda: not lab.bed.channels() and not lab.bed.bridges(), 20, 0.3
+    )
+
+
+@dataclass
+class Evidence:
+    """The daemon's record beside what Asterisk and the far ends wrote."""
+
+    attempts: list[dict[str, Any]]
+    calls: dict[str, witness.CallSeen]
+    invited: Counter[str]
+    lines: dict[str, int]
+    faults: bool
+
+    def leg(self, attempt: dict[str, Any]) -> str:
+        return f"{SITE}-{attempt['id'].replace('-', '')}"
+
+    def problems(self) -> list[str]:
+        """Everything that does not agree, one line each; empty when all is well."""
+        found = [problem for attempt in self.attempts for problem in self._of_attempt(attempt)]
+        found += self._strangers()
+        found += self._originated_twice()
+        found += self._over_capacity()
+        return found
+
+    def check(self) -> None:
+        """AssertionError naming every disagreement."""
+        if found := self.problems():
+            raise AssertionError("\n".join([f"{len(found)} disagreements:", *found]))
+
+    def _of_attempt(self, attempt: dict[str, Any]) -> list[str]:
+        name = f"attempt {attempt['number']} to {attempt['e164']} ({attempt['outcome']})"
+        if not attempt["outcome"]:
+            return [f"{name}: no outcome"]
+        call = self.calls.get(self.leg(attempt))
+        if call is None or call.made is None:
+            return [] if attempt["outcome"] in NO_CHANNEL else [f"{name}: Asterisk never saw it"]
+        found = []
+        if attempt["outcome"] in NOT_DIALLED:
+            found.append(f"{name}: the customer was dialled all the same")
+        if call.number and call.number != national(attempt["e164"]):
+            found.append(f"{name}: Asterisk dialled {call.number}")
+        doubtful = attempt["outcome"] in IN_DOUBT
+        if not doubtful and bool(attempt["answered_at"]) != bool(call.answered):
+            found.append(f"{name}: answered_at {attempt['answered_at']}, by Asterisk {call.answered}")
+        if not doubtful and abs(attempt["talk_s"] - call.talked_s) > TALK_TOLERANCE_S:
+            found.append(f"{name}: talked {attempt['talk_s']:.2f} s, by Asterisk {call.talked_s:.2f} s")
+        if call.conversations and not doubtful:
+            agents = {conversation.agent_id for conversation in call.conversations}
+            if agents != {attempt["agent_id"]}:
+                found.append(f"{name}: agent {attempt['agent_id']}, by Asterisk {sorted(agents)}")
+        if not self.faults and attempt["outcome"] not in OUTCOMES[habit_of(attempt["e164"])]:
+            found.append(f"{name}: expected one of {sorted(OUTCOMES[habit_of(attempt['e164'])])}")
+        return found
+
+    def _strangers(self) -> list[str]:
+        known = {self.leg(attempt) for attempt in self.attempts}
+        return [f"channel {leg}: no attempt has this id" for leg in self.customers() if leg not in known]
+
+    def _originated_twice(self) -> list[str]:
+        """No more invitations at the far ends than attempts placed, and one live attempt a person at any time."""
+        found = []
+        placed = Counter(national(a["e164"]) for a in self.attempts if a["outcome"] != "not_placed")
+        for number, count in sorted(self.invited.items()):
+            if count > placed[number]:
+                found.append(f"{number}: invited {count} times, {placed[number]} attempts")
+            if count > 1 and habit_of(number) != "23":  # our own congestion may be tried again
+                found.append(f"{number}: invited {count} times within the gap")
+        return found
+
+    def _over_capacity(self) -> list[str]:
+        found = []
+        for line, capacity in self.lines.items():
+            most = witness.most_at_once(self.customers().values(), line)
+            if most > capacity:
+                found.append(f"{line}: {most} calls at once, capacity {capacity}")
+        return found
+
+    def customers(self) -> dict[str, witness.CallSeen]:
+        return {leg: call for leg, call in self.calls.items() if witness.CUSTOMER_LEG.fullmatch(leg)}
+
+    def summary(self) -> str:
+        outcomes = Counter(attempt["outcome"] for attempt in self.attempts)
+        talked = sum(call.talked_s for call in self.customers().values())
+        return f"{len(self.attempts)} attempts {dict(sorted(outcomes.items()))}, {talked:.0f} s talked"
+
+
+async def gather(cadran: Cadran, campaign: Campaign, lab: Lab, *, faults: bool = False) -> Evidence:
+    """All evidence; the calls must be over."""
+    invited: Counter[str] = Counter()
+    for far_end in (lab.line_a, lab.line_b):
+        invited.update(far_end.invited())
+    attempts = await cadran.attempts(campaign.id)
+    calls = witness.calls(witness.rows(lab.bed.cel_file), SITE, lab.bed.killed_at)
+    return Evidence(attempts, calls, invited, campaign.lines, faults)

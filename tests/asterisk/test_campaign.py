@@ -1,0 +1,88 @@
+"""A real list through a real Asterisk: at the end the record agrees with what Asterisk and the far ends saw."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.asterisk import campaign as lab_campaign
+from tests.asterisk.cadran import Cadran
+from tests.asterisk.conftest import Lab
+from tests.asterisk.proxy import Proxy
+
+CUTS = 5
+LEADS = {
+    habit: max(1, count // int(os.environ.get("CADRAN_LAB_SHARE", "1"))) for habit, count in lab_campaign.LEADS.items()
+}
+"""CADRAN_LAB_SHARE=10 takes a tenth of the leads, for a quick look while working on the suite."""
+
+
+async def import_leads(cadran: Cadran, campaign: lab_campaign.Campaign, folder: Path) -> int:
+    file = folder / "leads.csv"
+    count = lab_campaign.write_leads(file, LEADS)
+    try:
+        await cadran.command("import", str(file), "--list", str(campaign.list_id))
+    except Exception:
+        import csv
+
+        for row in list(csv.reader(file.read_text().splitlines(), delimiter=";"))[1:]:
+            await cadran.post("/api/v1/leads", {"list_id": campaign.list_id, "phone": row[2], "last_name": row[0]})
+    return count
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("mode", ["asyncagi", "dialplan"])
+@pytest.mark.feature("RELY-02", clause="300 leads on a real Asterisk: one outcome an attempt, as the witnesses have it")
+@pytest.mark.feature("RELY-03", clause="nothing is left on a real Asterisk, no line was over its capacity")
+@pytest.mark.feature("CAMP-03", clause="a progressive campaign on a real Asterisk")
+@pytest.mark.feature("CAMP-11", clause="line capacity holds on a real Asterisk, legs being set up included")
+async def test_a_campaign(fresh_lab: Lab, tmp_path: Path, mode: str) -> None:
+    async with Cadran(mode, fresh_lab.bed.ports.ami) as cadran:
+        campaign = await lab_campaign.set_up(cadran)
+        count = await import_leads(cadran, campaign, tmp_path)
+        await lab_campaign.begin(cadran, campaign)
+        await lab_campaign.until_over(cadran, campaign, count, timeout_s=900)
+        await lab_campaign.release(cadran, campaign, fresh_lab)
+        evidence = await lab_campaign.gather(cadran, campaign, fresh_lab)
+        print(evidence.summary())
+        evidence.check()
+        assert {attempt["lead_id"] for attempt in evidence.attempts if attempt["outcome"] != "not_placed"}
+        snapshot = await cadran.get("/api/v1/snapshot")
+        assert snapshot["calls"] == {}
+        assert {line["in_use"] for line in snapshot["lines"].values()} == {0}
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("mode", ["asyncagi", "dialplan"])
+@pytest.mark.feature("RELY-01", clause="five cuts and a restart of a real Asterisk: nobody is called twice")
+@pytest.mark.feature("RELY-04", clause="five cuts and a restart of a real Asterisk: dialling resumes by itself")
+async def test_a_campaign_with_cuts_and_a_restart(fresh_lab: Lab, tmp_path: Path, mode: str) -> None:
+    async with Proxy(fresh_lab.bed.ports.ami) as proxy, Cadran(mode, proxy.port) as cadran:
+        campaign = await lab_campaign.set_up(cadran)
+        count = await import_leads(cadran, campaign, tmp_path)
+        await lab_campaign.begin(cadran, campaign)
+        for fault in range(CUTS + 1):
+            await tried(cadran, campaign, count * (fault + 1) // (CUTS + 3))
+            if fault == CUTS // 2:
+                await asyncio.to_thread(fresh_lab.bed.kill)
+                await asyncio.to_thread(fresh_lab.bed.start)
+            else:
+                proxy.cut()
+        await lab_campaign.until_over(cadran, campaign, count, timeout_s=900)
+        await lab_campaign.release(cadran, campaign, fresh_lab)
+        evidence = await lab_campaign.gather(cadran, campaign, fresh_lab, faults=True)
+        print(evidence.summary())
+        evidence.check()
+        assert proxy.connections_count >= CUTS + 1
+
+
+async def tried(cadran: Cadran, campaign: lab_campaign.Campaign, count: int) -> None:
+    """Wait until so many leads have been tried."""
+    async with asyncio.timeout(600):
+        while True:
+            if len(await cadran.attempts(campaign.id)) >= count:
+                return
+            await asyncio.sleep(0.3)
