@@ -12,10 +12,11 @@ import random
 import secrets
 import socket
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import structlog
 from aiohttp import web
@@ -26,6 +27,7 @@ from daemon.ami.driver import AmiDriver, DriverOptions
 from daemon.ami.modes import SiteTemplates
 from daemon.api.app import build_app
 from daemon.api.auth import hash_of, new_token
+from daemon.calls.facts import AnyFact, NumberedFact
 from daemon.calls.records import ApiToken, Group, Lease, Role, TokenKind
 from daemon.clock import Clock
 from daemon.compliance import RuleSet, load_rule_sets, tzdata_version
@@ -34,11 +36,14 @@ from daemon.engine.hub import Hub
 from daemon.engine.rules import SiteLaw
 from daemon.engine.runner import LeaseLost, SiteRunner
 from daemon.engine.views import SystemView
-from daemon.errors import SettingsError, StoreError, StoreUnavailable
+from daemon.errors import SettingsError, StoreConflict, StoreError, StoreUnavailable
 from daemon.ports import Pbx, Store
 from daemon.service import notify, watchdog_interval_s
 from daemon.settings import Settings, SiteTable, read_secret
-from daemon.store import EmbeddedPostgres, FactWriter, Journal, MemoryFile, PostgresStore
+from daemon.store.embedded import EmbeddedPostgres
+from daemon.store.journal import Files, Journal, MemoryFiles
+from daemon.store.postgres import PostgresStore
+from daemon.store.writer import FactWriter, backoff_s, keep_synced
 
 log = structlog.get_logger(__name__)
 
@@ -97,6 +102,38 @@ def ami_driver(site: SiteTable, clock: Clock, rng: random.Random) -> Pbx:
     return AmiDriver(driver, clock=clock, rng=rng)
 
 
+class SiteLog:
+    """A site's journal and its way into the store, as the engine sees them (daemon.engine.runner.FactLog)."""
+
+    def __init__(self, journal: Journal, writer: FactWriter, sync: Coroutine[Any, Any, None]) -> None:
+        self.journal, self.writer, self._sync = journal, writer, sync
+
+    def append(self, facts: Sequence[AnyFact]) -> None:
+        """Take facts for good, in order."""
+        self.journal.append(facts)
+        self.writer.wake()
+
+    @property
+    def full(self) -> bool:
+        """No room for new attempts."""
+        return self.journal.full
+
+    @property
+    def pending_count(self) -> int:
+        """Facts not yet in the store."""
+        return self.journal.pending_count
+
+    async def run(self) -> None:
+        """Apply and sync until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.writer.run(), name="facts to store")
+            group.create_task(self._sync, name="journal sync")
+
+
+def _rejected(fact: NumberedFact, error: StoreConflict) -> None:
+    log.error("fact.rejected", site=fact.site, n=fact.n, fact=type(fact.fact).__name__, error=str(error))
+
+
 class Application:
     """Everything built and wired; nothing runs before `run`."""
 
@@ -119,8 +156,8 @@ class Application:
         self.rule_sets = rule_sets_of(settings)
         self.hub = Hub(settings.http.command_deadline_s)
         self.holder = settings.daemon.instance or socket.gethostname()
-        self.writers: dict[str, FactWriter] = {}
-        self.memory_files: dict[str, MemoryFile] = {}
+        self.logs: dict[str, SiteLog] = {}
+        self.memory_files: dict[str, MemoryFiles] = {}
         self.started = clock.utcnow()
         self.store_since = self.started
         self._restarts: dict[str, list[float]] = {}
@@ -153,30 +190,27 @@ class Application:
     def _beat(self, site: str) -> None:
         self._beats[site] = self.clock.now()
 
-    def _open_log(self, site: str, lease: Lease) -> FactWriter:
-        """The site's journal under the lease's fence; what an earlier life left in it is replayed first."""
-        file = self._journal_file(site)
-        journal = Journal.open(
-            file,
-            site=site,
-            fence=lease.fence,
-            bytes_max=self.settings.journal.bytes_max,
-            sync_interval_s=self.settings.journal.sync_interval_s,
-            clock=self.clock,
-        )
-        writer = FactWriter(journal, self.store, clock=self.clock, rng=self._child_rng())
-        self.writers[site] = writer
-        return writer
-
-    def _journal_file(self, site: str) -> Path | MemoryFile:
+    async def _open_log(self, site: str, lease: Lease) -> SiteLog:
+        """The site's journal under the lease's fence; what an earlier life left in it is applied first."""
+        where: Path | Files
         if self._journal_in_memory:
-            return self.memory_files.setdefault(site, MemoryFile())
-        folder = Path(self.settings.daemon.data_dir) / "journal"
-        try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        except OSError as error:
-            raise SettingsError("daemon.data_dir", str(folder), f"can't be written: {error.strerror}") from error
-        return folder / f"{site}.journal"
+            where = self.memory_files.setdefault(site, MemoryFiles())
+        else:
+            where = Path(self.settings.daemon.data_dir) / "journal" / site
+        journal = Journal.open(where, site, bytes_max=self.settings.journal.bytes_max)
+        writer = FactWriter(journal, self.store, self.clock, self._child_rng(), on_rejected=_rejected)
+        attempt = 0
+        while journal.pending_count:
+            try:
+                await writer.flush()
+            except StoreUnavailable as error:
+                log.warning("journal.replay_waits", site=site, pending=journal.pending_count, error=str(error))
+                await asyncio.sleep(backoff_s(attempt, self.rng))
+                attempt += 1
+        journal.begin(lease.fence, await self.store.last_n(site, lease.fence))
+        sync = keep_synced(journal, self.settings.journal.sync_interval_s, in_thread=not self._journal_in_memory)
+        found = self.logs[site] = SiteLog(journal, writer, sync)
+        return found
 
     async def _site(self, site: SiteTable) -> None:
         """A site's runner for ever: a lost lease stands by, a broken engine table starts anew from the stores."""
@@ -192,9 +226,7 @@ class Application:
                     log.error("site.originating_off", site=site.id)
                     runner.core.live.draining = True
                     self._draining = True
-            writer = self.writers.pop(site.id, None)
-            if writer is not None:
-                await writer.close()
+            self._close_log(site.id)
             await asyncio.sleep(1.0)
 
     def _too_many_restarts(self, site: str) -> bool:
@@ -229,7 +261,8 @@ class Application:
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
-                await self._close_writers()
+                for site_id in list(self.logs):
+                    self._close_log(site_id)
 
     async def _open_store(self, stop: asyncio.Event) -> None:
         """Wait for a database that does not answer yet; anything else that is wrong with it ends the start."""
@@ -320,7 +353,7 @@ class Application:
         """The daemon's own state, published when it changes."""
         store_ok = True
         while True:
-            ok = all(writer.store_ok for writer in self.writers.values())
+            ok = all(found.writer.store_ok for found in self.logs.values())
             if ok is not store_ok:
                 store_ok, self.store_since = ok, self.clock.utcnow()
             self.hub.set_system(
@@ -330,7 +363,7 @@ class Application:
                     now=self.clock.utcnow(),
                     store_ok=ok,
                     store_since=self.store_since,
-                    journal_pending=sum(writer.pending_count for writer in self.writers.values()),
+                    journal_pending=sum(found.pending_count for found in self.logs.values()),
                     leader={site: runner.leading for site, runner in self.hub.runners.items()},
                     draining=self._draining,
                     tzdata=tzdata_version(),
@@ -369,9 +402,10 @@ class Application:
                 except StoreError as error:
                     log.warning("lease.not_released", site=runner.site, error=str(error))
 
-    async def _close_writers(self) -> None:
-        for writer in self.writers.values():
-            await writer.close()
+    def _close_log(self, site: str) -> None:
+        found = self.logs.pop(site, None)
+        if found is not None:
+            found.journal.close()
 
 
 def build(

@@ -21,7 +21,7 @@ from daemon.clock import SystemClock
 from daemon.errors import SettingsError
 from daemon.service import set_up_logs
 from daemon.settings import Settings, load, read_secret
-from daemon.store import EmbeddedPostgres
+from daemon.store.embedded import EmbeddedPostgres
 
 
 def _check_writable(settings: Settings) -> None:

@@ -405,7 +405,7 @@ class CallFlow:
 
     def _safe_message(self, call: Call) -> str:
         live = self._live
-        if call.campaign is None or "message" not in live.link.capabilities:
+        if call.campaign is None or "play_message" not in live.link.capabilities:
             return ""
         return call.campaign.record.safe_message or live.dialer.safe_message
 

@@ -99,7 +99,7 @@ class EngineCore:
         live = self.live
         for key in live.timers.due(live.now):
             self._deadline(key)
-        tick = live.now - self._ticked_at >= live.dialer.tick_s
+        tick = live.now >= self._ticked_at + live.dialer.tick_s
         if tick:
             self._ticked_at = live.now
             self._housekeeping()
@@ -176,7 +176,9 @@ class EngineCore:
             self.calls.on_event(owner, event)
         elif isinstance(owner, Desk):
             self.desks.on_event(owner, event)
-        elif isinstance(event, ev.LegHungUp | ev.LegFailed | ev.ActionInDoubt | ev.LegUnbridged | ev.MessagePlayed) or (attempt_of(event.leg) in live.recent and isinstance(event, ev.LegRinging | ev.LegProgress)):
+        elif isinstance(event, ev.LegHungUp | ev.LegFailed | ev.ActionInDoubt | ev.LegUnbridged | ev.MessagePlayed) or (
+            attempt_of(event.leg) in live.recent and isinstance(event, ev.LegRinging | ev.LegProgress)
+        ):
             live.counters["events_late"] += 1
         elif live.link.synced:
             self.recovery.orphan(event.leg)

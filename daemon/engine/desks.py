@@ -142,7 +142,7 @@ class Desks:
 
     def nails(self, desk: Desk) -> bool:
         """Whether this desk's phone stays connected: it wants to, and the control mode can."""
-        desk.stays = desk.nailed and "nailed" in self._live.link.capabilities
+        desk.stays = desk.nailed and "nailed_agents" in self._live.link.capabilities
         return desk.stays
 
     def sign_out(self, desk: Desk, by: str) -> None:

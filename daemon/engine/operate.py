@@ -94,7 +94,7 @@ class Operations:
         link = self._live.link
         if not link.up or mode is not CampaignMode.PREDICTIVE:
             return []
-        return [name for name in ("nailed", "message") if name not in link.capabilities]
+        return [name for name in ("nailed_agents", "play_message") if name not in link.capabilities]
 
     def _PauseCampaign(self, command: c.PauseCampaign) -> None:
         self._set_campaign(self._campaign(command.campaign_id), CampaignState.PAUSED, command.by)

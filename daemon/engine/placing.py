@@ -48,7 +48,7 @@ class Placing:
         if not live.campaigns:
             return
         for campaign in sorted(live.campaigns.values(), key=lambda c: (-c.record.priority, c.id)):
-            due = campaign.dirty and live.now - campaign.decided_at >= live.dialer.dirty_interval_s
+            due = campaign.dirty and live.now >= campaign.decided_at + live.dialer.dirty_interval_s
             if due or all_campaigns:
                 campaign.dirty = False
                 campaign.decided_at = live.now
@@ -90,7 +90,7 @@ class Placing:
             return "resync"
         if live.link.stopping:
             return "pbx_stopping"
-        if "originate" in live.link.missing:
+        if "originate" not in live.link.capabilities:
             return "right_missing"
         if not live.store_ok:
             return "store"

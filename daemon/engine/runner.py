@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
@@ -61,6 +61,10 @@ class FactLog(Protocol):
         """Facts not yet in the store."""
         ...
 
+    async def run(self) -> None:
+        """Apply and sync until cancelled."""
+        ...
+
 
 @dataclass(slots=True)
 class _Asked:
@@ -83,7 +87,7 @@ class SiteRunner:
         rng: random.Random,
         lease_settings: LeaseTable,
         holder: str,
-        open_log: Callable[[Lease], FactLog],
+        open_log: Callable[[Lease], Awaitable[FactLog]],
         publish: Callable[[Changes], None],
         beat: Callable[[], None] = lambda: None,
     ) -> None:
@@ -120,8 +124,10 @@ class SiteRunner:
     async def run(self) -> None:
         """Wait for the site's lease, adopt what is open, then work until cancelled."""
         await self._lead()
+        assert self._log is not None
         try:
             async with asyncio.TaskGroup() as group:
+                group.create_task(self._log.run(), name=f"facts {self.site}")
                 group.create_task(self._work(), name=f"engine {self.site}")
                 group.create_task(self.pbx.run(self.deliver), name=f"pbx {self.site}")
                 group.create_task(self._keep_lease(), name=f"lease {self.site}")
@@ -146,7 +152,7 @@ class SiteRunner:
         self.lease = lease
         live = self.core.live
         live.acts_until_at = started + lease.ttl_s - self._lease_settings.margin_s
-        self._log = self._open_log(lease)
+        self._log = await self._open_log(lease)
         self.leading = True
         await self._load_all()
         log.info("site.leading", site=self.site, fence=lease.fence)
@@ -239,8 +245,8 @@ class SiteRunner:
             if spent > SLOW_BATCH_S:
                 self.slow_batches += 1
                 log.warning("engine.slow_batch", site=self.site, spent_s=round(spent, 3))
-            if self._inbox:
-                await asyncio.sleep(0)
+            if self._inbox or self.core.next_deadline() <= self._clock.now():
+                await asyncio.sleep(0)  # a busy engine still lets its readers and writers run
 
     def _open_batch(self) -> None:
         self.core.batch(self._clock.now(), self._clock.utcnow())

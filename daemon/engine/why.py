@@ -30,7 +30,7 @@ def _links(campaign: CampaignLive, live: Live) -> CauseView:
         code = "link"
     elif not live.link.synced:
         code = "resync"
-    elif "originate" in live.link.missing:
+    elif "originate" not in live.link.capabilities:
         code = "right_missing"
     elif not live.store_ok:
         code = "store"

@@ -1,0 +1,264 @@
+"""Virtual time: an asyncio loop that never waits. When nothing is ready, the clock jumps to the next timer.
+
+Connections go through `Network`, in memory, with seeded latency. Threads and real sockets are refused: time would jump
+past bytes in flight. When every task waits and no timer is pending, the loop raises `Stalled`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import selectors
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class Stalled(RuntimeError):
+    """Every task waits, nothing is scheduled: the program would hang for ever."""
+
+
+class _NoSelector(selectors.BaseSelector):
+    """Nothing to select: instead of waiting, move the loop's clock."""
+
+    def __init__(self) -> None:
+        self.loop: VirtualLoop | None = None
+        self._map: dict[Any, selectors.SelectorKey] = {}
+
+    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        key = selectors.SelectorKey(fileobj, fileobj if isinstance(fileobj, int) else fileobj.fileno(), events, data)
+        self._map[key.fd] = key
+        return key
+
+    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
+        return self._map.pop(fileobj if isinstance(fileobj, int) else fileobj.fileno())
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        loop = self.loop
+        assert loop is not None
+        if timeout is None:
+            raise Stalled("every task waits and no timer is pending")
+        if timeout > 0:
+            loop.jump(timeout)
+        return []
+
+    def get_map(self) -> Any:
+        return self._map
+
+    def close(self) -> None:
+        self._map.clear()
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """`time()` is virtual and starts at `start_s`."""
+
+    def __init__(self, network: Network | None = None, start_s: float = 1000.0) -> None:
+        self._virtual_s = start_s
+        selector = _NoSelector()
+        super().__init__(selector)
+        selector.loop = self
+        self.network = network
+
+    def time(self) -> float:
+        return self._virtual_s
+
+    def jump(self, timeout_s: float) -> None:
+        """Advance to the next timer exactly, so that rounding never leaves it a hair in the future."""
+        scheduled: list[asyncio.TimerHandle] = self._scheduled  # type: ignore[attr-defined]
+        target = self._virtual_s + timeout_s
+        if scheduled:
+            target = min(target, scheduled[0].when()) if scheduled[0].when() > self._virtual_s else target
+        self._virtual_s = max(self._virtual_s, target)
+
+    def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:
+        """Refused: no threads in simulated time."""
+        raise RuntimeError(f"no threads in simulated time: {func!r}")
+
+    async def create_connection(  # type: ignore[override]
+        self,
+        protocol_factory: Callable[[], asyncio.BaseProtocol],
+        host: str | None = None,
+        port: int | None = None,
+        **_: Any,
+    ) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
+        """To a server of the in-memory network."""
+        if self.network is None:
+            raise ConnectionRefusedError(f"no network in this simulation: {host}:{port}")
+        return await self.network.connect(protocol_factory, host or "127.0.0.1", port or 0)
+
+
+class VirtualClock:
+    """daemon.clock.Clock on a virtual loop. `skew` moves the wall clock (tests of clock steps)."""
+
+    def __init__(self, loop: VirtualLoop, start: datetime = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)) -> None:
+        self._loop, self._start, self._at = loop, start, loop.time()
+        self.skew = timedelta()
+
+    def now(self) -> float:
+        return self._loop.time()
+
+    def utcnow(self) -> datetime:
+        return self._start + timedelta(seconds=self._loop.time() - self._at) + self.skew
+
+    def epoch(self) -> float:
+        """Seconds since 1970, for the fake PBX's timestamps."""
+        return self.utcnow().timestamp()
+
+
+class _Pipe(asyncio.Transport):
+    """One end of an in-memory connection; bytes arrive at the peer in order after the network's latency."""
+
+    def __init__(self, network: Network, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__({"peername": ("127.0.0.1", 50_000), "sockname": ("127.0.0.1", 5038)})
+        self._network, self._loop = network, loop
+        self.protocol: Any = None
+        self.peer: _Pipe | None = None
+        self._closing = False
+        self._reading = True
+        self._held: list[bytes] = []
+        self._clear_at = 0.0
+        self.taps: list[Callable[[bytes], None]] = []
+
+    def write(self, data: Any) -> None:
+        if self._closing or self.peer is None:
+            return
+        payload = bytes(data)
+        for tap in self.taps:
+            tap(payload)
+        self._later(self.peer._arrive, payload)
+
+    def writelines(self, list_of_data: Any) -> None:
+        self.write(b"".join(list_of_data))
+
+    def _later(self, what: Callable[..., None], *args: Any) -> None:
+        at = max(self._clear_at, self._loop.time() + self._network.latency())
+        self._clear_at = at
+        self._loop.call_at(at, what, *args)
+
+    def _arrive(self, data: bytes) -> None:
+        if self._closing:
+            return
+        if self._reading:
+            self.protocol.data_received(data)
+        else:
+            self._held.append(data)
+
+    def pause_reading(self) -> None:
+        self._reading = False
+
+    def resume_reading(self) -> None:
+        self._reading = True
+        held, self._held = self._held, []
+        for data in held:
+            self._arrive(data)
+
+    def is_reading(self) -> bool:
+        return self._reading
+
+    def is_closing(self) -> bool:
+        return self._closing
+
+    def can_write_eof(self) -> bool:
+        return False
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        return
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.protocol = protocol
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        return self.protocol  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        self._end(None)
+
+    def abort(self) -> None:
+        self._end(ConnectionResetError("connection reset"))
+
+    def _end(self, error: Exception | None) -> None:
+        if self._closing:
+            return
+        self._closing = True
+        self._loop.call_soon(self.protocol.connection_lost, None)
+        if self.peer is not None:
+            self._later(self.peer._peer_ended, error)
+
+    def _peer_ended(self, error: Exception | None) -> None:
+        if self._closing:
+            return
+        self._closing = True
+        if error is None:
+            self.protocol.eof_received()
+        self.protocol.connection_lost(error)
+
+
+class Network:
+    """In-memory servers by port. `latency_s`: mean one-way delay, drawn from the seeded RNG."""
+
+    def __init__(self, rng: random.Random, latency_s: float = 0.0004) -> None:
+        self._rng, self._latency_s = rng, latency_s
+        self._servers: dict[int, Callable[[], asyncio.BaseProtocol]] = {}
+        self.pipes: list[_Pipe] = []
+        self.to_server: list[Callable[[bytes], None]] = []
+        self.to_client: list[Callable[[bytes], None]] = []
+
+    def latency(self) -> float:
+        return self._latency_s * (0.5 + self._rng.random())
+
+    def serve(self, port: int, factory: Callable[[], asyncio.BaseProtocol]) -> None:
+        """Answer connections to `port`."""
+        self._servers[port] = factory
+
+    def stop(self, port: int) -> None:
+        """Refuse connections to `port`."""
+        self._servers.pop(port, None)
+
+    async def connect(
+        self, client_factory: Callable[[], asyncio.BaseProtocol], host: str, port: int
+    ) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
+        """A connection to the server on `port`; ConnectionRefusedError if there is none."""
+        await asyncio.sleep(self.latency())
+        server_factory = self._servers.get(port)
+        if server_factory is None:
+            raise ConnectionRefusedError(111, f"nothing listens on {host}:{port}")
+        loop = asyncio.get_running_loop()
+        near, far = _Pipe(self, loop), _Pipe(self, loop)
+        near.peer, far.peer = far, near
+        near.protocol, far.protocol = client_factory(), server_factory()
+        near.taps, far.taps = self.to_server, self.to_client
+        self.pipes = [pipe for pipe in self.pipes if not pipe.is_closing()] + [near]
+        far.protocol.connection_made(far)
+        near.protocol.connection_made(near)
+        return near, near.protocol
+
+
+def run(main: Callable[[VirtualLoop], Coroutine[Any, Any, T]], *, seed: int, latency_s: float = 0.0004) -> T:
+    """Run `main(loop)` to its end in virtual time. Raises Stalled if it would hang."""
+    network = Network(random.Random(seed), latency_s)
+    loop = VirtualLoop(network)
+    try:
+        asyncio.set_event_loop(loop)
+        return loop.run_until_complete(main(loop))
+    finally:
+        try:
+            _cancel_all(loop)
+        finally:
+            asyncio.set_event_loop(None)
+            loop.close()
+
+
+def _cancel_all(loop: VirtualLoop) -> None:
+    tasks = asyncio.all_tasks(loop)
+    for task in sorted(tasks, key=lambda task: task.get_name()):
+        task.cancel()
+    if tasks:
+        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+
+
+__all__ = ["Network", "Stalled", "VirtualClock", "VirtualLoop", "run"]

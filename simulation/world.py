@@ -1,0 +1,300 @@
+"""A world: one daemon, one fake PBX, one memory store, people and agents, all on virtual time from one seed.
+
+`World.start()` brings everything up; `add_campaign` and friends fill the store as an operator would; agents are driven
+by `Desk`s that dispose of their calls. The fake PBX's own ledger is the witness.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from uuid import UUID
+
+from daemon.app import Application, build
+from daemon.calls.records import (
+    Agent,
+    Campaign,
+    CampaignMode,
+    Client,
+    Group,
+    LeadDraft,
+    LeadList,
+    Line,
+    PauseCode,
+    Status,
+)
+from daemon.engine import commands as c
+from daemon.errors import CommandError
+from daemon.settings import DaemonTable, HttpTable, Settings, SiteTable
+from daemon.store.memory import MemoryStore
+from fake_asterisk import FakeAsterisk, FakeConfig, people
+from simulation.loop import VirtualClock, VirtualLoop
+
+AMI_PORT = 5038
+RULES = """
+id = "open"
+title = "Every hour, no consent asked: for a fake PBX and tests only"
+country = "FR"
+audience = "business"
+valid_from = 2020-01-01
+
+[hours]
+clause = "own policy"
+source = "this simulation"
+mark = "own"
+holidays = ""
+windows = [{ days = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"], from = "00:00", to = "24:00" }]
+
+
+[consent]
+clause = "own policy"
+source = "this simulation"
+mark = "own"
+required = false
+
+[abandonment]
+clause = "own policy"
+source = "this simulation"
+mark = "own"
+rate_max = 0.03
+windows = ["hour", "day"]
+connect_deadline_s = 2.0
+clock_start = "answer"
+ring_time_s_min = 15
+
+[caller_id]
+clause = "own policy"
+source = "this simulation"
+mark = "own"
+
+[automated_message]
+clause = "own policy"
+source = "this simulation"
+mark = "own"
+policy = "allowed"
+
+[technical]
+clause = "own policy"
+source = "this simulation"
+mark = "own"
+max = 1000
+hours = 1
+"""
+
+
+def rules_folder(folder: Path) -> Path:
+    """Write the open rule set into `folder`; returns it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "open.toml").write_text(RULES)
+    return folder
+
+
+@dataclass(slots=True)
+class AgentHabits:
+    """How simulated agents work: wrap-up seconds (mean of an exponential), chance of each status."""
+
+    wrap_up_s: float = 15.0
+    statuses: tuple[str, ...] = ("VENTE", "REFUS", "INJOIGN")
+
+
+@dataclass
+class World:
+    """See the module's first lines."""
+
+    loop: VirtualLoop
+    seed: int
+    pbx_config: FakeConfig | None = None
+    mode: str = "asyncagi"
+    store: MemoryStore | None = None
+    http: bool = False
+    settings_changes: Callable[[Settings], Settings] | None = None
+    clock: VirtualClock = field(init=False)
+    fake: FakeAsterisk = field(init=False)
+    app: Application = field(init=False)
+
+    def __post_init__(self) -> None:
+        assert self.loop.network is not None
+        self.clock = VirtualClock(self.loop)
+        self.rng = random.Random(self.seed)
+        config = self.pbx_config or people.config(agents=20)
+        self.fake = FakeAsterisk(config, loop=self.loop, rng=random.Random(self.seed + 1), wall=self.clock.epoch)
+        self.loop.network.serve(AMI_PORT, self.fake.protocol_factory)
+        self.store = self.store or MemoryStore(self.clock)
+        self.habits = AgentHabits()
+        self._folder = TemporaryDirectory(prefix="cadran-world-")
+        self._stop = asyncio.Event()
+        self._tasks: list[asyncio.Task[Any]] = []
+        self.group: Group | None = None
+        self.client: Client | None = None
+
+    def settings(self) -> Settings:
+        """The daemon's settings in this world."""
+        folder = Path(self._folder.name)
+        secret = folder / "secret"
+        secret.write_text("s3cret\n")
+        username = {"asyncagi": "dialer", "dialplan": "basic", "basic": "basic"}[self.mode]
+        settings = Settings(
+            daemon=DaemonTable(data_dir=str(folder), rules_dir=str(rules_folder(folder / "rules")), instance="sim"),
+            http=HttpTable(tcp_port=0),
+            sites=[
+                SiteTable(
+                    id="main",
+                    name="Sim",
+                    tcp_port=AMI_PORT,
+                    username=username,
+                    secret_file=str(secret),
+                    mode=self.mode,
+                    backoff_max_s=2.0,
+                )
+            ],
+        )
+        return self.settings_changes(settings) if self.settings_changes else settings
+
+    async def start(self) -> None:
+        """Everything up, the PBX's snapshot reconciled."""
+        assert self.store is not None
+        self.app = build(
+            self.settings(),
+            clock=self.clock,
+            rng=random.Random(self.seed + 2),
+            store=self.store,
+            journal_in_memory=True,
+        )
+        await self.store.open()
+        self._tasks = [
+            asyncio.create_task(self.app._site(site), name=f"site {site.id}") for site in self.app.settings.sites
+        ]
+        await self.until(lambda: self.runner.leading and self.live.link.synced, 30.0)
+
+    @property
+    def runner(self) -> Any:
+        return self.app.hub.runners["main"]
+
+    @property
+    def live(self) -> Any:
+        """The engine's live state, for checkers."""
+        return self.runner.core.live
+
+    async def until(self, condition: Callable[[], bool], bound_s: float, step_s: float = 0.05) -> None:
+        """Wait until `condition()`; TimeoutError after `bound_s` virtual seconds."""
+        deadline = self.loop.time() + bound_s
+        while True:
+            try:
+                if condition():
+                    return
+            except (KeyError, AttributeError):
+                pass
+            if self.loop.time() > deadline:
+                raise TimeoutError("the world did not get there")
+            await asyncio.sleep(step_s)
+
+    async def stop(self) -> None:
+        """End the daemon in order."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._folder.cleanup()
+
+    async def submit(self, command: c.AnyCommand) -> dict[str, object]:
+        """A command through the hub, as the API gives it."""
+        return await self.app.hub.submit(command)
+
+    # ---- an operator's work ------------------------------------------------------------------------------------
+
+    async def furnish(
+        self, *, agents: int, leads: int, lines: Sequence[int] = (30,), nailed: int | None = None, **campaign: Any
+    ) -> Campaign:
+        """Group, client, statuses, lines of these capacities, agents (`nailed` of them nailed up), list, campaign."""
+        store = self.store
+        assert store is not None
+        await store.open()
+        self.group = await store.create(Group(code="SIM", name="Simulation"))
+        self.client = await store.create(Client(group_id=self.group.id, name="Client"))
+        for code, flags in (
+            ("VENTE", {"sale": True, "final": True}),
+            ("REFUS", {"not_interested": True}),
+            ("RAPPEL", {"callback": True}),
+            ("INJOIGN", {}),
+        ):
+            await store.create(Status(group_id=self.group.id, code=code, name=code.title(), **flags))
+        await store.create(PauseCode(group_id=self.group.id, code="PAUSE", name="Pause", expected_s=900.0))
+        trunks = [
+            await store.create(
+                Line(
+                    group_id=self.group.id,
+                    site="main",
+                    name=f"T{n}",
+                    endpoint="trunk",
+                    capacity=capacity,
+                    priority=10 - n,
+                )
+            )
+            for n, capacity in enumerate(lines)
+        ]
+        people = [
+            await store.create(
+                Agent(
+                    group_id=self.group.id,
+                    site="main",
+                    login=str(1001 + n),
+                    name=f"Agent {1001 + n}",
+                    extension=str(1001 + n),
+                    nailed=nailed is None or n < nailed,
+                )
+            )
+            for n in range(agents)
+        ]
+        self.agents = people
+        found = await store.create(LeadList(group_id=self.group.id, name="List"))
+        self.list = found
+        await store.add_leads(found.id, [LeadDraft(e164=f"+3319900{n:04d}", last_name=f"P{n}") for n in range(leads)])
+        fields: dict[str, Any] = {
+            "mode": CampaignMode.PROGRESSIVE,
+            "wrap_up_max_s": 60.0,
+            "calls_per_second": 20.0,
+            "rule_set": "open",
+            "gap_min_s": 0.0,
+        } | campaign
+        return await store.create(
+            Campaign(
+                group_id=self.group.id,
+                client_id=self.client.id,
+                name=campaign.pop("name", "Campaign"),
+                site="main",
+                list_ids=[found.id],
+                line_ids=[line.id for line in trunks],
+                **fields,
+            )
+        )
+
+    async def staff(self, campaign: Campaign, *, ready: bool = True) -> None:
+        """Sign the agents in and keep them working: each call is disposed of after a wrap-up of the habits."""
+        for agent in self.agents:
+            await self.submit(c.SignIn(agent_id=agent.id, campaign_ids=(campaign.id,), ready=ready))
+        self._tasks.append(asyncio.create_task(self._work(), name="agents"))
+
+    async def _work(self) -> None:
+        busy: dict[int, UUID] = {}
+        while True:
+            await asyncio.sleep(0.25)
+            for id, desk in list(self.live.desks.items()):
+                if desk.state == "wrap_up" and not desk.disposed and busy.get(id) != desk.last_call.attempt_id:
+                    busy[id] = desk.last_call.attempt_id
+                    wait = self.rng.expovariate(1.0 / self.habits.wrap_up_s)
+                    task = asyncio.create_task(self._dispose(id, desk.last_call.attempt_id, wait), name=f"wrap {id}")
+                    self._tasks.append(task)
+            if len(self._tasks) > 200:
+                self._tasks = [task for task in self._tasks if not task.done()]
+
+    async def _dispose(self, agent_id: int, attempt_id: UUID, wait_s: float) -> None:
+        await asyncio.sleep(wait_s)
+        code = self.rng.choice(self.habits.statuses)
+        try:
+            await self.submit(c.Dispose(agent_id=agent_id, attempt_id=attempt_id, code=code))
+        except CommandError:
+            return  # wrap-up ran out, or the world was shaken meanwhile
