@@ -46,7 +46,7 @@ def _hangup_all(session: Session, message: Message, name: str, cause: int | None
     session.start_list(message, "Channels hung up will follow")
     matching = [c for n, c in session.pbx.by_name.items() if expression.search(n)]
     for channel in matching:
-        session.list_item(message, "ChannelHungup", f"Channel: {channel.name}\r\n")
+        session.direct_event(message, "ChannelHungup", f"Channel: {channel.name}\r\n", action_id_last=True)
     session.end_list(message, "ChannelsHungupListComplete", len(matching))
     for channel in matching:
         channel.soft_hangup(cause)

@@ -42,6 +42,9 @@ def mix_monitor(session: Session, message: Message) -> None:
     channel = _channel(session, message)
     if channel is None:
         return
+    if not message.get("File"):
+        session.error(message, "Could not start monitoring channel")
+        return
     options = message.get("Options")
     number = start_recording(channel, message.get("File"), options)
     lines = [f"MixMonitorID: {number}"] if "i(" in options else []
@@ -52,13 +55,17 @@ def mix_monitor(session: Session, message: Message) -> None:
     "StopMixMonitor", SYSTEM | CALL, "Stop recording a call through MixMonitor, and free the recording's file handle."
 )
 def stop_mix_monitor(session: Session, message: Message) -> None:
-    """One recording or all; a success even if nothing ran."""
+    """One recording or all; refused if there is none."""
     channel = _channel(session, message)
     if channel is None:
         return
     wanted = message.get("MixMonitorID")
+    found = [number for number in channel.recordings if not wanted or number == wanted]
+    if not found:
+        session.error(message, "Could not stop monitoring channel")
+        return
     session.success(message)
-    for number in [n for n in channel.recordings if not wanted or n == wanted]:
+    for number in found:
         del channel.recordings[number]
         channel.event(CALL, "MixMonitorStop")
 
@@ -94,5 +101,7 @@ def mute_audio(session: Session, message: Message) -> None:
         session.error(message, "Direction not specified")
     elif session.pbx.channel(name) is None:
         session.error(message, "No such channel")
+    elif message.get("Direction").lower() not in ("in", "out", "all"):
+        session.error(message, "Failed to mute/unmute stream")
     else:
         session.success(message)

@@ -66,7 +66,10 @@ def ping(session: Session, message: Message) -> None:
 
 @action("Events", 0, "Control Event Flow.")
 def events(session: Session, message: Message) -> None:
-    """Which classes are sent. A class nobody knows counts for nothing."""
+    """Which classes are sent. A class nobody knows counts for nothing; no mask at all is refused."""
+    if not message.get("EventMask"):
+        session.error(message, "Invalid event mask")
+        return
     mask = rights.parse_event_mask(message.get("EventMask"))
     session.set_mask(mask)
     session.success(message, None, f"Events: {'On' if mask else 'Off'}")
