@@ -1,7 +1,7 @@
 """Leads, calls and history: PostgreSQL and its in-memory twin under one contract, and the journal in front of both.
 
-`postgres_store(dsn, clock)` or `memory_store(clock)` gives a `daemon.ports.Store`; `Journal.open` and `FactWriter` carry
-facts to it; `EmbeddedPostgres` is the server where none is given.
+`postgres_store(dsn, clock)` or `memory_store(clock)` gives a `daemon.ports.Store`; `Journal.open` and `FactWriter`
+carry facts to it; `EmbeddedPostgres` is the server where none is given.
 """
 
 from __future__ import annotations

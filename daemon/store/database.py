@@ -54,8 +54,19 @@ def to_json(value: Any) -> str:
     return msgspec.json.encode(value).decode().replace("\\u0000", "\ufffd")
 
 
+def _encode_jsonb(value: Any) -> bytes:
+    return b"\x01" + to_json(value).encode()
+
+
+def _decode_jsonb(data: bytes) -> Any:
+    return msgspec.json.decode(data[1:])
+
+
 async def _prepare(connection: asyncpg.Connection) -> None:
-    await connection.set_type_codec("jsonb", encoder=to_json, decoder=msgspec.json.decode, schema="pg_catalog")
+    # Binary, since COPY takes nothing else; the first byte is the version of jsonb's wire format.
+    await connection.set_type_codec(
+        "jsonb", encoder=_encode_jsonb, decoder=_decode_jsonb, schema="pg_catalog", format="binary"
+    )
 
 
 class Database:

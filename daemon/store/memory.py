@@ -28,10 +28,11 @@ from daemon.calls.records import (
 )
 from daemon.clock import Clock
 from daemon.errors import StoreConflict, StoreUnavailable
-from daemon.ports import Page
+from daemon.ports import ImportTarget, Page
 from daemon.store import memory_people as people
 from daemon.store import memory_reports
 from daemon.store.memory_facts import FactApplier
+from daemon.store.memory_staging import MemoryStaging
 from daemon.store.memory_tables import AttemptRow, MemoryTables
 from daemon.store.tables import (
     CALL_LOG_COLUMNS,
@@ -66,7 +67,7 @@ class NoFaults:
 
 
 class MemoryStore:
-    """Implements daemon.ports.Store. The lease lives by `clock.now()`."""
+    """Implements daemon.ports.Store and LeadSink. The lease lives by `clock.now()`."""
 
     def __init__(self, clock: Clock, *, tables: MemoryTables | None = None, faults: Faults | None = None) -> None:
         self.tables = tables if tables is not None else MemoryTables()
@@ -389,6 +390,10 @@ class MemoryStore:
         now = self._clock.utcnow()
         ids: list[int] = await self._do("add_leads", lambda: people.add(self.tables, list_id, drafts, now))
         return ids
+
+    async def open_staging(self, target: ImportTarget) -> MemoryStaging:
+        staging: MemoryStaging = await self._do("open_staging", lambda: MemoryStaging(self.tables, target, self._do))
+        return staging
 
     async def update_lead(self, lead_id: int, changes: Mapping[str, Any]) -> bool:
         return bool(await self._do("update_lead", lambda: people.update(self.tables, lead_id, changes)))

@@ -17,13 +17,14 @@ from daemon.store.dialling import Dialling
 from daemon.store.migrate import migrate
 from daemon.store.people import People
 from daemon.store.reports import load
+from daemon.store.staging import Importing
 
 PARTITIONS_AHEAD_DAYS = 7
 _STREAM_ROWS = 1000
 
 
-class PostgresStore(Dialling, Applying, ConfigRows, People):
-    """Implements daemon.ports.Store. `clock` dates what has no fact to date it; the lease uses the database's."""
+class PostgresStore(Dialling, Applying, ConfigRows, People, Importing):
+    """Implements daemon.ports.Store and LeadSink. `clock` dates what no fact dates; the lease uses the database's."""
 
     def __init__(
         self,
@@ -47,6 +48,7 @@ class PostgresStore(Dialling, Applying, ConfigRows, People):
             async with self._database.connection() as connection:
                 await migrate(connection)
         await self.prepare_partitions(self._clock.utcnow())
+        await self.drop_old_staging()
 
     async def prepare_partitions(self, now: datetime) -> None:
         """Partitions from yesterday to a week from `now`. Asked at each start; a missing day is made on the spot."""

@@ -266,11 +266,9 @@ async def test_the_legal_limit_holds_across_campaigns_and_days(world: World) -> 
     for _ in range(4):
         attempt = await world.place(campaign_id=world.rng.randrange(1, 9))
         await world.apply(world.ended(attempt, Outcome.NO_ANSWER))
-        world.clock.forward(86_400)
-        world.lease = await world.store.acquire_lease(SITE, "daemon-a", 4.0)  # type: ignore[assignment]
+        await world.later(86_400)
     assert await world.store.commit_intents([world.intent()], world.lease) == {}
     assert len(await world.store.commit_intents([world.intent(attempts_max=5)], world.lease)) == 1
-    world.clock.forward(27 * 86_400)
 
 
 async def test_attempts_that_do_not_count_in_law_leave_room(world: World) -> None:
@@ -285,8 +283,7 @@ async def test_attempts_that_do_not_count_in_law_leave_room(world: World) -> Non
 async def test_the_legal_window_moves_on(world: World) -> None:
     attempt = await world.place(attempts_max=1)
     await world.apply(world.ended(attempt, Outcome.BUSY))
-    world.clock.forward(30 * 86_400 - 1)
-    world.lease = await world.store.acquire_lease(SITE, "daemon-a", 4.0)  # type: ignore[assignment]
+    await world.later(30 * 86_400 - 1)
     assert await world.store.commit_intents([world.intent(attempts_max=1)], world.lease) == {}
     world.clock.forward(2)
     assert len(await world.store.commit_intents([world.intent(attempts_max=1)], world.lease)) == 1

@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 from uuid import UUID
 
-import pytest
-
 from daemon.calls import facts as f
 from daemon.calls.causes import Outcome
 from daemon.calls.records import Campaign, CampaignState, Line, LineKind
@@ -179,7 +177,7 @@ async def test_a_kept_callback_is_done(world: World) -> None:
         world.ended(attempt, Outcome.CONNECTED, lead_id),
         world.disposed(attempt, lead_id, "RAPPEL", callback_at=due, callback_agent_id=4, lead_eligible_at=due),
     )
-    world.clock.forward(300)
+    await world.later(300)
     [lead] = await world.claim()
     assert lead.callback_agent_id == 4
     second = await world.place(lead_id=lead_id, attempts_max=0)
@@ -187,7 +185,7 @@ async def test_a_kept_callback_is_done(world: World) -> None:
     facts = await world.store.lead_facts(lead_id)
     assert facts is not None
     assert facts.callback_at == due, "nobody picked up: it is still owed"
-    world.clock.forward(60)
+    await world.later(60)
     third = await world.place(lead_id=lead_id, attempts_max=0)
     await world.apply(world.ended(third, Outcome.CONNECTED, lead_id))
     facts = await world.store.lead_facts(lead_id)

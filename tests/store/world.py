@@ -52,6 +52,13 @@ class World:
     rng: random.Random = field(default_factory=lambda: random.Random(7))
     n: int = 0
 
+    async def later(self, seconds: float) -> None:
+        """Time passes, and the lease is held on to (memory's lives by this clock, PostgreSQL's by its own)."""
+        self.clock.forward(seconds)
+        lease = await self.store.acquire_lease(SITE, self.lease.holder, 4.0)
+        assert lease is not None
+        self.lease, self.n = lease, 0
+
     async def leads(self, *numbers: str, **fields: Any) -> list[int]:
         """Leads with these numbers in the campaign's list."""
         return await self.store.add_leads(self.listed.id, [LeadDraft(e164=e164, **fields) for e164 in numbers])

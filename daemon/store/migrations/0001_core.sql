@@ -313,6 +313,7 @@ CREATE INDEX attempts_open ON attempts (site) WHERE outcome IS NULL;
 CREATE INDEX attempts_of_person ON attempts (client_id, e164, at);
 CREATE INDEX attempts_of_lead ON attempts (lead_id) WHERE lead_id <> 0;
 CREATE INDEX attempts_of_campaign ON attempts (campaign_id, at);
+CREATE INDEX attempts_by_time ON attempts (at);
 CREATE INDEX attempts_of_group ON attempts (group_id, number);
 
 -- Ids closed before their row was seen: an intent still on its way when its end was applied must not come alive.

@@ -1,0 +1,231 @@
+"""Leads in bulk: rows of a file go by COPY into a table of their own, and become leads in one last transaction.
+
+Implements `daemon.ports.LeadSink` on PostgreSQL. The staging table is unlogged and named after the import, so that a
+daemon's death leaves at worst a table that the next start drops; no half of a file is ever a lead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from datetime import datetime
+from itertools import count
+
+from daemon.calls.records import LeadDraft
+from daemon.clock import Clock
+from daemon.errors import StoreConflict, StoreError
+from daemon.ports import ImportCounts, ImportTarget, StagedLead
+from daemon.store.database import Database
+from daemon.store.tables import HOT_PRIORITY, LEAD_COLUMNS, TURN_HOT, TURN_NORMAL
+
+PREFIX = "lead_staging_"
+_EMPTY = LeadDraft(e164="")
+_numbers = count(1)
+
+_TABLE = """
+CREATE UNLOGGED TABLE {table} (
+    row bigint NOT NULL, root bigint NOT NULL, email_key text NOT NULL, name_key text NOT NULL, lead_id bigint,
+    {columns})"""
+
+# Folded as `StagedLead.name_key` is: decomposed, combining marks away, lower case.
+_FOLDED = "lower(regexp_replace(normalize({}, NFD), '[\\u0300-\\u036f]', '', 'g'))"
+
+_SAME = {
+    "phone": "SELECT s.row, min(l.id) AS lead_id FROM {t} s JOIN leads l ON l.e164 = s.e164 AND {scope}"
+    " WHERE s.row = s.root GROUP BY s.row",
+    "email": "SELECT s.row, min(l.id) AS lead_id FROM {t} s JOIN leads l ON lower(l.email) = s.email_key AND {scope}"
+    " WHERE s.row = s.root AND s.email_key <> '' AND l.email <> '' GROUP BY s.row",
+    "name": "SELECT s.row, min(l.id) AS lead_id FROM {t} s JOIN leads l"
+    f" ON {_FOLDED.format('l.last_name')} || ' ' || {_FOLDED.format('l.first_name')} = s.name_key AND {{scope}}"
+    " WHERE s.row = s.root AND s.name_key <> '' AND l.last_name <> '' AND l.first_name <> '' GROUP BY s.row",
+}
+
+_TYPES = {
+    "priority": "integer",
+    "consent_at": "timestamptz",
+    "consent_out_of_hours": "boolean",
+    "consent_automated": "boolean",
+    "running_contract": "boolean",
+    "fields": "jsonb",
+}
+
+
+def _filled(name: str, row: str) -> str:
+    """Whether a staged value says something: differs from the draft's default."""
+    match _TYPES.get(name, "text"):
+        case "text":
+            default = str(getattr(_EMPTY, name)).replace("'", "''")
+            return f"{row}.{name} <> '{default}'"
+        case "integer":
+            return f"{row}.{name} <> {getattr(_EMPTY, name)}"
+        case "boolean":
+            return f"{row}.{name}"
+        case _:
+            return f"{row}.{name} IS NOT NULL"
+
+
+def _merged(name: str, old: str, new: str) -> str:
+    if name == "fields":
+        return f"{old}.fields || {new}.fields"
+    return f"CASE WHEN {_filled(name, new)} THEN {new}.{name} ELSE {old}.{name} END"
+
+
+class PostgresStaging:
+    """One import under way (daemon.ports.LeadStaging)."""
+
+    def __init__(self, database: Database, target: ImportTarget, table: str) -> None:
+        self._database, self._target, self._table = database, target, table
+        self._matched = False
+
+    async def create(self) -> None:
+        columns = ", ".join(f"{name} {_TYPES.get(name, 'text')}" for name in LEAD_COLUMNS)
+        async with self._database.connection() as connection:
+            await connection.execute(_TABLE.format(table=self._table, columns=columns))
+
+    async def stage(self, rows: Sequence[StagedLead]) -> None:
+        records = [
+            (
+                staged.row,
+                staged.root,
+                staged.email_key,
+                staged.name_key,
+                *(getattr(staged.draft, name) for name in LEAD_COLUMNS),
+            )
+            for staged in rows
+        ]
+        async with self._database.connection() as connection:
+            await connection.copy_records_to_table(
+                self._table, records=records, columns=["row", "root", "email_key", "name_key", *LEAD_COLUMNS]
+            )
+
+    async def _match(self) -> None:
+        """Note on each root the lead it already is."""
+        if self._matched or not self._target.keys:
+            return
+        scope = "l.list_id = $1" if self._target.scope == "list" else "l.group_id = $1"
+        wanted = self._target.list_id if self._target.scope == "list" else self._target.group_id
+        same = " UNION ALL ".join(_SAME[key].format(t=self._table, scope=scope) for key in self._target.keys)
+        async with self._database.transaction() as connection:
+            await connection.execute("SET LOCAL statement_timeout = 0")
+            await connection.execute(f"ANALYZE {self._table}")
+            await connection.execute(
+                f"UPDATE {self._table} s SET lead_id = m.lead_id FROM"
+                f" (SELECT row, min(lead_id) AS lead_id FROM ({same}) u GROUP BY row) m WHERE s.row = m.row",
+                wanted,
+                timeout=3600,
+            )
+        self._matched = True
+
+    async def matches(self) -> AsyncIterator[tuple[int, int]]:
+        await self._match()
+        async with self._database.transaction() as connection:
+            sql = f"SELECT row, lead_id FROM {self._table} WHERE lead_id IS NOT NULL ORDER BY row"
+            async for row in connection.cursor(sql, prefetch=5000):
+                yield row["row"], row["lead_id"]
+
+    async def finish(self, at: datetime) -> ImportCounts:
+        try:
+            await self._match()
+            async with self._database.transaction() as connection:
+                await connection.execute("SET LOCAL statement_timeout = 0")
+                known = await connection.fetchval(
+                    "SELECT group_id FROM lists WHERE id = $1 FOR KEY SHARE", self._target.list_id
+                )
+                if known is None:
+                    raise StoreConflict(f"no list {self._target.list_id}", "list_id")
+                updated = 0
+                if self._target.duplicates != "skip":
+                    await connection.execute(self._fold_sql(), timeout=3600)
+                    updated = await _count(connection.execute(self._update_sql(), timeout=3600))
+                people = await connection.fetchval(f"SELECT count(*) FROM {self._table} WHERE row = root")
+                arguments = (self._target.list_id, known, at)
+                inserted = await _count(connection.execute(self._insert_sql(), *arguments, timeout=3600))
+        finally:
+            await self.discard()
+        skipped = people - inserted if self._target.duplicates == "skip" else 0
+        return ImportCounts(inserted=inserted, updated=updated, skipped=skipped)
+
+    def _fold_sql(self) -> str:
+        """Rows of the file that are one person become one row: the root, with the later rows' values in it."""
+        if self._target.duplicates == "replace":
+            chosen = ", ".join(f"{name} = n.{name}" for name in LEAD_COLUMNS)
+            later = f"SELECT DISTINCT ON (root) * FROM {self._table} WHERE row <> root ORDER BY root, row DESC"
+            return f"UPDATE {self._table} s SET {chosen} FROM ({later}) n WHERE s.row = n.root"
+        parts = []
+        for name in LEAD_COLUMNS:
+            if name == "fields":
+                continue
+            last = f"(array_agg({name} ORDER BY row DESC) FILTER (WHERE {_filled(name, 't')}))[1]"
+            parts.append(f"{last} AS {name}")
+        chosen = ", ".join(f"{name} = coalesce(n.{name}, s.{name})" for name in LEAD_COLUMNS if name != "fields")
+        folded = f"SELECT root, {', '.join(parts)} FROM {self._table} t WHERE row <> root GROUP BY root"
+        fields = (
+            f"SELECT jsonb_object_agg(e.key, e.value ORDER BY t.row) FROM {self._table} t, jsonb_each(t.fields) e"
+            " WHERE t.root = s.row"
+        )
+        return (
+            f"UPDATE {self._table} s SET {chosen}, fields = coalesce(({fields}), '{{}}')"
+            f" FROM ({folded}) n WHERE s.row = n.root"
+        )
+
+    def _update_sql(self) -> str:
+        """Leads of the base take the file's values; what the dialler knows of them stays. Where two people of the file
+        are one lead of the base, the later one is written."""
+        chosen = ", ".join(f"{name} = {self._value(name)}" for name in LEAD_COLUMNS if name != "vendor_lead_code")
+        rows = f"SELECT DISTINCT ON (lead_id) * FROM {self._table} WHERE row = root AND lead_id IS NOT NULL"
+        return f"UPDATE leads l SET {chosen} FROM ({rows} ORDER BY lead_id, row DESC) s WHERE l.id = s.lead_id"
+
+    def _value(self, name: str) -> str:
+        if name.startswith("consent_"):  # a consent is replaced by another one, never by its absence
+            return f"CASE WHEN s.consent_at IS NOT NULL THEN s.{name} ELSE l.{name} END"
+        if self._target.duplicates == "replace" and name != "status":
+            return f"s.{name}"
+        return _merged(name, "l", "s")
+
+    def _insert_sql(self) -> str:
+        names = ", ".join(LEAD_COLUMNS)
+        values = ", ".join(f"s.{name}" for name in LEAD_COLUMNS)
+        return f"""
+INSERT INTO leads (list_id, group_id, created_at, turn, blocked_by, {names})
+SELECT $1, $2, $3, CASE WHEN s.priority >= {HOT_PRIORITY} THEN {TURN_HOT} ELSE {TURN_NORMAL} END,
+    CASE WHEN d.e164 IS NOT NULL THEN 'dnc' ELSE '' END, {values}
+FROM {self._table} s LEFT JOIN (
+    SELECT DISTINCT dnc.e164 FROM dnc JOIN campaigns c ON c.client_id = dnc.client_id WHERE $1 = ANY(c.list_ids)) d
+    ON d.e164 = s.e164
+WHERE s.row = s.root AND s.lead_id IS NULL
+ORDER BY s.row
+ON CONFLICT (list_id, vendor_lead_code) WHERE vendor_lead_code <> '' DO NOTHING"""
+
+    async def discard(self) -> None:
+        with contextlib.suppress(StoreError):  # the database is away: the next start drops it
+            async with self._database.connection() as connection:
+                await connection.execute(f"DROP TABLE IF EXISTS {self._table}")
+
+
+async def _count(execution: Awaitable[str]) -> int:
+    """How many rows a statement changed, from its command tag."""
+    return int((await execution).rpartition(" ")[2])
+
+
+class Importing:
+    """Part of PostgresStore: daemon.ports.LeadSink."""
+
+    _database: Database
+    _clock: Clock
+
+    async def open_staging(self, target: ImportTarget) -> PostgresStaging:
+        async with self._database.connection() as connection:
+            backend = await connection.fetchval("SELECT pg_backend_pid()")
+        day = int(self._clock.utcnow().timestamp()) // 86_400
+        staging = PostgresStaging(self._database, target, f"{PREFIX}{day}_{backend}_{next(_numbers)}")
+        await staging.create()
+        return staging
+
+    async def drop_old_staging(self) -> None:
+        """What dead daemons left: staging tables from before yesterday."""
+        today = int(self._clock.utcnow().timestamp()) // 86_400
+        async with self._database.connection() as connection:
+            rows = await connection.fetch("SELECT tablename FROM pg_tables WHERE starts_with(tablename, $1)", PREFIX)
+            for row in rows:
+                if int(row["tablename"].split("_")[2]) < today - 1:
+                    await connection.execute(f"DROP TABLE IF EXISTS {row['tablename']}")
