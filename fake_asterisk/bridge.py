@@ -148,6 +148,7 @@ def pull(channel: Channel) -> None:
     if channel.fiber is not None:
         channel.fiber.drop()
     channel.fiber = None
+    channel.outermost = ("", "")
     channel.run("", "")
 
 

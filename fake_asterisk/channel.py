@@ -81,6 +81,7 @@ class Channel:
         self.userfield = ""
         self.context, self.exten, self.priority = context, exten, 1
         self.application, self.data = "", ""
+        self.outermost = ("", "")  # application and data under the dialplan's; lost when the channel is pulled
         self.variables: dict[str, tuple[str, int]] = {}  # name -> value, generations it is inherited (-1: for ever)
         self.cause = 0
         self.tech_cause = 0

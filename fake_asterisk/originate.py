@@ -85,7 +85,8 @@ class Originate:
 
     def _prepare(self, channel: Channel) -> None:
         request = self.request
-        channel.run("AppDial2", "(Outgoing Line)")
+        channel.outermost = ("AppDial2", "(Outgoing Line)")
+        channel.run(*channel.outermost)
         channel.publish()
         for name, value in reversed(request.variables):
             channel.set_variable(name, value)

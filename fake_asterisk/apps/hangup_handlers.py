@@ -8,12 +8,17 @@ from fake_asterisk.dialplan import substitute
 
 def run(channel: Channel) -> None:
     """Run all handlers at once; an application that would wait is cut short, as on a dead channel."""
+    if not channel.hangup_handlers:
+        return
     place = (channel.context, channel.exten, channel.priority, channel.application, channel.data)
     while channel.hangup_handlers:
         handler = channel.hangup_handlers.pop()
         channel.event(rights.DIALPLAN, "HangupHandlerRun", f"Handler: {handler}\r\n")
         _gosub(channel, handler)
     channel.context, channel.exten, channel.priority, channel.application, channel.data = place
+    if channel.outermost[0]:  # the routine's end brings it back to light, with a Newexten (seen)
+        channel.run(*channel.outermost)
+        channel.publish()
 
 
 def _gosub(channel: Channel, handler: str) -> None:
