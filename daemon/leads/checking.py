@@ -58,7 +58,7 @@ class Checked:
 
 
 class Checker:
-    """Checks rows of one file. Made once, so that the columns are looked up once."""
+    """Checks rows of one file. Made once, so that columns are looked up once: a million rows pass here."""
 
     def __init__(self, columns: Columns, choices: Choices, now: datetime) -> None:
         self._choices, self._now, self._width = choices, now, len(columns.fields)
@@ -69,41 +69,58 @@ class Checker:
         self._custom = [
             (field[len(CUSTOM) :].strip(), place) for field, place in at.items() if field.startswith(CUSTOM)
         ]
+        self._rare = [
+            (at[field], take)
+            for field, take in (
+                ("consent_at", self._consent),
+                ("email", self._email),
+                ("country_code", self._country),
+                ("priority", self._priority),
+            )
+            if field in at
+        ]
 
     def check(self, cells: Row) -> Checked:
         """The lead of one row; see the module's first lines."""
-        if len(cells) > self._width and any(cell not in ("", None) for cell in cells[self._width :]):
-            return Checked(None, ("too_many_columns",))
+        if len(cells) != self._width:
+            if any(cell not in ("", None) for cell in cells[self._width :]):
+                return Checked(None, ("too_many_columns",))
+            cells = cells[: self._width] + [""] * (self._width - len(cells))
         warnings: list[str] = []
-        values: dict[str, Any] = {field: text(_cell(cells, place)) for field, place in self._texts}
-        postal_code = self._postal_code(cells)
+        values: dict[str, Any] = {field: text(cells[place]) for field, place in self._texts}
+        values["postal_code"] = postal_code = self._postal_code(cells)
         phone, alt_phone = self._phones(cells, postal_code, warnings)
-        reasons = [_phone_reason(phone)] if phone.refused else []
-        if "full_name" in self._at and not values.get("last_name"):
-            values["last_name"] = text(_cell(cells, self._at["full_name"]))
-        if not (values.get("last_name") or values.get("first_name") or values.get("company")):
-            reasons.append("no_name")
-        reasons += [f"too_long_{field}" for field, value in values.items() if len(value) > TEXT_CHARS_MAX]
-        comments = text(_cell(cells, self._at.get("comments")), lines=True)
-        if len(comments) > COMMENTS_CHARS_MAX:
-            reasons.append("too_long_comments")
-        custom = {name: text(_cell(cells, place), lines=True) for name, place in self._custom}
-        reasons += [f"too_long_{name}" for name, value in custom.items() if len(value) > CUSTOM_CHARS_MAX]
+        reasons = self._reasons(cells, values, phone)
         if reasons:
             return Checked(None, tuple(reasons), tuple(warnings), phone.cleaned)
-        values |= {field: text(_cell(cells, place)).lower() in _YES for field, place in self._flags}
-        self._consent(cells, values, warnings)
-        self._rest(cells, values, warnings)
-        draft = LeadDraft(
-            e164=phone.e164,
-            tz_group=tz_group(phone.e164, postal_code),
-            alt_phone=alt_phone,
-            postal_code=postal_code,
-            comments=comments,
-            fields={name: value for name, value in custom.items() if value},
-            **values,
-        )
+        if alt_phone:
+            values["alt_phone"] = alt_phone
+        for field, place in self._flags:
+            values[field] = text(cells[place]).lower() in _YES
+        for place, take in self._rare:
+            if cells[place] not in ("", None):
+                take(cells[place], values, warnings)
+        draft = LeadDraft(e164=phone.e164, tz_group=tz_group(phone.e164, postal_code), **values)
         return Checked(draft, (), tuple(warnings), phone.cleaned)
+
+    def _reasons(self, cells: Row, values: dict[str, Any], phone: Number) -> list[str]:
+        """Why the row is no lead; takes comments and own fields on the way, since they may be too long."""
+        reasons = [_phone_reason(phone)] if phone.refused else []
+        if "full_name" in self._at and not values.get("last_name"):
+            values["last_name"] = text(cells[self._at["full_name"]])
+        if not (values.get("last_name") or values.get("first_name") or values.get("company")):
+            reasons.append("no_name")
+        if max(map(len, values.values())) > TEXT_CHARS_MAX:
+            reasons += [f"too_long_{field}" for field, value in values.items() if len(value) > TEXT_CHARS_MAX]
+        if "comments" in self._at:
+            values["comments"] = comments = text(cells[self._at["comments"]], lines=True)
+            if len(comments) > COMMENTS_CHARS_MAX:
+                reasons.append("too_long_comments")
+        if self._custom:
+            custom = {name: text(cells[place], lines=True) for name, place in self._custom}
+            reasons += [f"too_long_{name}" for name, value in custom.items() if len(value) > CUSTOM_CHARS_MAX]
+            values["fields"] = {name: value for name, value in custom.items() if value}
+        return reasons
 
     def _phones(self, cells: Row, postal_code: str, warnings: list[str]) -> tuple[Number, str]:
         """The number to call and the other one. A good second number stands in for a missing or refused first."""
@@ -119,40 +136,42 @@ class Checker:
         return main, other.e164
 
     def _number(self, cells: Row, field: str, postal_code: str) -> Number:
-        cell = _cell(cells, self._at.get(field))
-        choices = self._choices
+        place, choices = self._at.get(field), self._choices
+        cell = "" if place is None else cells[place]
         return normalise(cell, region=choices.region, postal_code=postal_code, allow_special=choices.allow_special)
 
     def _postal_code(self, cells: Row) -> str:
         """As text; a French one that lost its zero in a spreadsheet gets it back."""
-        found = text(_cell(cells, self._at.get("postal_code")))
+        place = self._at.get("postal_code")
+        found = "" if place is None else text(cells[place])
         if len(found) == 4 and found.isascii() and found.isdigit() and self._choices.region == "FR":
-            country = text(_cell(cells, self._at.get("country_code"))).upper()
+            country = text(cells[self._at["country_code"]]).upper() if "country_code" in self._at else ""
             return f"0{found}" if country in ("", "FR", "FRANCE") else found
         return found[:20]
 
-    def _consent(self, cells: Row, values: dict[str, Any], warnings: list[str]) -> None:
-        cell = _cell(cells, self._at.get("consent_at"))
-        if cell in ("", None):
-            return
+    def _consent(self, cell: object, values: dict[str, Any], warnings: list[str]) -> None:
         found = instant(cell, self._choices.zone)
         if found is None or found > self._now:
             warnings.append("consent_at_left_out")
         else:
             values["consent_at"] = found
 
-    def _rest(self, cells: Row, values: dict[str, Any], warnings: list[str]) -> None:
-        email = text(_cell(cells, self._at.get("email")))
-        if email and (len(email) > 254 or not _EMAIL.fullmatch(email)):
-            warnings.append("email_left_out")
-        elif email:
+    def _email(self, cell: object, values: dict[str, Any], warnings: list[str]) -> None:
+        email = text(cell)
+        if len(email) <= 254 and _EMAIL.fullmatch(email):
             values["email"] = email
-        country = text(_cell(cells, self._at.get("country_code"))).upper()
+        elif email:
+            warnings.append("email_left_out")
+
+    def _country(self, cell: object, values: dict[str, Any], warnings: list[str]) -> None:
+        country = text(cell).upper()
         if len(country) == 2 and country.isascii() and country.isalpha():
             values["country_code"] = country
         elif country and country != "FRANCE":
             warnings.append("country_code_left_out")
-        priority = text(_cell(cells, self._at.get("priority")))
+
+    def _priority(self, cell: object, values: dict[str, Any], warnings: list[str]) -> None:
+        priority = text(cell)
         if priority.isascii() and priority.isdigit() and len(priority) <= 2 and int(priority) <= 10:
             values["priority"] = int(priority)
         elif priority:
@@ -163,13 +182,11 @@ def _phone_reason(number: Number) -> str:
     return "no_phone" if number.refused == "empty" else f"phone_{number.refused}"
 
 
-def _cell(cells: Row, place: int | None) -> object:
-    return cells[place] if place is not None and place < len(cells) else ""
-
-
 def text(cell: object, *, lines: bool = False) -> str:
     """A cell as trimmed text: whole floats without ".0", dates in ISO, no control characters (line ends if `lines`)."""
     if isinstance(cell, str):
+        if cell.isprintable():
+            return cell.strip()
         found = cell
     elif cell is None or isinstance(cell, bool):
         return "" if cell is None else ("1" if cell else "0")
@@ -177,11 +194,9 @@ def text(cell: object, *, lines: bool = False) -> str:
         return str(int(cell))
     else:
         found = cell.isoformat() if isinstance(cell, date) else str(cell)
-    if not found.isprintable():
-        keep = "\n" if lines else ""
-        found = found.replace("\r\n", "\n").replace("\r", "\n")
-        found = "".join(c if c.isprintable() or c in keep else " " for c in found)
-    return found.strip()
+    keep = "\n" if lines else ""
+    found = found.replace("\r\n", "\n").replace("\r", "\n")
+    return "".join(c if c.isprintable() or c in keep else " " for c in found).strip()
 
 
 def instant(cell: object, zone_name: str) -> datetime | None:
@@ -232,5 +247,11 @@ def email_key(draft: LeadDraft) -> str:
 
 def keys_of(draft: LeadDraft, wanted: Sequence[str]) -> tuple[tuple[str, str], ...]:
     """(kind, key) by which a draft may be a duplicate, in the order phone, email, name; empty keys are left out."""
-    found = {"phone": draft.e164, "email": email_key(draft), "name": name_key(draft)}
-    return tuple((kind, found[kind]) for kind in ("phone", "email", "name") if kind in wanted and found[kind])
+    found = []
+    if "phone" in wanted:
+        found.append(("phone", draft.e164))
+    if "email" in wanted and draft.email:
+        found.append(("email", email_key(draft)))
+    if "name" in wanted and (name := name_key(draft)):
+        found.append(("name", name))
+    return tuple(found)

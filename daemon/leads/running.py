@@ -22,7 +22,7 @@ from daemon.leads.report import ImportReport, ReportFile
 from daemon.leads.sniff import Form
 from daemon.ports import ImportTarget, LeadSink, LeadStaging, StagedLead
 
-SLICE_ROWS = 40
+SLICE_ROWS = 25
 """Rows between two looks at the loop: about a millisecond."""
 
 BATCH_ROWS = 4000
@@ -164,6 +164,9 @@ async def _fill(
 
 
 def _filled(cells: Row) -> bool:
+    first = cells[0] if cells else ""
+    if isinstance(first, str) and first and not first.isspace():
+        return True
     return any(cell not in ("", None) and str(cell).strip() for cell in cells)
 
 
