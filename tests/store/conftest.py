@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -20,12 +21,19 @@ _TEMPLATE = "cadran_template"
 _numbers = count(1)
 
 
+@contextmanager
+def throw_away() -> Iterator[Path]:
+    """A folder that the server's user, who may not be ours, can pass through."""
+    with tempfile.TemporaryDirectory(prefix="cadran-test-") as folder:
+        Path(folder).chmod(0o711)
+        yield Path(folder)
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
     """A server for this run, with a migrated database to clone."""
-    with tempfile.TemporaryDirectory(prefix="cadran-test-") as folder:
-        Path(folder).chmod(0o711)  # the server may run as another user, who must pass through
-        server = EmbeddedPostgres(Path(folder) / "pg", durable=False, tied=True, tuning={"shared_buffers": "64MB"})
+    with throw_away() as folder:
+        server = EmbeddedPostgres(folder / "pg", durable=False, tied=True, tuning={"shared_buffers": "64MB"})
         asyncio.run(_start(server))
         yield server
         asyncio.run(server.stop())

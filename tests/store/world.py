@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -36,6 +37,13 @@ class FixedClock:
     def forward(self, seconds: float) -> None:
         self.monotonic += seconds
         self.utc += timedelta(seconds=seconds)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the other tasks run until it holds; 5 s at most."""
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 - what is waited for raises no event
+            await asyncio.sleep(0.001)
 
 
 @dataclass

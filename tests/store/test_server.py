@@ -1,0 +1,207 @@
+"""PostgreSQL itself: the embedded server, the migrations, the append-only log, errors mapped, the lease's own clock."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import stat
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from daemon.calls import facts as f
+from daemon.calls.ids import uuid7
+from daemon.calls.records import Group
+from daemon.errors import SettingsError, StoreConflict, StoreError, StoreUnavailable
+from daemon.store import EmbeddedPostgres, PostgresStore
+from daemon.store.embedded import account_to_use, closed_parent
+from daemon.store.migrate import migrate, pending, shipped
+from tests.store.conftest import throw_away
+from tests.store.world import SITE, START, FixedClock, make_world, until
+
+
+async def test_the_server_stops_starts_again_and_keeps_its_rows() -> None:
+    with throw_away() as folder:
+        server = EmbeddedPostgres(folder / "pg", durable=False, tied=True)
+        async with server:
+            connection = await asyncpg.connect(server.dsn())
+            await connection.execute("CREATE TABLE t AS SELECT 7 AS x")
+            assert await connection.fetchval("SHOW data_checksums") == "on"
+            assert await connection.fetchval("SHOW timezone") == "UTC"
+            assert await connection.fetchval("SHOW listen_addresses") == ""
+            assert await connection.fetchval("SELECT datcollate FROM pg_database LIMIT 1") == "C"
+            await connection.close()
+            assert stat.S_IMODE((folder / "pg").stat().st_mode) == 0o700
+            assert stat.S_IMODE(folder.stat().st_mode) == 0o711, "a parent folder is never opened or closed"
+            second = EmbeddedPostgres(folder / "pg", durable=False)
+            assert await second.start() == server.dsn(), "a running server is used"
+            await second.stop()
+            assert server.running
+        assert not server.running
+        (folder / "pg" / "data" / "postmaster.pid").write_text(f"{os.getpid()}\n/elsewhere\n0\n5432\n")
+        async with server:  # a pid file left by the dead, its number taken by another process
+            connection = await asyncpg.connect(server.dsn())
+            assert await connection.fetchval("SELECT x FROM t") == 7
+            await connection.close()
+
+
+async def test_a_killed_server_recovers() -> None:
+    with throw_away() as folder:
+        server = EmbeddedPostgres(folder / "pg", tied=True)
+        async with server:
+            connection = await asyncpg.connect(server.dsn())
+            await connection.execute("CREATE TABLE t AS SELECT generate_series(1, 1000) AS x")
+            await connection.close()
+            assert server._process is not None
+            server._process.kill()
+            assert await server.wait() != 0
+        async with server:
+            connection = await asyncpg.connect(server.dsn())
+            assert await connection.fetchval("SELECT count(*) FROM t") == 1000
+            await connection.close()
+
+
+async def test_a_folder_that_cannot_be_used_is_one_clear_error() -> None:
+    with throw_away() as folder:
+        (folder / "file").write_text("")
+        with pytest.raises(SettingsError, match="a folder is needed"):
+            await EmbeddedPostgres(folder / "file" / "pg").start()
+        if os.geteuid() == 0:
+            closed = folder / "closed"
+            closed.mkdir(mode=0o700)
+            with pytest.raises(SettingsError, match="may not pass through"):
+                await EmbeddedPostgres(closed / "pg").start()
+            assert stat.S_IMODE(closed.stat().st_mode) == 0o700
+
+
+def test_the_server_never_runs_as_root() -> None:
+    account = account_to_use()
+    assert account.uid != 0
+    assert closed_parent(Path("/tmp"), account) is None
+
+
+async def test_migrations_are_applied_once_even_by_several_daemons(postgres: EmbeddedPostgres) -> None:
+    admin = await asyncpg.connect(postgres.dsn("postgres"))
+    await admin.execute("CREATE DATABASE migrations")
+    connections = [await asyncpg.connect(postgres.dsn("migrations")) for _ in range(3)]
+    assert [step.name for step in await pending(connections[0])] == [step.name for step in shipped()]
+    done = await asyncio.gather(*(migrate(connection) for connection in connections))
+    assert sorted(name for names in done for name in names) == [step.name for step in shipped()]
+    assert await pending(connections[0]) == []
+    await connections[0].execute("UPDATE schema_migrations SET sha256 = 'x' WHERE number = 1")
+    with pytest.raises(StoreError, match="another text"):
+        await migrate(connections[1])
+    for connection in connections:
+        await connection.close()
+    await admin.execute("DROP DATABASE migrations")
+    await admin.close()
+
+
+async def test_the_audit_log_can_only_grow(database: str, clock: FixedClock) -> None:
+    store = PostgresStore(database, clock)
+    await store.open()
+    world = await make_world(store, clock)
+    await world.apply(f.AuditFact(at=START, by="anna", what="x"))
+    async with store._database.connection() as connection:
+        for change in ("UPDATE audit_log SET by = 'b'", "DELETE FROM audit_log", "TRUNCATE audit_log"):
+            with pytest.raises(asyncpg.IntegrityConstraintViolationError, match="append-only"):
+                await connection.execute(change)
+    await store.close()
+
+
+async def test_a_lease_ends_by_the_databases_clock(database: str) -> None:
+    first, second = (PostgresStore(database, FixedClock()) for _ in range(2))
+    await first.open()
+    await second.open()
+    lease = await first.acquire_lease(SITE, "a", 0.2)
+    assert lease is not None
+    assert await second.acquire_lease(SITE, "b", 0.2) is None
+    await asyncio.sleep(0.21)
+    taken = await second.acquire_lease(SITE, "b", 0.2)
+    assert taken is not None
+    assert taken.fence == lease.fence + 1
+    assert not await first.renew_lease(lease)
+    await first.close()
+    await second.close()
+
+
+async def test_one_notification_a_commit(database: str, clock: FixedClock) -> None:
+    store = PostgresStore(database, clock)
+    await store.open()
+    world = await make_world(store, clock)
+    listener = await asyncpg.connect(database)
+    heard: list[object] = []
+    await listener.add_listener("cadran", lambda *words: heard.append(words[-1]))
+    rows = await world.apply(*[f.AuditFact(at=START, by="anna", what="x")] * 5)
+    await store.apply_facts(rows)  # nothing new: nobody is woken
+    await world.apply(f.AuditFact(at=START, by="anna", what="y"))
+    await until(lambda: len(heard) >= 2)
+    await listener.fetchval("SELECT 1")
+    assert heard == [SITE, SITE]
+    await listener.close()
+    await store.close()
+
+
+async def test_webhooks_are_told_of_calls_in_order_without_numbers(database: str, clock: FixedClock) -> None:
+    store = PostgresStore(database, clock)
+    await store.open()
+    world = await make_world(store, clock)
+    async with store._database.connection() as connection:
+        insert = "INSERT INTO webhooks (group_id, name, url, topics) VALUES ($1, $2, 'x', $3)"
+        await connection.execute(insert, world.group.id, "all", [])
+        await connection.execute(insert, world.group.id, "ends", ["call.ended"])
+        other = await store.create(Group(code="other"))
+        await connection.execute(insert, other.id, "others", [])
+    attempt = await world.place("+33612345678")
+    await world.apply(
+        f.CallEventFact(at=START, attempt_id=attempt, campaign_id=1, kind="ringing"),
+        world.ended(attempt, f.Outcome.CONNECTED, talk_s=5.0),
+        world.disposed(attempt, 0, "VENTE", sale=True),
+    )
+    told: list[tuple[int, str]] = []
+    while due := await store.outbox_due(clock.utcnow(), 10):
+        assert len({(row["webhook_id"], row["attempt_id"]) for row in due}) == len(due), "one step of a call at a time"
+        for row in due:
+            assert "612345678" not in str(row["payload"])
+            assert row["payload"]["attempt_id"] == str(attempt)
+            told.append((row["webhook_id"], row["topic"]))
+        await store.outbox_done([(row["webhook_id"], row["site"], row["fence"], row["n"]) for row in due])
+    assert [topic for webhook, topic in told if webhook == 1] == ["call.ringing", "call.ended", "call.disposition"]
+    assert [topic for webhook, topic in told if webhook != 1] == ["call.ended"]
+    await store.close()
+
+
+async def test_errors_of_the_database_are_ours(database: str, clock: FixedClock) -> None:
+    store = PostgresStore(database, clock, pool_size=3, statement_timeout_s=0.3)
+    await store.open()
+    with pytest.raises(StoreUnavailable):
+        async with store._database.connection() as connection:
+            await connection.execute("SELECT pg_sleep(5)")
+    with pytest.raises(StoreConflict):
+        async with store._database.connection() as connection:
+            await connection.execute("SELECT 1/0")
+    async with store._database.connection() as connection:
+        others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+        await connection.fetch(f"{others} AND pid <> pg_backend_pid()")
+    await store.ping()
+    await store.close()
+    nowhere = PostgresStore("postgresql:///x?host=/nonexistent&user=x", clock)
+    with pytest.raises(StoreUnavailable):
+        await nowhere.open()
+
+
+async def test_a_late_intent_of_a_closed_attempt_waits_for_the_void(database: str, clock: FixedClock) -> None:
+    """The commit of an intent is on its way while its end, as not placed, is applied: whichever comes first, no attempt
+    stays open."""
+    store = PostgresStore(database, clock, pool_size=4)
+    await store.open()
+    world = await make_world(store, clock)
+    rng = random.Random(2)
+    for _ in range(30):
+        intent = world.intent(f"+336{rng.randrange(10**8):08d}", attempt_id=uuid7(START, rng))
+        end = world.numbered(world.ended(intent.attempt_id, f.Outcome.NOT_PLACED, counted=False))
+        await asyncio.gather(store.commit_intents([intent], world.lease), store.apply_facts(end))
+    assert await store.open_attempts(SITE) == []
+    await store.close()
