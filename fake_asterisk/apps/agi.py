@@ -12,6 +12,7 @@ from collections import deque
 from fake_asterisk import rights
 from fake_asterisk.apps.registry import END, application, execute, exists
 from fake_asterisk.channel import Channel, Diverted, Hungup
+from fake_asterisk.dialplan import substitute
 from fake_asterisk.local import media_flows
 
 _COMMAND = "AGI command"  # mailbox token
@@ -150,8 +151,8 @@ async def run_command(channel: Channel, command: str) -> tuple[int, str, str]:
     if two == "GET VARIABLE" and len(words) > 2:
         value = channel.get_variable(words[2])
         return _success("result=0" if value is None else f"result=1 ({value})")
-    if two == "GET FULL":
-        return _success("result=0")
+    if two == "GET FULL" and len(words) > 3:
+        return _success(f"result=1 ({substitute(words[3], channel.get_variable)})")
     if two == "SET VARIABLE" and len(words) > 3:
         channel.set_variable(words[2], words[3])
         return _success("result=1")
