@@ -65,6 +65,10 @@ class Functions:
             return self._pbx.devices.state(arguments)
         if function == "GLOBAL":
             return self._pbx.global_variables.get(arguments)
+        if function == "DIALPLAN_EXISTS":
+            context, exten, priority = (*arguments.split(","), "s", "1")[:3]
+            found = priority.isdecimal() and self._pbx.dialplan.find(context, exten, int(priority)) is not None
+            return "1" if found else "0"
         if function == "IF":
             condition, _, branches = arguments.partition("?")
             yes, _, no = branches.partition(":")

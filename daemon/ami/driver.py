@@ -34,6 +34,8 @@ log = structlog.get_logger(__name__)
 
 HELD_MAX: Final = 50_000
 """Events held back during a resync; past it the link is dropped and taken up anew."""
+START_SLACK_S: Final = 1.5
+"""The PBX tells its uptime in whole seconds, so two reckonings of its start differ by up to one."""
 IN_DOUBT_WAIT_S: Final = 1.0
 """An originate in doubt and not listed is looked for once more after this (FIELD-NOTES 8.5)."""
 
@@ -68,7 +70,7 @@ class AmiDriver:
         self._timer: asyncio.TimerHandle | None = None
         self._up = False
         self._since: datetime | None = None
-        self._last_seen_at: float | None = None
+        self._pbx_started_at: float | None = None
         self._error: tuple[str, str] = ("", "")
         self._next_try_in_s: float | None = None
         self._delivered = 0
@@ -131,15 +133,14 @@ class AmiDriver:
 
     # -- link -----------------------------------------------------------------------------------------------------
     def _went_down(self, why: PbxUnavailable, next_try_in_s: float) -> None:
-        was_up, self._up = self._up, False
+        self._up = False
         self._held = []
         self._error, self._next_try_in_s = (why.code, str(why)), next_try_in_s
-        if was_up:
-            self._last_seen_at = self._clock.now()
         self._emit(ev.LinkDown(at=self._clock.now(), code=why.code, message=str(why)))
 
     async def _logged_in(self) -> None:
         """Probe, list, and tell: LinkUp, the devices, one snapshot, then what happened meanwhile."""
+        restarted = self._restarted()
         commands = await self._allowed_commands()
         include = await self._include_present()
         self._choice = choice = choose_mode(self._options.wanted_mode, self._options.templates, commands, include)
@@ -157,7 +158,7 @@ class AmiDriver:
                 capabilities=choice.capabilities,
                 missing=choice.missing,
                 version=self._client.link.banner,
-                restarted=self._restarted(now),
+                restarted=restarted,
             )
         )
         for event in devices:
@@ -230,9 +231,13 @@ class AmiDriver:
             legs = await read_snapshot(self._client, self.site)
         return legs
 
-    def _restarted(self, now: float) -> bool:
-        uptime_s = self._client.link.uptime_s
-        return uptime_s is not None and self._last_seen_at is not None and uptime_s < now - self._last_seen_at
+    def _restarted(self) -> bool:
+        """Whether the PBX began anew since we last asked; False too where its rights hide its uptime."""
+        uptime_s, before = self._client.link.uptime_s, self._pbx_started_at
+        if uptime_s is None:
+            return False
+        self._pbx_started_at = self._clock.now() - uptime_s
+        return before is not None and self._pbx_started_at > before + START_SLACK_S
 
     # -- events ---------------------------------------------------------------------------------------------------
     def _received(self, messages: list[Message]) -> None:

@@ -211,8 +211,7 @@ async def test_up_with_mode_capabilities_and_extensions(site: Site, mode: str, g
 async def test_auto_finds_the_mode_that_the_rights_allow(ground: Ground, mode: str) -> None:
     async with site_on(ground, mode, wanted_mode="auto") as site:
         status = site.driver.status()
-        limited_users_find = "dialplan" if "nailed_agents" in status.capabilities else "basic"
-        assert status.mode == (mode if mode == "asyncagi" else limited_users_find)
+        assert status.mode == (mode if mode == "asyncagi" else "dialplan")  # the include is there
         assert status.mode_reason
 
 

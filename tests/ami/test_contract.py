@@ -1,0 +1,79 @@
+"""The contract of the control modes on the fake PBX, with the manager users and the include that Cadran ships."""
+
+from __future__ import annotations
+
+import configparser
+import random
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from fake_asterisk.config import Behaviour, Endpoint, FakeConfig
+from fake_asterisk.pbx import FakeAsterisk
+from fake_asterisk.rights import ManagerUser
+from tests.ami.contract import *  # noqa: F403 - the suite is the module
+from tests.ami.contract import Ground
+
+SHIPPED = Path(__file__).resolve().parent.parent.parent / "config" / "asterisk"
+SECRET = "fake-secret"
+ROUTE = """
+[route]
+exten => _0X!,1,Dial(PJSIP/${EXTEN}@trunk,60)
+ same => n,Hangup()
+"""
+HABITS = {
+    "0101": Behaviour(ring_after_s=0.02, answer_after_s=0.1, media_s=60),
+    "0102": Behaviour(ring_after_s=0.02, answer_after_s=0.1, hangup_after_s=0.6),
+    "0103": Behaviour(rings=None, fail_sip=486),
+    "0104": Behaviour(rings=None, fail_sip=404),
+    "0105": Behaviour(rings=None, fail_sip=603),
+    "0106": Behaviour(rings=None, fail_sip=503),
+    "0107": Behaviour(ring_after_s=0.02, answer_after_s=None),
+    "0108": Behaviour(ring_after_s=0.02, answer_after_s=0.1, media_s=8, voice="human"),
+}
+NUMBERS = dict(
+    zip(("talks", "leaves", "busy", "unallocated", "declined", "congestion", "rings", "human"), HABITS, strict=True)
+)
+
+
+def behaviour_of(endpoint: str, number: str, rng: random.Random) -> Behaviour:
+    return HABITS.get(number[:4], Behaviour(ring_after_s=0.02, answer_after_s=0.1, media_s=60))
+
+
+def shipped_users() -> dict[str, ManagerUser]:
+    """The users of config/asterisk/manager-cadran.conf, and one who may look and hang up but not call."""
+    manager = configparser.ConfigParser(inline_comment_prefixes=None, comment_prefixes=(";",), strict=False)
+    manager.read(SHIPPED / "manager-cadran.conf", "utf-8")
+    users = [ManagerUser.of(name, SECRET, manager[name]["read"], manager[name]["write"]) for name in manager.sections()]
+    return {user.name: user for user in [*users, ManagerUser.of("nocalls", SECRET, "system,call", "call")]}
+
+
+@pytest.fixture(params=["asyncagi", "dialplan", "basic"])
+def mode(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+async def ground() -> AsyncIterator[Ground]:
+    phones = [Endpoint(str(number), "route", registered=number != 1009) for number in (1001, 1002, 1009)]
+    config = FakeConfig(
+        users=shipped_users(),
+        endpoints={endpoint.name: endpoint for endpoint in [*phones, Endpoint("trunk", "route")]},
+        behaviour_of=behaviour_of,
+        dialplan=(SHIPPED / "extensions-cadran.conf").read_text("utf-8") + ROUTE,
+        sounds={"cadran-safe-harbour": 1.0},
+        login_delay_s=0.05,
+    )
+    pbx = FakeAsterisk(config, rng=random.Random(3))
+    port = await pbx.listen(0)
+    yield Ground(
+        tcp_port=port,
+        secret=SECRET,
+        users={"nocalls": "nocalls", **{name: f"cadran-{name}" for name in ("asyncagi", "dialplan", "basic")}},
+        trunk="trunk",
+        numbers={what: f"{number}00000" for what, number in NUMBERS.items()},
+        phones={"talker": "1001", "second": "1002", "unregistered": "1009"},
+        route="route",
+    )
+    await pbx.close()
