@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from fake_asterisk import rights
 from fake_asterisk.message import FramingError, Message, Reader
@@ -37,8 +37,7 @@ class Session(asyncio.Protocol):
     # ---- transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # some loops' transports are not of asyncio's class
         peer = transport.get_extra_info("peername")
         if not self.pbx.power.accepts(peer[0] if peer else ""):
             self.closed = True

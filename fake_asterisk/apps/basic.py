@@ -4,6 +4,7 @@ from fake_asterisk import rights
 from fake_asterisk.apps.registry import END, application, arguments, execute, exists
 from fake_asterisk.channel import Channel, Diverted, Hungup
 from fake_asterisk.dialplan import substitute, truth
+from fake_asterisk.local import media_flows
 
 FOREVER_S = 1e9
 
@@ -206,6 +207,22 @@ async def answering_machine_detection(channel: Channel, data: str) -> None:
     await channel.sleep(max(0.05, decided_at - since_answer))
     channel.set_variable("AMDSTATUS", status)
     channel.set_variable("AMDCAUSE", cause)
+
+
+@application("WaitForSilence")
+async def wait_for_silence(channel: Channel, data: str) -> None:
+    """Wait until nothing was heard for so many milliseconds, or for the timeout. WAITSTATUS says which it was."""
+    silence, _, timeout = arguments(data, 3)
+    quiet_s, deadline = _seconds(silence, 1000) / 1000, channel.pbx.now() + (_seconds(timeout, 0) or FOREVER_S)
+    heard_at = channel.pbx.now()
+    while (now := channel.pbx.now()) < deadline:
+        if media_flows(channel):
+            heard_at = now
+        elif now - heard_at >= quiet_s - 1e-6:
+            channel.set_variable("WAITSTATUS", "SILENCE")
+            return
+        await channel.sleep(min(0.1, deadline - now))
+    channel.set_variable("WAITSTATUS", "TIMEOUT")
 
 
 def _seconds(text: str, default: float) -> float:
