@@ -57,6 +57,7 @@ _EVENTS: dict[str, Callable[[str, str, float], ev.PacingEvent]] = {
     "connected": lambda call, agent, at: ev.Connected(call, agent, at),
     "abandoned": lambda call, agent, at: ev.Abandoned(call, at),
     "ended": lambda call, agent, at: ev.CallEnded(call, at),
+    "machine": lambda call, agent, at: ev.MachineReported(call, at),
     "ready": lambda call, agent, at: ev.AgentReady(agent, at),
     "wrap": lambda call, agent, at: ev.AgentWrapUp(agent, at),
     "left": lambda call, agent, at: ev.AgentLeft(agent, at),

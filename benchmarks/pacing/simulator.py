@@ -134,8 +134,8 @@ class CallCentre:
         heapq.heappush(self.heap, (at, self.sequence, kind, call, agent))
 
     def tell(self, kind: str, call: int = -1, agent: int = -1) -> None:
-        """placed, answered, verdict_human, verdict_machine, need, connected, abandoned, ended, machine; and of agents
-        ready, wrap, left."""
+        """Of calls: placed, answered, verdict_human, verdict_machine, need, connected, abandoned, ended, machine (an
+        agent says that it is one). Of agents: ready, wrap, left."""
         self.dialer.told(kind, self.now, call, agent)
 
     # ---- the run
@@ -290,6 +290,8 @@ class CallCentre:
         self.talking -= 1
         self.lines_used -= 1
         self.tell("wrap", call, number)
+        if agent.work == (MACHINE_TALK_S, MACHINE_WRAP_S):
+            self.tell("machine", call, number)
         self.push(self.now + agent.work[1], "wrapped", -1, number)
 
     def _wrapped(self, call: int, number: int) -> None:

@@ -86,6 +86,14 @@ class AmdFalsePositive:
 
 
 @dataclass(frozen=True, slots=True)
+class MachineReported:
+    """An agent was connected to a machine (its status says so): no live answer, so the ledger takes it back."""
+
+    call: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class AgentReady:
     """The agent can take a call now."""
 
@@ -135,6 +143,7 @@ PacingEvent = (
     | Abandoned
     | CallEnded
     | AmdFalsePositive
+    | MachineReported
     | AgentReady
     | AgentTalking
     | AgentWrapUp

@@ -12,6 +12,7 @@ _LIMITS: dict[str, tuple[str, str]] = {
     "lines": ("no more lines", "plus de ligne libre"),
     "cps": ("call-rate limit", "limite d'appels par seconde"),
     "leads": ("no more leads to call", "plus de fiche à appeler"),
+    "calls_per_agent": ("too many calls at once per agent", "trop d'appels simultanés par agent"),
     "agents": ("no agent", "aucun agent"),
     "mode": ("this mode places no call by itself", "ce mode ne lance pas d'appel"),
 }

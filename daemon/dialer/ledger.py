@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
-KEEP = 0.974
-"""Aim just under the limit (0.0292 of 0.03): a call is only known to be abandoned seconds after it was placed."""
+KEEP = 0.985
+"""Aim just under the limit (0.02955 of 0.03): a call is only known to be abandoned seconds after it was placed."""
 
 
 def hour_key(utc: datetime, zone: str) -> str:
@@ -105,9 +105,18 @@ class Ledger:
         return sums[0], sums[1]
 
     def room(
-        self, hour: str, hour_left_s: float, day_left_s: float, rate: float, target: float, kappa: float, boost: float
+        self,
+        hour: str,
+        hour_left_s: float,
+        day_left_s: float,
+        rate: float,
+        target: float,
+        kappa: float = 0.95,
+        boost: float = 1.6,
+        pipeline: float = 0.0,
     ) -> Room:
-        """The tightest window's room. `rate`: live answers per second now; `target`: share of level and speed.
+        """The tightest window's room. `rate`: live answers per second now; `target`: share of level and speed;
+        `pipeline`: calls to keep back for those in flight, which may be abandoned after dialing has stopped.
 
         share = (limit*(Y + kappa*rate*left) - X) / (rate*left), never over `boost` * target: what was not used comes
         back slowly, what was used up is saved again. kappa < 1 keeps a reserve against a rate that falls.
@@ -121,7 +130,7 @@ class Ledger:
             live = connected + abandoned
             spare = limit * live + window.tolerance - abandoned
             share = min(share, (spare + limit * kappa * left) / left)
-            calls = spare + limit * kappa * left
+            calls = spare + limit * kappa * left - pipeline
             if tightest is None or calls < tightest.calls:
                 allowed = int(limit * (live + left) + window.tolerance)
                 tightest = Room(0.0, calls, window.name, abandoned, allowed)
