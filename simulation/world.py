@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import UUID
 
+import daemon
 from daemon.app import Application, build
 from daemon.calls.records import (
     Agent,
@@ -32,7 +33,7 @@ from daemon.engine import commands as c
 from daemon.errors import CommandError
 from daemon.settings import DaemonTable, HttpTable, Settings, SiteTable
 from daemon.store.memory import MemoryStore
-from fake_asterisk import FakeAsterisk, FakeConfig, people
+from fake_asterisk import FakeAsterisk, FakeConfig, lab, people
 from simulation.loop import VirtualClock, VirtualLoop
 
 AMI_PORT = 5038
@@ -87,6 +88,12 @@ hours = 1
 """
 
 
+def pbx(agents: int = 20, crowd: people.People | None = None, phones: people.Phones | None = None) -> FakeConfig:
+    """A fake PBX with our include in its dialplan, as a site in mode `dialplan` has it."""
+    include = (Path(daemon.__file__).parent / "config" / "asterisk" / "extensions-cadran.conf").read_text()
+    return people.config(agents=agents, people=crowd, phones=phones, dialplan=lab.DIALPLAN + include)
+
+
 def rules_folder(folder: Path) -> Path:
     """Write the open rule set into `folder`; returns it."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -121,7 +128,7 @@ class World:
         assert self.loop.network is not None
         self.clock = VirtualClock(self.loop)
         self.rng = random.Random(self.seed)
-        config = self.pbx_config or people.config(agents=20)
+        config = self.pbx_config or pbx()
         self.fake = FakeAsterisk(config, loop=self.loop, rng=random.Random(self.seed + 1), wall=self.clock.epoch)
         self.loop.network.serve(AMI_PORT, self.fake.protocol_factory)
         self.store = self.store or MemoryStore(self.clock)
