@@ -36,7 +36,7 @@ async def run(channel: Channel) -> None:
             continue
         if result == END:
             break
-        if not channel.jumped:
+        if not channel.jumped and not channel.hung:
             channel.priority += 1
     finish(channel)
 
