@@ -37,7 +37,8 @@ from daemon.engine.rules import SiteLaw
 from daemon.engine.runner import LeaseLost, SiteRunner
 from daemon.engine.views import SystemView
 from daemon.errors import SettingsError, StoreConflict, StoreError, StoreUnavailable
-from daemon.ports import Pbx, Store
+from daemon.leads.service import ImportService
+from daemon.ports import LeadSink, Pbx, Store
 from daemon.service import notify, watchdog_interval_s
 from daemon.settings import Settings, SiteTable, read_secret
 from daemon.store.embedded import EmbeddedPostgres
@@ -294,6 +295,7 @@ class Application:
             rule_sets=self.rule_sets,
             extensions=self._extensions,
             demo_token=self._demo_token,
+            importer=self._importer(stack),
         )
         runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
         await runner.setup()
@@ -312,6 +314,15 @@ class Application:
         port = runner.addresses[0][1] if runner.addresses else http.tcp_port
         self.http_address = f"{'https' if tls else 'http'}://{http.host}:{port}"
         log.info("http.serving", address=self.http_address)
+
+    def _importer(self, stack: AsyncExitStack) -> ImportService | None:
+        """Imports of files, if the store takes leads in bulk."""
+        if not isinstance(self.store, LeadSink):
+            return None
+        directory = Path(self.settings.daemon.data_dir) / "imports"
+        service = ImportService(self.store, self.store, self.clock, self._child_rng(), directory)
+        stack.push_async_callback(service.close)
+        return service
 
     def _extensions(self, site: str) -> Sequence[str]:
         runner = self.hub.runners.get(site)

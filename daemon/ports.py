@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 from uuid import UUID
 
 import msgspec
@@ -249,6 +249,7 @@ class LeadStaging(Protocol):
         ...
 
 
+@runtime_checkable
 class LeadSink(Protocol):
     """Where checked leads go in bulk; PostgreSQL by COPY into a staging table, memory by a list."""
 

@@ -6,6 +6,7 @@ import random
 import secrets
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from daemon.clock import Clock
@@ -38,6 +39,10 @@ class Importer(Protocol):
         ...
 
     def state(self, import_id: str) -> dict[str, Any] | None: ...
+
+    def report_file(self, import_id: str) -> Path | None:
+        """The CSV with every row's reasons; None before the first try."""
+        ...
 
 
 @dataclass(kw_only=True)

@@ -93,6 +93,17 @@ async def import_state(ask: Ask) -> Reply:
     return Reply(await _state(ask))
 
 
+@routes.get("/{key}/report", permission=Permission.MANAGE, raw_body="text/csv")
+async def report_file(ask: Ask) -> web.StreamResponse:
+    """Every row that is no lead of its own, with the reason, as CSV that no spreadsheet runs (features IMPT-05)."""
+    await _state(ask)
+    path = _importer(ask).report_file(ask.request.match_info["key"])
+    if path is None:
+        raise CommandError("not_found", {"what": "report"})
+    headers = {"Content-Type": "text/csv; charset=utf-8", "Content-Disposition": 'attachment; filename="import.csv"'}
+    return web.FileResponse(path, headers=headers)
+
+
 @routes.post("/{key}/check", permission=Permission.MANAGE, body=ImportOptions, reply=dict[str, Any])
 async def check_import(ask: Ask) -> Reply:
     """Set mapping and choices and run dry: the report, nothing changed (features IMPT-10)."""

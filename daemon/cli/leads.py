@@ -34,22 +34,20 @@ async def import_file(
         "POST", "/api/v1/imports", data=_read(file, progress, upload), list_id=str(list_id), file_name=file.name
     )
     key = state["id"]
-    if options:
-        state = await remote.ask("POST", f"/api/v1/imports/{key}/check", options)
-    rows = progress.add_task("import", total=state.get("rows") or None)
-    state = await remote.ask("POST", f"/api/v1/imports/{key}/run", {})
-    while state.get("state") not in ("done", "failed", "cancelled"):
+    state = await remote.ask("POST", f"/api/v1/imports/{key}/check", options)
+    rows = progress.add_task("import", total=1.0)
+    state = await remote.ask("POST", f"/api/v1/imports/{key}/run")
+    while state["state"] == "running":
         await asyncio.sleep(0.2)
         state = await remote.ask("GET", f"/api/v1/imports/{key}")
-        progress.update(rows, completed=state.get("rows_done") or 0, total=state.get("rows") or None)
-    progress.update(rows, completed=state.get("rows") or 1)
+        progress.update(rows, completed=state["part"], description=f"import {state['rows']} rows")
     return dict(state)
 
 
 def import_leads(
     file: Annotated[Path, typer.Argument(help="CSV, TXT, xlsx or xls; a header names the columns.", exists=True)],
     list_id: Annotated[int, typer.Option("--list", help="Id of the list.")],
-    duplicates: Annotated[str, typer.Option(help="ignore, replace or merge.")] = "ignore",
+    duplicates: Annotated[str, typer.Option(help="skip, replace or merge.")] = "skip",
     dry_run: Annotated[bool, typer.Option(help="Check only; change nothing.")] = False,
     config: ConfigPath = DEFAULT,
     json: AsJson = False,
@@ -74,12 +72,22 @@ def import_leads(
     if json:
         as_json(state)
         return
-    report = state.get("report") or state
-    typer.echo(f"{file.name}: {report.get('imported', report.get('to_import', 0))} leads")
-    for reason, count in sorted((report.get("rejected") or {}).items()):
-        typer.echo(f"  {count} rejected: {reason}")
-    if state.get("state") == "failed":
-        fail(str(state.get("error") or "import failed"), 1)
+    if state["state"] == "failed":
+        fail(f"{file.name}: {(state['error'] or {}).get('reason', 'import failed')}; nothing was imported", 1)
+    for line in told(file.name, state["report"]):
+        typer.echo(line)
+
+
+def told(name: str, report: dict[str, Any]) -> list[str]:
+    """The report as lines for a terminal."""
+    if report["dry_run"]:
+        first = f"{name}: {report['good']} of {report['rows']} rows would be imported"
+    else:
+        first = f"{name}: {report['inserted']} leads made, {report['updated']} updated, of {report['rows']} rows"
+    counts = [("duplicates in the file", report["duplicates_in_file"]), ("in the base", report["duplicates_in_base"])]
+    lines = [first, *(f"  {count} {what}" for what, count in counts if count)]
+    lines += [f"  {count} rejected: {reason}" for reason, count in sorted(report["by_reason"].items())]
+    return lines + [f"  {count} left out: {what}" for what, count in sorted(report["warnings"].items())]
 
 
 async def check_only(remote: Remote, file: Path, list_id: int, options: dict[str, Any]) -> Any:

@@ -227,9 +227,10 @@ def _expected_rows(path: Path, form: Form) -> int:
 
 
 def preview(path: Path, form: Form, told: dict[str, str], count: int = 10) -> dict[str, object]:
-    """What the mapping page shows: form, headings, the guess, and the first rows as text."""
+    """What the mapping page shows: form, headings, the guess, and the first leads as text."""
     columns = columns_of(path, form, told)
-    shown: Iterator[Sequence[object]] = islice((row for _, row in rows(path, form) if _filled(row)), count)
+    filled = (row for _, row in rows(path, form) if _filled(row))
+    shown: Iterator[Sequence[object]] = islice(filled, int(form.header), count + int(form.header))
     return {
         "kind": form.kind,
         "encoding": form.encoding,

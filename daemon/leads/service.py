@@ -58,6 +58,7 @@ class Profiles:
             everything = msgspec.json.decode(self._path.read_bytes())
         except (OSError, msgspec.DecodeError):
             everything = {}
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         mine = everything.setdefault(str(group_id), {})
         mine[name] = {key: options[key] for key in SAVED_OPTIONS if options.get(key) not in (None, "", {}, [])}
         fresh = self._path.with_suffix(".new")
@@ -89,7 +90,7 @@ class _Job:
 
 
 class ImportService:
-    """See the module's first lines. `directory` is made if absent."""
+    """See the module's first lines. `directory` is made with the first upload."""
 
     def __init__(
         self,
@@ -105,7 +106,6 @@ class ImportService:
     ) -> None:
         self._store, self._sink, self._clock, self._rng = store, sink, clock, rng
         self._directory, self._region, self._zone, self._announce = directory, region, zone, announce
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         for left in directory.glob("import-*"):  # a daemon before us was stopped in the middle of one
             left.unlink(missing_ok=True)
         self.profiles = Profiles(directory / "profiles.json")
@@ -121,6 +121,7 @@ class ImportService:
         if row is None:
             raise CommandError("not_found", {"what": "list"})
         self._make_room()
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         key = uuid7(self._clock.utcnow(), self._rng).hex
         path = self._directory / f"import-{key}"
         try:

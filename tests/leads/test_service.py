@@ -83,7 +83,7 @@ async def test_from_upload_to_leads(service: ImportService, base: Base, told: li
     assert first["state"] == "uploaded"
     assert first["file"]["headings"] == ["tel", "nom", "couleur"]
     assert first["file"]["columns"] == {"0": "phone", "1": "last_name", "2": ""}
-    assert first["file"]["rows"][1] == ["0612345678", "Durand", "bleu"]
+    assert first["file"]["rows"][0] == ["0612345678", "Durand", "bleu"]
     tried = await service.configure(first["id"], {"columns": {"couleur": "field:Couleur"}})
     assert (tried["state"], tried["report"]["good"], tried["report"]["rejected"]) == ("checked", 2, 1)
     assert base.leads == {}
