@@ -125,7 +125,8 @@ class AsyncAgiMode(Mode):
     name = "asyncagi"
     needs = ("Originate", "AGI", "Hangup", "Status", "AbsoluteTimeout", "MixMonitor")
     """MixMonitor is of class system alone: whoever may run it may originate into AGI."""
-    capabilities = frozenset(CAPABILITIES) - {"hold_limit"}
+    capabilities = frozenset(CAPABILITIES)
+    """hold_limit too: AbsoluteTimeout ends the wait, though without a message."""
 
     def connect(self, action: Connect, agent: str, customer: str) -> list[AmiAction]:
         return [self._command(agent, f"EXEC Bridge {customer}", f"bridge.{action.customer}")]

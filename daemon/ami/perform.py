@@ -144,10 +144,9 @@ class Performer:
             self._note_refusal("connect", error)
             for undo in self.mode.connect_refused(customer.channel):
                 self._spawn(self._follow_up(action.customer, undo))
-            self._connect_failed(action, str(error))
-            if agent.connecting == action.customer and self._channels.legs.get(agent.id) is agent:
+            if agent.connecting == action.customer:
                 agent.parked, agent.connecting = True, ""  # nothing was queued: it waits as before
-                self._emit(ev.LegParked(at=self._clock.now(), leg=agent.id))
+            self._connect_failed(action, str(error))
 
     def _connect_failed(self, action: Connect, why: str) -> None:
         self._emit(ev.ConnectFailed(at=self._clock.now(), leg=action.leg, peer=action.customer, message=why))

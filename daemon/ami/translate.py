@@ -304,13 +304,17 @@ class ModernTranslator:
         self._react(leg, Step.COMMAND_DONE, kind)
 
     def _bridge_over(self, agent: Leg, customer: str, at: float, *, alive: bool) -> None:
-        """The agent's EXEC Bridge ended. `connecting` still set: no bridge ever formed, the customer was gone."""
+        """The agent's EXEC Bridge ended. `connecting` still set: no bridge ever formed, the customer was gone; the
+        ConnectFailed says that the agent waits again, a LegParked behind it could be taken for the end of the next."""
         self._separate(agent, at)
         refused = agent.connecting == customer
         agent.connecting = ""
         if refused:
+            agent.parked = alive
             self._deliver(ev.ConnectFailed(at=at, leg=agent.id, peer=customer, message="the customer's leg is gone"))
-        if alive:
+            if alive:
+                self._react(agent, Step.PARKED, "")
+        elif alive:
             self._parked(agent, at)
 
     def _agi_end(self, message: Message, at: float) -> None:

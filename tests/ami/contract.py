@@ -289,8 +289,9 @@ async def test_who_does_not_answer_says_why(
     assert ended.cause in causes
     assert ended.tech_cause in (sip, None)
     assert not ended.was_up
-    await asyncio.sleep(1.2)
-    assert not site.count(ev.LegFailed, leg)
+    if what == "busy":  # the failed OriginateResponse that came too must not fail it again
+        await asyncio.sleep(1.2)
+        assert not site.count(ev.LegFailed, leg)
 
 
 async def test_ringing_ends_with_our_timeout(site: Site, mode: str, ground: Ground) -> None:
@@ -355,7 +356,6 @@ async def test_a_connect_to_a_customer_who_just_left(site: Site, mode: str, grou
     await site.seen(ev.ConnectFailed, leg=agent, peer=gone)
     await site.seen(ev.LegHungUp, leg=gone)
     customer = await site.parked_customer(ground.numbers["talks"])
-    assert site.names(agent)[-1] == "LegParked"
     site.driver.perform(Connect(leg=agent, customer=customer))
     await site.seen(ev.LegBridged, leg=agent, peer=customer)
     await site.end(customer, agent)
