@@ -53,6 +53,9 @@ class Bridge:
         extra = f"SwapUniqueid: {swap.uniqueid}\r\n" if swap is not None else ""
         if self.pbx.wanted & rights.CALL:
             self.event("BridgeEnter", channel.snapshot() + extra)
+        channel.publish()
+        for name in ("BLINDTRANSFER", "ATTENDEDTRANSFER"):
+            channel.set_variable(name, None)
         self.pbx.ledger.entered(self.uniqueid, channel.uniqueid, self.pbx.now())
         if len(self.channels) > 1:
             self._joined()
@@ -87,6 +90,7 @@ class Bridge:
             for member in leaving_first[1:] if moving else leaving_first:
                 member.set_variable("BRIDGEPEER", None)
                 member.set_variable("BRIDGEPVTCALLID", None)
+        channel.publish()
         self.channels.remove(channel)
         channel.bridge = None
         if not channel.cause and not moving:

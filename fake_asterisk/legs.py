@@ -56,7 +56,7 @@ def make_leg(
     parent: Channel | None = None,
 ) -> Leg | None:  # fmt: skip
     """The leg for `tech/resource`, or None if no channel can be made (see `failure_cause`)."""
-    if uniqueid and (uniqueid in pbx.channels or uniqueid == other_uniqueid or other_uniqueid in pbx.channels):
+    if uniqueid in pbx.channels:
         return None
     linkedid = parent.linkedid if parent is not None else ""
     heard: list[Leg] = []

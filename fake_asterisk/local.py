@@ -113,6 +113,10 @@ class Locals:
             pbx, f"{name};1", uniqueid or pbx.next_uniqueid(), linkedid=linkedid, context=context, exten=exten
         )
         two_id = other_uniqueid or (f"{uniqueid};2" if uniqueid else pbx.next_uniqueid())
+        if two_id in pbx.channels:  # the first half is made before the second turns out to be impossible
+            one.destroy()
+            pbx.devices.refresh("Local", one.device)
+            return None
         two = Channel(pbx, f"{name};2", two_id, linkedid=one.linkedid, state=RING, context=context, exten=exten)
         two.linked_born = one.linked_born
         pair = Pair(one, two, exten, context, "n" not in options, tell)
@@ -129,6 +133,10 @@ class Locals:
         if pair is not None:
             other = pair.one if channel is pair.two else pair.two
             other.caller = channel.connected
+            if other.bridge is not None and other.bridge.type == "basic":
+                for peer in other.bridge.channels:
+                    if peer is not other:
+                        peer.set_connected(other.caller)
 
     def joined(self, bridge: "Bridge") -> None:
         """Two channels are together in a bridge: if a pair now hangs between two bridges, see whether sound flows."""

@@ -82,7 +82,7 @@ class Telephone:
         bridge = channel.bridge
         peers = [c for c in bridge.channels if c is not channel] if bridge is not None else []
         channel.rtp_statistics()
-        if bridge is not None and bridge.type == "basic" and len(peers) == 1 and peers[0].tech == "PJSIP":
+        if bridge is not None and bridge.type == "basic" and len(peers) == 1:
             peers[0].rtp_statistics("BRIDGED")
         cause = None
         if channel.made_by_dial:

@@ -266,6 +266,7 @@ def blind_transfer(session: Session, message: Message) -> None:
         return
     peer = peers[0]
     assert channel.bridge is not None
+    channel.event(CALL, "Unhold")
     peer.set_variable("BLINDTRANSFER", channel.name)
     channel.set_variable("BLINDTRANSFER", peer.name)
     if session.pbx.wanted & CALL:

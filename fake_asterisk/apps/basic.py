@@ -204,7 +204,10 @@ async def answering_machine_detection(channel: Channel, data: str) -> None:
         "machine": ("MACHINE", "MAXWORDS-3-2", 1.93),
     }.get(voice, ("NOTSURE", "TOOLONG-4900", since_answer + 5.1))
     channel.stop_music()
-    await channel.sleep(max(0.05, decided_at - since_answer))
+    try:
+        await channel.sleep(max(0.05, decided_at - since_answer))
+    except Hungup:  # a decision too, and no failure of the application: the caller reads AMDSTATUS (seen)
+        status, cause = "HANGUP", ""
     channel.set_variable("AMDSTATUS", status)
     channel.set_variable("AMDCAUSE", cause)
 
