@@ -31,6 +31,7 @@ from daemon.calls.facts import AnyFact, NumberedFact
 from daemon.calls.records import ApiToken, Group, Lease, Role, TokenKind
 from daemon.clock import Clock
 from daemon.compliance import RuleSet, load_rule_sets, tzdata_version
+from daemon.engine.commands import LeadsChanged
 from daemon.engine.core import EngineCore
 from daemon.engine.hub import Hub
 from daemon.engine.rules import SiteLaw
@@ -320,7 +321,14 @@ class Application:
         if not isinstance(self.store, LeadSink):
             return None
         directory = Path(self.settings.daemon.data_dir) / "imports"
-        service = ImportService(self.store, self.store, self.clock, self._child_rng(), directory)
+        service = ImportService(
+            self.store,
+            self.store,
+            self.clock,
+            self._child_rng(),
+            directory,
+            imported=lambda by: self.hub.submit(LeadsChanged(by=by)),
+        )
         stack.push_async_callback(service.close)
         return service
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,13 @@ SAVED_OPTIONS = ("columns", "duplicates", "duplicate_keys", "delimiter", "encodi
 
 Announce = Callable[[dict[str, Any]], None]
 """Told the job's state when it changes and about once a batch."""
+
+Imported = Callable[[str], Awaitable[object]]
+"""Called with who asked for it when leads have been made, so that the dialler looks at once (features LEAD-06)."""
+
+
+async def _nobody(by: str) -> None:
+    """No dialler to tell."""
 
 
 class Profiles:
@@ -103,9 +110,11 @@ class ImportService:
         region: str = "FR",
         zone: str = "Europe/Paris",
         announce: Announce = lambda state: None,
+        imported: Imported = _nobody,
     ) -> None:
         self._store, self._sink, self._clock, self._rng = store, sink, clock, rng
         self._directory, self._region, self._zone, self._announce = directory, region, zone, announce
+        self._imported = imported
         for left in directory.glob("import-*"):  # a daemon before us was stopped in the middle of one
             left.unlink(missing_ok=True)
         self.profiles = Profiles(directory / "profiles.json")
@@ -201,15 +210,17 @@ class ImportService:
             async with self._one:
                 job.report = await self._run(job, dry_run=False)
             job.stage = "done"
+            job.path.unlink(missing_ok=True)
+            await self._imported(job.by)
         except DaemonError as error:
-            job.stage, job.error = "failed", _said(error)
+            if job.stage != "done":  # an engine that can't be told now looks again by itself
+                job.stage, job.error = "failed", _said(error)
         except asyncio.CancelledError:
-            job.stage, job.error = "failed", {"code": "import_failed", "reason": "the daemon was stopped"}
+            if job.stage != "done":
+                job.stage, job.error = "failed", {"code": "import_failed", "reason": "the daemon was stopped"}
             raise
         finally:
             job.task = None
-            if job.stage == "done":
-                job.path.unlink(missing_ok=True)
             self._announce(self._told(job))
 
     async def _run(self, job: _Job, *, dry_run: bool) -> ImportReport:
