@@ -141,6 +141,28 @@ ERRORS: Mapping[str, ErrorRow] = {
     # -- calls and agents -------------------------------------------------------------------------------------------
     "campaign_unknown": E(404, "Campagne inconnue.", "Unknown campaign.", "Campagne inconnue"),
     "agent_unknown": E(404, "Agent inconnu.", "Unknown agent."),
+    "agent_disabled": E(409, "Cet agent est désactivé.", "This agent is disabled."),
+    "site_unknown": E(404, "Site {site} inconnu ; connus : {allowed}.", "Unknown site {site}; known: {allowed}."),
+    "rule_set_unknown": E(
+        400,
+        "Jeu de règles {rule_set} inconnu ; connus : {allowed}.",
+        "Unknown rule set {rule_set}; known: {allowed}.",
+    ),
+    "command_unknown": E(400, "Commande {command} inconnue.", "Unknown command {command}."),
+    "no_lead_due": E(409, "Aucune fiche due pour cet agent.", "No lead is due for this agent."),
+    "preview_gone": E(409, "Aucune fiche en aperçu.", "No lead is under preview."),
+    "pbx_right_missing": E(
+        503,
+        "Droit AMI « originate » manquant : rien ne peut être composé. Ajoutez-le à l'utilisateur du PBX.",
+        'AMI right "originate" is missing: nothing can be dialled. Add it to the user on the PBX.',
+    ),
+    "attempts_above_law": E(
+        409,
+        "{text}. La campagne reste arrêtée : abaissez LimiteNum.",
+        "{text}. The campaign stays stopped: lower its limit of attempts.",
+    ),
+    "hours_wider_than_law": E(409, "{text}. La campagne reste arrêtée.", "{text}. The campaign stays stopped."),
+    "rule_set_not_in_force": E(409, "{text}. La campagne reste arrêtée.", "{text}. The campaign stays stopped."),
     "lead_unknown": E(404, "Fiche inconnue.", "Unknown lead."),
     "line_unknown": E(404, "Ligne inconnue.", "Unknown line.", "Ligne non disponible ou non autorisée", 400),
     "status_unknown": E(400, "Statut inconnu dans cette campagne.", "Unknown status in this campaign."),

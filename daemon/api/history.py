@@ -20,9 +20,10 @@ from daemon.api.leads_api import shown
 from daemon.api.numbers import e164_of
 from daemon.api.routes import Ask, Permission, Reply, Routes
 from daemon.api.stream import frame
-from daemon.api.types import Accepted, After, Answer, Id, IdOrZero, Limit, Query
-from daemon.calls.records import Campaign
-from daemon.engine.commands import HangUpCall
+from daemon.api.types import Accepted, After, Answer, Body, Id, IdOrZero, Limit, Query
+from daemon.calls.ids import uuid7
+from daemon.calls.records import Campaign, Line
+from daemon.engine.commands import CallExtension, HangUpCall
 from daemon.engine.views import CallView, Changes
 from daemon.errors import CommandError
 
@@ -150,6 +151,44 @@ def _filters(query: CallQuery) -> dict[str, Any]:
     if "outcome" in filters:
         filters["outcome"] = filters["outcome"].split(",")
     return filters
+
+
+class CallBody(Body, kw_only=True):
+    """Click-to-call by an operator: `extension` rings first, `number` is dialled when it answers (S100-01).
+
+    `line_id` 0 = a free trunk of the group; `site` may be left out when there is only one.
+    """
+
+    extension: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,40}$")]
+    number: Annotated[str, Meta(min_length=1, max_length=40)]
+    site: str = ""
+    line_id: IdOrZero = 0
+    group_id: IdOrZero = 0
+
+
+@routes.post("/calls", permission=Permission.STEER, body=CallBody, reply=Accepted, status=202)
+async def place_call(ask: Ask) -> Reply:
+    """Ring an extension, then the number; follow it under the `attempt_id` given back."""
+    body: CallBody = ask.body
+    sites = ask.deps.site_ids
+    if body.site and body.site not in sites:
+        raise CommandError("site_unknown", {"site": body.site, "allowed": sorted(sites)})
+    if not body.site and len(sites) != 1:
+        raise CommandError("field_missing", {"field": "site"})
+    group_id = scope.home_group(ask, body.group_id or None)
+    if body.line_id:
+        await scope.get(ask, Line, body.line_id)
+    command = CallExtension(
+        attempt_id=uuid7(ask.deps.clock.utcnow(), ask.deps.rng),
+        site=body.site or sites[0],
+        group_id=0 if ask.who.all_groups and not body.group_id else group_id,
+        extension=body.extension,
+        e164=e164_of(body.number, "number", allow_special=True),
+        line_id=body.line_id,
+        kind="test",
+        by=ask.who.name,
+    )
+    return await submit(ask, command)
 
 
 @routes.get("/calls/{key}", permission=Permission.WATCH, reply=dict[str, Any])

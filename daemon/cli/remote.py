@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,7 +44,8 @@ class Remote:
             fail(f"{path} can't be read: is the daemon running, and are you its user (or root)?", 4)
 
     async def __aenter__(self) -> Remote:
-        headers = {"Authorization": f"Bearer {self._token()}"}
+        language = "fr" if os.environ.get("LANG", "").startswith("fr") else "en"
+        headers = {"Authorization": f"Bearer {self._token()}", "Accept-Language": language}
         self._session = aiohttp.ClientSession(self.base, headers=headers, timeout=aiohttp.ClientTimeout(total=600))
         return self
 
@@ -120,8 +122,8 @@ async def follow_call(settings: Settings, site: str, extension: str, number: str
 
         body = {"site": site, "extension": extension, "number": number}
         call = await remote.ask("POST", "/api/v1/calls", body)
-        key = call["attempt_id"]
-        step(f"accepted, call {call.get('number') or key}")
+        key = call["result"]["attempt_id"]
+        step(f"accepted, call {key}")
         shown = 0
         while True:
             try:

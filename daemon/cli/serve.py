@@ -112,6 +112,7 @@ def migrate(config: ConfigPath = DEFAULT) -> None:
 def doctor(config: ConfigPath = DEFAULT) -> None:
     """Look at everything the daemon needs: settings, secrets, PBX, rights, sounds, database. Exit 1 if one is amiss."""
     settings = load(config)
+    set_up_logs("error", "console", SystemClock())
     findings = asyncio.run(examine(settings, SystemClock()))
     for finding in findings:
         typer.echo(f"{'ok   ' if finding.fine else 'AMISS'}  {finding.what}: {finding.text}")
