@@ -74,6 +74,9 @@ class ReportQuery(Query, kw_only=True):
     campaign_id: Id | None = None
     agent_id: Id | None = None
     line_id: Id | None = None
+    list_id: Id | None = None
+    client_id: Id | None = None
+    zone: Words | None = None
     group_id: IdOrZero = 0
     format: Annotated[str, Meta(pattern="^(json|csv)$")] = "json"
     language: Annotated[str, Meta(pattern="^(fr|en)$")] = "fr"
@@ -259,7 +262,7 @@ async def follow(ask: Ask, key: UUID | int, view: CallView | None) -> web.Stream
 async def report(ask: Ask) -> Reply | web.StreamResponse:
     """Run a named report (one .sql file each); JSON, or CSV row by row."""
     name = ask.request.match_info["name"]
-    if not REPORT_NAME.fullmatch(name):
+    if not REPORT_NAME.fullmatch(name) or name == "audit":
         raise CommandError("not_found", {"what": f"report {name[:40]}"})
     parameters = await _parameters(ask)
     if ask.query.format == "csv":
@@ -271,6 +274,21 @@ async def report(ask: Ask) -> Reply | web.StreamResponse:
     except (TypeError, ValueError) as error:
         raise CommandError("field_invalid", {"field": "query", "value": name, "allowed": str(error)[:200]}) from error
     return Reply(ReportAnswer(name=name, computed_at=ask.deps.clock.utcnow(), rows=[shown(ask, r) for r in rows]))
+
+
+class AuditQuery(Query, kw_only=True):
+    start: datetime | None = None
+    end: datetime | None = None
+    limit: Limit = 200
+
+
+@routes.get("/audit", permission=Permission.ADMINISTER, query=AuditQuery, reply=list[dict[str, Any]])
+async def audit(ask: Ask) -> Reply:
+    """Who did what, newest first. It spans all groups, so it needs a token that does."""
+    if not ask.who.all_groups:
+        raise CommandError("group_forbidden", {"group": "all"})
+    values = msgspec.structs.asdict(ask.query)
+    return Reply(await ask.deps.store.report("audit", **{k: v for k, v in values.items() if v is not None}))
 
 
 async def _parameters(ask: Ask) -> dict[str, Any]:

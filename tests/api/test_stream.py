@@ -1,4 +1,4 @@
-"""The live stream: snapshot, deltas of changed fields, beats, resumption, reset of the slow, one set of bytes a scope."""
+"""The live stream: snapshot, deltas of changed fields, beats, resumption, reset of the slow, the same bytes for all."""
 
 from __future__ import annotations
 

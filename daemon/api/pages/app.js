@@ -1,0 +1,153 @@
+// The supervision page: sign-in, rail, top bar with the link chain, routing, age rules. Views draw the middle.
+import { h, icon, mount } from './lib/dom.js';
+import { t, load, chosen, lang } from './lib/i18n.js';
+import { clock, duration } from './lib/format.js';
+import { session, may, signIn, signOut, whoAmI } from './lib/api.js';
+import { live, start, restart, onPaint, paint, serverNow, age, since } from './lib/live.js';
+import { ui, toasts, dialog, showDialog, problemText, whyNot } from './lib/ui.js';
+import * as direct from './views/direct.js';
+import * as agents from './views/agents.js';
+import * as campaigns from './views/campaigns.js';
+import * as lists from './views/lists.js';
+import * as lines from './views/lines.js';
+import * as compliance from './views/compliance.js';
+import * as reports from './views/reports.js';
+import * as access from './views/access.js';
+import * as first from './views/first.js';
+
+const PAGES = [
+  ['direct', direct, 'watch', 'd'], ['agents', agents, 'watch', 'a'], ['campagnes', campaigns, 'watch', 'c'], ['listes', lists, 'watch', 'l'],
+  ['lignes', lines, 'watch', 'i'], ['conformite', compliance, 'watch', 'o'], ['rapports', reports, 'watch', 'r'], ['acces', access, 'administer', 'x'],
+];
+const HIDDEN = { debut: first };
+let route = { page: 'direct', rest: [], query: new URLSearchParams() };
+let problem = '';
+let started = false;
+
+function read() {
+  const [path, query] = location.hash.replace(/^#\/?/, '').split('?');
+  const [page, ...rest] = (path || 'direct').split('/');
+  route = { page, rest, query: new URLSearchParams(query || '') };
+  const found = current();
+  if (found.enter) found.enter(route);
+  paint();
+}
+const current = () => (PAGES.find(([name]) => name === route.page) || [null, HIDDEN[route.page] || direct])[1];
+
+// ---- the chain: Page ─ Cadran ─ PBX ─ Base, each with its state and since when -------------------------------------------
+function chain() {
+  const silent = age();
+  const heard = silent !== null && silent < 5;
+  const links = live.beat?.links || [];
+  const piece = (name, up, tip) => h('span', { key: name, class: `link ${up ? 'up' : 'down'}`, title: tip || false }, `${name} `, icon(up ? 'dot' : 'lost'), h('span', { class: 'sr' }, up ? t('link.up') : t('link.down')));
+  return h('span', { class: 'chain', 'aria-label': t('link.chain') },
+    piece(t('link.page'), heard, heard ? '' : t('age.silent', { s: Math.round(silent || 0) })),
+    piece('Cadran', heard && !live.beat?.draining, live.version),
+    links.map((l) => piece(`PBX ${l.site}`, heard && l.up, t(l.up ? 'link.since' : 'link.down_since', { at: clock(new Date(l.since)) }))),
+    piece(t('link.base'), heard && live.beat?.store_ok, live.beat?.journal_pending ? t('link.journal', { n: live.beat.journal_pending }) : ''));
+}
+
+function top() {
+  const alerts = Object.values(live.state.system)[0]?.alerts?.length || 0;
+  const off = whyNot();
+  return h('header', { class: 'top' },
+    chain(),
+    h('span', { class: 'clock num' }, live.beat ? clock(new Date(serverNow())) : '--:--:--'),
+    h('span', { class: 'grow' }),
+    may('steer') && h('button', { class: 'suspend', disabled: Boolean(off), title: off, onclick: direct.suspendAll }, icon('pause'), ' ', t('suspend.button')),
+    alerts > 0 && h('a', { href: '#/direct', class: 'mark act' }, icon('alert'), ` ${alerts}`),
+    h('span', { class: 'langs' }, ['fr', 'en'].map((code) => h('button', { key: code, class: 'quiet', 'aria-pressed': String(lang === code), onclick: () => load(code).then(paint) }, code.toUpperCase()))),
+    h('button', { class: 'quiet', 'aria-label': t('top.theme'), title: t('top.theme'), onclick: toggleTheme }, icon('theme')),
+    h('span', { class: 'user' }, session.who.name, ' ', h('button', { class: 'quiet', onclick: leave }, t('do.sign_out'))));
+}
+
+function toggleTheme() {
+  const order = ['', 'light', 'dark'];
+  const next = order[(order.indexOf(document.documentElement.dataset.theme || '') + 1) % 3];
+  if (next) document.documentElement.dataset.theme = next; else delete document.documentElement.dataset.theme;
+  localStorage.setItem('cadran.theme', next);
+}
+
+const rail = () => h('nav', { class: 'rail', 'aria-label': t('nav.label') }, h('a', { class: 'brand', href: '#/direct' }, icon('dial'), h('span', null, 'Cadran')),
+  PAGES.filter(([, , right]) => may(right)).map(([name]) => h('a', { key: name, href: `#/${name}`, 'aria-current': route.page === name ? 'page' : false }, icon(name), h('span', null, t(`nav.${name}`)))));
+
+function bands() {
+  const silent = age();
+  const down = (live.beat?.links || []).filter((l) => !l.up);
+  const heard = silent !== null && silent < 5;
+  return [
+    session.who.demo && h('p', { key: 'demo', class: 'band info' }, t('demo.band')),
+    !heard && silent !== null && h('p', { key: 'age', class: 'band watch', role: 'alert' }, icon('watch'), ' ', silent < 15 ? t('age.old', { s: Math.round(silent) }) : t('age.lost', { at: clock(new Date(live.beatAt + live.skew)) })),
+    heard && down.map((l) => h('p', { key: l.site, class: 'band watch', role: 'alert' }, icon('lost'), ' ', t('error.pbx_unreachable_since', { site: l.site, since: clock(new Date(l.since)), for: duration(since(l.since)) }))),
+    heard && live.beat && live.beat.store_ok === false && h('p', { key: 'store', class: 'band watch', role: 'alert' }, icon('lost'), ' ', t('error.store_unavailable')),
+    live.reload && h('p', { key: 'reload', class: 'band info' }, t('age.new_version'), ' ', h('button', { onclick: () => location.reload() }, t('do.reload'))),
+  ];
+}
+
+function login() {
+  const submit = async (e) => {
+    e.preventDefault();
+    const token = e.target.elements.token.value.trim();
+    try { await signIn(token); problem = ''; e.target.reset(); begin(); } catch (error) { problem = problemText(error); }
+    paint();
+  };
+  return h('main', { class: 'login' }, h('form', { class: 'card', onsubmit: submit },
+    h('h1', null, icon('dial'), ' Cadran'),
+    h('label', null, t('login.token'), h('input', { name: 'token', type: 'password', autocomplete: 'current-password', required: true, spellcheck: 'false' })),
+    problem && h('p', { class: 'mark act', role: 'alert' }, problem),
+    h('button', { class: 'primary' }, t('login.enter')),
+    h('p', { class: 'muted' }, t('login.hint')),
+    h('p', null, ['fr', 'en'].map((code) => h('button', { key: code, type: 'button', class: 'quiet', 'aria-pressed': String(lang === code), onclick: () => load(code).then(paint) }, code.toUpperCase())))));
+}
+
+function draw() {
+  const root = document.getElementById('page');
+  document.title = `${t(`nav.${route.page}`)} · Cadran`;
+  if (!session.who) { mount(root, login(), toasts()); return; }
+  document.body.classList.toggle('stale', age() !== null && age() >= 15);
+  mount(root, rail(), h('div', { class: 'right-side' }, top(), bands(), h('main', { id: 'main', tabindex: '-1' }, current().view(route)), ui.drawer && h('aside', { class: 'drawer' }, ui.drawer())), toasts(), dialog());
+  showDialog();
+}
+
+async function leave() {
+  await signOut();
+  location.hash = '#/direct';
+  location.reload();
+}
+
+function begin() {
+  if (session.who.role === 'agent') { location.replace('/desk'); return; }
+  if (started) restart(); else start();
+  started = true;
+  read();
+}
+
+// ---- keys: g then a letter, as printed by « ? » --------------------------------------------------------------------------
+let prefix = '';
+function onKey(e) {
+  if (e.ctrlKey || e.altKey || e.metaKey || /^(INPUT|SELECT|TEXTAREA)$/.test(e.target.tagName) || document.querySelector('dialog[open]')) return;
+  if (e.key === 'S' && e.shiftKey && may('steer') && !whyNot()) { direct.suspendAll(); return; }
+  if (e.key === 'Escape' && ui.drawer) { ui.drawer = null; paint(); return; }
+  if (e.key === '/') { const search = document.querySelector('[data-search]'); if (search) { search.focus(); e.preventDefault(); } return; }
+  if (prefix === 'g') {
+    const page = PAGES.find(([, , right, key]) => key === e.key && may(right));
+    if (page) location.hash = `#/${page[0]}`;
+    prefix = '';
+    return;
+  }
+  prefix = e.key === 'g' ? 'g' : '';
+  if (current().onKey) current().onKey(e);
+}
+
+async function main() {
+  const theme = localStorage.getItem('cadran.theme');
+  if (theme) document.documentElement.dataset.theme = theme;
+  await load(chosen());
+  onPaint(draw);
+  window.addEventListener('hashchange', read);
+  window.addEventListener('keydown', onKey);
+  window.addEventListener('cadran:signed-out', () => { if (session.who) { session.who = null; problem = t('error.signed_out'); paint(); } });
+  try { await whoAmI(); begin(); } catch { /* the sign-in form says it */ }
+  paint();
+}
+main();

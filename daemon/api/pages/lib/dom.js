@@ -1,0 +1,74 @@
+// A small virtual DOM: views return plain trees, `mount` brings the page to that tree with the fewest changes.
+// Text only, no innerHTML; elements keep their focus and their typed text, because they are changed in place.
+const SVG = 'http://www.w3.org/2000/svg';
+const SVG_TAGS = new Set(['svg', 'use', 'path', 'g', 'polyline', 'line', 'rect', 'circle', 'text', 'title']);
+
+export function h(tag, props, ...kids) {
+  const list = kids.flat(Infinity).filter((k) => k !== null && k !== undefined && k !== false && k !== true);
+  return {
+    tag, props: props || {}, key: props ? props.key : undefined,
+    kids: list.map((k) => (typeof k === 'object' ? k : { text: String(k) })),
+  };
+}
+
+function setProp(el, name, value, before) {
+  if (name === 'key') return;
+  if (name.startsWith('on')) { el[name] = value || null; return; }
+  if (name === 'style') {
+    for (const [k, v] of Object.entries(value || {})) if (!before || before[k] !== v) el.style.setProperty(k, v);
+    return;
+  }
+  if (name === 'value') {
+    if (value !== before && (document.activeElement !== el || el.type === 'range')) el.value = value ?? '';
+    return;
+  }
+  if (name === 'checked' || name === 'indeterminate') { if (value !== before) el[name] = Boolean(value); return; }
+  if (value === before) return;
+  if (value === false || value === null || value === undefined) el.removeAttribute(name);
+  else el.setAttribute(name, value === true ? '' : value);
+}
+
+function create(v, inSvg) {
+  if (v.tag === undefined) { v.el = document.createTextNode(v.text); return v.el; }
+  const svg = v.tag === 'svg' || (inSvg && SVG_TAGS.has(v.tag));
+  v.el = svg ? document.createElementNS(SVG, v.tag) : document.createElement(v.tag);
+  for (const kid of v.kids) v.el.appendChild(create(kid, svg));
+  for (const [name, value] of Object.entries(v.props)) setProp(v.el, name, value, undefined);
+  return v.el;
+}
+
+function update(old, v) {
+  v.el = old.el;
+  if (v.tag === undefined) { if (old.text !== v.text) v.el.data = v.text; return; }
+  patchKids(v.el, old.kids, v.kids, v.tag === 'svg' || v.el.namespaceURI === SVG);
+  for (const name of Object.keys(old.props)) if (!(name in v.props)) setProp(v.el, name, undefined, old.props[name]);
+  for (const [name, value] of Object.entries(v.props)) setProp(v.el, name, value, old.props[name]);
+}
+
+function patchKids(parent, olds, news, svg) {
+  const keyed = new Map();
+  const plain = [];
+  for (const o of olds) if (o.key === undefined) plain.push(o); else keyed.set(o.key, o);
+  const used = new Set();
+  let next = 0;
+  for (const v of news) {
+    const o = v.key === undefined ? plain[next++] : keyed.get(v.key);
+    if (o && o.tag === v.tag && !used.has(o)) { used.add(o); update(o, v); } else create(v, svg);
+  }
+  for (const o of olds) if (!used.has(o)) o.el.remove();
+  let cursor = parent.firstChild;
+  for (const v of news) {
+    if (v.el === cursor) cursor = cursor.nextSibling;
+    else parent.insertBefore(v.el, cursor);
+  }
+}
+
+const roots = new WeakMap();
+export function mount(parent, ...kids) {
+  const news = h('x', null, kids).kids;
+  patchKids(parent, roots.get(parent) || [], news, false);
+  roots.set(parent, news);
+}
+
+export const icon = (name) =>
+  h('svg', { class: 'icon', viewBox: '0 0 16 16', 'aria-hidden': 'true' }, h('use', { href: '#i-' + name }));

@@ -1,0 +1,59 @@
+// The event stream as messages: {kind: snapshot|delta|beat|bye|lost}. Runs in the shared worker, or in the page.
+const TABLES = ['system', 'links', 'campaigns', 'agents', 'calls', 'lines'];
+export const empty = () => ({ ready: false, seq: 0, ...Object.fromEntries(TABLES.map((name) => [name, {}])) });
+
+// Changed fields by id; null is gone. Returns new row objects, so that views can compare by identity.
+export function merge(state, delta) {
+  for (const name of TABLES) {
+    const rows = delta[name];
+    if (!rows) continue;
+    for (const [id, change] of Object.entries(rows)) {
+      if (change === null) delete state[name][id];
+      else state[name][id] = { ...state[name][id], ...change };
+    }
+  }
+  state.seq = delta.seq;
+}
+
+export class Feed {
+  constructor(say) { this.say = say; this.source = null; this.state = empty(); this.beat = null; this.beatAt = 0; }
+
+  open() { if (!this.source) this.connect(); }
+
+  restart() { this.close(); this.connect(); }
+
+  close() { if (this.source) this.source.close(); this.source = null; this.state = empty(); this.beat = null; }
+
+  connect() {
+    const source = new EventSource('/api/v1/stream');
+    this.source = source;
+    source.addEventListener('snapshot', (e) => {
+      const data = JSON.parse(e.data);
+      this.state = { ...empty(), ...data, ready: true };
+      this.say({ kind: 'snapshot', state: this.state });
+    });
+    source.addEventListener('delta', (e) => {
+      const delta = JSON.parse(e.data);
+      if (!this.state.ready || delta.seq !== this.state.seq + 1) { this.restart(); return; } // a gap: begin anew
+      merge(this.state, delta);
+      this.say({ kind: 'delta', delta });
+    });
+    source.addEventListener('beat', (e) => {
+      this.beat = JSON.parse(e.data);
+      this.beatAt = Date.now();
+      this.say({ kind: 'beat', beat: this.beat });
+    });
+    source.addEventListener('bye', (e) => {
+      const { reason } = JSON.parse(e.data);
+      this.say({ kind: 'bye', reason });
+      if (reason !== 'restart') this.close();
+    });
+    source.onerror = () => {
+      this.say({ kind: 'lost' });
+      if (source.readyState === EventSource.CLOSED && this.source === source) {
+        this.source = null; // refused for good (401, 503): try again ourselves, slowly
+        setTimeout(() => { if (!this.source) this.connect(); }, 2000 + Math.random() * 2000);
+      }
+    };
+  }
+}

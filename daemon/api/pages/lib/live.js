@@ -1,0 +1,96 @@
+// The page's copy of the live state, its age, and one repaint a frame. Everything the views show comes from here.
+import { Feed, empty, merge } from './feed.js';
+
+export const live = { state: empty(), beat: null, beatAt: 0, skew: 0, version: '', reload: false, events: [] };
+const listeners = new Set();
+const watchers = new Set();
+let scheduled = false;
+let port = null;
+let feed = null;
+
+export const onPaint = (fn) => { listeners.add(fn); return () => listeners.delete(fn); };
+export const onDelta = (fn) => { watchers.add(fn); return () => watchers.delete(fn); };
+
+export function paint() {
+  if (scheduled || document.hidden) return;
+  scheduled = true;
+  requestAnimationFrame(() => { scheduled = false; for (const fn of [...listeners]) fn(); });
+}
+
+export const serverNow = () => Date.now() + live.skew;
+export const since = (text) => (text ? (serverNow() - Date.parse(text)) / 1000 : null);
+// Seconds since the daemon was last heard; null before the first beat.
+export const age = () => (live.beatAt ? (Date.now() - live.beatAt) / 1000 : null);
+export const fresh = () => age() !== null && age() < 5;
+
+const EVENTS_MAX = 500;
+export function note(kind, values) {
+  live.events.unshift({ at: serverNow(), kind, values });
+  live.events.length = Math.min(live.events.length, EVENTS_MAX);
+}
+
+function noteChanges(delta) {
+  for (const [id, change] of Object.entries(delta.campaigns || {})) {
+    const before = live.state.campaigns[id];
+    if (!before || !change) continue;
+    if ('speed' in change) note('speed', { name: before.name, from: before.speed, to: change.speed });
+    if ('state' in change) note('campaign', { name: before.name, state: change.state });
+  }
+  for (const [id, change] of Object.entries(delta.links || {})) {
+    if (change && 'up' in change && live.state.links[id]) note('link', { site: id, up: change.up });
+  }
+  for (const [id, change] of Object.entries(delta.agents || {})) {
+    const before = live.state.agents[id];
+    if (before && change && ['paused', 'signed_out', 'unreachable'].includes(change.state)) {
+      note('agent', { name: before.name, state: change.state, code: change.code || '' });
+    }
+  }
+}
+
+function hear(message) {
+  if (message.kind === 'snapshot') {
+    live.state = { ...empty(), ...message.state, ready: true };
+    if (message.beat) hearBeat(message.beat, message.beatAge || 0);
+  }
+  if (message.kind === 'delta') {
+    noteChanges(message.delta);
+    merge(live.state, message.delta);
+    for (const fn of [...watchers]) fn(message.delta);
+  }
+  if (message.kind === 'beat') hearBeat(message.beat, 0);
+  if (message.kind === 'bye' && message.reason !== 'restart') window.dispatchEvent(new Event('cadran:signed-out'));
+  paint();
+}
+
+function hearBeat(beat, late) {
+  live.beat = beat;
+  live.beatAt = Date.now() - late;
+  live.skew = Date.parse(beat.now) - (Date.now() - late);
+  if (live.version && beat.version && beat.version !== live.version) live.reload = true;
+  live.version = beat.version || live.version;
+}
+
+export function start() {
+  if (window.SharedWorker) {
+    try {
+      const worker = new SharedWorker('/static/worker.js', { type: 'module', name: 'cadran' });
+      port = worker.port;
+      port.onmessage = ({ data }) => hear(data);
+      port.start();
+      port.postMessage('open');
+      window.addEventListener('pagehide', () => port.postMessage('close'));
+      window.addEventListener('pageshow', (e) => { if (e.persisted) restart(); });
+      return;
+    } catch { port = null; }
+  }
+  feed = new Feed(hear);
+  feed.open();
+}
+
+export function restart() {
+  if (port) port.postMessage('restart');
+  if (feed) feed.restart();
+}
+
+setInterval(paint, 1000); // timers and ages
+document.addEventListener('visibilitychange', paint);

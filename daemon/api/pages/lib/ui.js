@@ -1,0 +1,140 @@
+// Shared pieces: toasts, dialogs, pending commands, state chips, meters, forms. No view of its own.
+import { h, icon } from './dom.js';
+import { t, word, has } from './i18n.js';
+import { num, share } from './format.js';
+import { live, paint, fresh } from './live.js';
+import { ApiProblem } from './api.js';
+
+export const STATE_ICON = {
+  ready: 'ready', on_call: 'call', on_hold: 'pause', reserved: 'half', ringing: 'half', wrap_up: 'pen', paused: 'pause',
+  signed_out: 'off', unreachable: 'lost',
+};
+export const chip = (state, text) => h('span', { class: `chip s-${state}` }, icon(STATE_ICON[state] || 'off'), ' ', text ?? word('state', state));
+
+// ---- messages -----------------------------------------------------------------------------------------------
+export const ui = { toasts: [], dialog: null, drawer: null };
+let nextToast = 1;
+export function toast(text, more = {}) {
+  const item = { id: nextToast++, text, kind: more.kind || 'info', undo: more.undo, detail: more.detail };
+  ui.toasts.push(item);
+  if (ui.toasts.length > 4) ui.toasts.shift();
+  paint();
+  setTimeout(() => { ui.toasts = ui.toasts.filter((x) => x !== item); paint(); }, more.kind === 'alert' ? 15000 : 10000);
+}
+export const problemText = (error) => {
+  if (!(error instanceof ApiProblem)) return String(error);
+  return has(`error.${error.code}`) ? t(`error.${error.code}`, error.details) : error.message;
+};
+export const complain = (error) => toast(problemText(error), {
+  kind: 'alert', detail: error instanceof ApiProblem ? `${error.code} ${error.requestId}` : '',
+});
+export async function attempt(work) {
+  try { return await work(); } catch (error) { complain(error); return undefined; }
+}
+
+export const toasts = () => h('div', { class: 'toasts' },
+  ui.toasts.map((item) => h('div', { key: item.id, class: `toast ${item.kind}`, title: item.detail || false },
+    h('span', null, item.text),
+    item.undo && h('button', { onclick: () => { ui.toasts = ui.toasts.filter((x) => x !== item); item.undo(); } }, t('do.undo')),
+    h('button', { class: 'quiet', 'aria-label': t('do.close'), onclick: () => { ui.toasts = ui.toasts.filter((x) => x !== item); paint(); } }, '×'))));
+
+// ---- dialogs of kind B and C -------------------------------------------------------------------------------------
+export function confirm({ title, body, verb, danger = true, check, typed, act }) {
+  ui.dialog = { title, body, verb, danger, check, typed, act, checked: false, text: '', reason: '' };
+  paint();
+}
+export function dialog() {
+  const d = ui.dialog;
+  if (!d) return null;
+  const close = () => { ui.dialog = null; paint(); };
+  const ok = () => {
+    const el = document.querySelector('dialog.confirm');
+    const data = { checked: el.querySelector('[name=check]')?.checked || false, reason: el.querySelector('[name=reason]')?.value || '' };
+    if (d.typed && el.querySelector('[name=typed]').value.trim() !== d.typed) { el.querySelector('[name=typed]').focus(); return; }
+    if (d.typed && !data.reason.trim()) { el.querySelector('[name=reason]').focus(); return; }
+    close();
+    d.act(data);
+  };
+  return h('dialog', { key: 'dialog', class: 'confirm', oncancel: (e) => { e.preventDefault(); close(); } },
+    h('h2', null, d.title),
+    [d.body].flat().map((line) => h('p', null, line)),
+    d.check && h('label', { class: 'check' }, h('input', { type: 'checkbox', name: 'check' }), ' ', d.check),
+    d.typed && h('label', null, t('confirm.type', { text: d.typed }), h('input', { name: 'typed', autocomplete: 'off' })),
+    d.typed && h('label', null, t('confirm.reason'), h('input', { name: 'reason' })),
+    h('div', { class: 'buttons' },
+      h('button', { name: 'cancel', onclick: close }, t('do.cancel')),
+      h('button', { class: d.danger ? 'danger' : 'primary', name: 'ok', onclick: ok }, d.verb)));
+}
+export function showDialog() {
+  const el = document.querySelector('dialog.confirm');
+  if (el && !el.open) { el.showModal(); el.querySelector('[name=cancel]').focus(); }
+}
+
+// ---- requested → in force: a change shows as done only when the engine's fact is on the stream ------------------------
+const pending = new Map();
+export function request(key, wanted, isDone, send) {
+  const entry = { wanted, isDone, at: Date.now(), said: false };
+  pending.set(key, entry);
+  paint();
+  send().catch((error) => { pending.delete(key); complain(error); paint(); });
+}
+export function waiting(key) {
+  const entry = pending.get(key);
+  if (!entry) return null;
+  if (entry.isDone()) { pending.delete(key); return null; }
+  const waited = Date.now() - entry.at;
+  if (waited > 10000) {
+    pending.delete(key);
+    toast(t('pending.given_up'), { kind: 'alert' });
+    return null;
+  }
+  return { wanted: entry.wanted, slow: waited > 150, late: waited > 3000 };
+}
+export const canCommand = () => fresh();
+export const whyNot = () => (fresh() ? false : t('age.commands'));
+
+// ---- abandonment ---------------------------------------------------------------------------------------------
+export function windowLevel(w) {
+  if (!w || !w.abandoned) return '';
+  if (w.room <= 0) return 'act';
+  if (w.room < 3 || (w.live && w.abandoned / w.live >= 0.8 * w.ceiling)) return 'watch';
+  return '';
+}
+const LEVEL_ICON = { watch: 'watch', act: 'alert' };
+export const levelMark = (level) => level && h('span', { class: `mark ${level}` }, icon(LEVEL_ICON[level]), h('span', { class: 'sr' }, t(`level.${level}`)));
+
+export function meter(w, label) {
+  if (!w) return h('span', { class: 'muted' }, '—');
+  const rate = w.live ? w.abandoned / w.live : 0;
+  const scale = Math.max(w.ceiling * 1.3, 0.001);
+  const level = windowLevel(w);
+  const of = (a, b) => t('share.of', { a, b });
+  const text = share(w.abandoned, w.live, of);
+  const said = t('abandon.said', { window: label, rate: text, ceiling: num(w.ceiling * 100, w.ceiling * 100 % 1 ? 1 : 0), room: num(Math.max(0, w.room)) });
+  return h('span', { class: `meter ${level}`, role: 'meter', 'aria-valuemin': 0, 'aria-valuemax': 1, 'aria-valuenow': rate.toFixed(4), 'aria-label': said, title: said },
+    h('span', { class: 'value' }, text), levelMark(level),
+    h('svg', { class: 'bar', viewBox: '0 0 40 8', preserveAspectRatio: 'none', 'aria-hidden': 'true' },
+      h('rect', { class: 'back', x: 0, y: 0, width: 40, height: 8 }),
+      h('rect', { class: 'fill', x: 0, y: 0, width: Math.min(40, (rate / scale) * 40), height: 8 }),
+      h('line', { class: 'ceiling', x1: 40 / 1.3, x2: 40 / 1.3, y1: 0, y2: 8 })));
+}
+
+// ---- figures that may be unknown ----------------------------------------------------------------------------------
+export const siteDown = (site) => live.state.links[site] && !live.state.links[site].up;
+export const linkFigure = (site, value) => (siteDown(site) ? '?' : value);
+
+// ---- small form helpers -------------------------------------------------------------------------------------------
+export const field = (label, input, hint) => h('label', { class: 'field' }, h('span', { class: 'label' }, label), input, hint && h('span', { class: 'hint' }, hint));
+export function formValues(form) {
+  const out = {};
+  for (const el of form.elements) {
+    if (!el.name) continue;
+    if (el.type === 'checkbox') out[el.name] = el.checked;
+    else if (el.type === 'number' || el.type === 'range') { if (el.value !== '') out[el.name] = Number(el.value); }
+    else if (el.tagName === 'SELECT' && el.multiple) out[el.name] = [...el.selectedOptions].map((o) => Number(o.value));
+    else out[el.name] = el.value;
+  }
+  return out;
+}
+export const select = (name, value, options, more = {}) => h('select', { name, ...more, value },
+  options.map(([v, label]) => h('option', { value: v, selected: String(v) === String(value) }, label)));

@@ -1,0 +1,202 @@
+// Campaigns: the list, and one campaign with its pacing, its six causes, its settings.
+import { h, icon } from '../lib/dom.js';
+import { t, word } from '../lib/i18n.js';
+import { num, pct, clock } from '../lib/format.js';
+import { live, paint } from '../lib/live.js';
+import { all, post, patch, request as http, may } from '../lib/api.js';
+import { meter, request, waiting, whyNot, field, select, formValues, toast, attempt, complain, levelMark, windowLevel } from '../lib/ui.js';
+import { campaigns, controls, setSpeed, stepper, modeWord, why, dueOf } from './direct.js';
+
+const MODES = [['manual'], ['preview'], ['progressive'], ['predictive', 1], ['predictive', 2], ['predictive', 3], ['inbound']];
+const FIELDS = ['name', 'site', 'rule_set', 'client_id', 'attempts_max', 'gap_min_s', 'ring_timeout_s', 'wrap_up_max_s', 'max_channels', 'calls_per_second', 'order', 'pause_mode', 'priority', 'safe_message', 'screen_pop_url', 'amd', 'recording'];
+const CHOICES = { order: ['oldest', 'newest', 'random', 'priority', 'attempts', 'list_rank'], pause_mode: ['off', 'optional', 'required'] };
+const LINKS = { list_ids: '/lists', line_ids: '/lines', caller_id_ids: '/caller-ids', agent_ids: '/agents' };
+let row = null;
+let etag = '';
+let conflict = null;
+let options = {};
+let tab = 'cadence';
+
+export async function enter(route) {
+  const id = route.rest[0];
+  tab = route.rest[1] || 'cadence';
+  conflict = null;
+  if (!id || id === 'nouvelle') { row = null; if (id) await loadOptions(); paint(); return; }
+  if (!row || String(row.id) !== id) row = null;
+  await attempt(async () => {
+    const found = await http('GET', `/api/v1/campaigns/${id}`);
+    [row, etag] = [found.data, found.etag];
+    await loadOptions();
+  });
+  paint();
+}
+async function loadOptions() {
+  for (const [name, path] of Object.entries({ ...LINKS, client_id: '/clients' })) options[name] = (await attempt(() => all(path))) || [];
+}
+
+// ---- list --------------------------------------------------------------------------------------------------
+function list() {
+  const rows = campaigns();
+  return h('section', { class: 'card' },
+    h('div', { class: 'toolbar' }, h('h1', null, t('nav.campagnes')), h('span', { class: 'grow' }), may('manage') && h('a', { class: 'button primary', href: '#/campagnes/nouvelle' }, t('campaigns.new'))),
+    rows.length === 0 ? h('p', { class: 'empty' }, t('campaigns.none')) : h('table', { class: 'grid' },
+      h('thead', null, h('tr', null, ['campaign', 'state', 'mode', 'speed', 'due', 'act'].map((n) => h('th', { key: n, scope: 'col', class: n === 'due' || n === 'speed' ? 'n' : '' }, t(`col.${n}`))))),
+      h('tbody', null, rows.map((c) => h('tr', { key: c.id },
+        h('th', { scope: 'row' }, h('a', { href: `#/campagnes/${c.id}` }, c.name)), h('td', null, word('campaign_state', c.state)), h('td', null, modeWord(c)),
+        h('td', { class: 'n' }, stepper(c)), h('td', { class: 'n' }, dueOf(c) === undefined ? '?' : num(dueOf(c))), h('td', null, controls(c)))))));
+}
+
+// ---- cadence -------------------------------------------------------------------------------------------------
+function modes(c) {
+  const off = whyNot();
+  return h('div', { class: 'toolbar', role: 'group', 'aria-label': t('col.mode') }, MODES.map(([mode, level]) => {
+    const on = c.mode === mode && (!level || c.level === level);
+    const set = () => request(`mode:${c.id}`, mode, () => live.state.campaigns[c.id]?.mode === mode && (!level || live.state.campaigns[c.id].level === level), () => post(`/campaigns/${c.id}/tune`, level ? { mode, level } : { mode }));
+    return h('button', { key: mode + level, 'aria-pressed': String(on), class: on ? 'primary' : '', disabled: Boolean(off) || !may('steer') || on, onclick: set }, mode === 'predictive' ? t('mode.short', { level }) : t(`mode.${mode}`));
+  }));
+}
+const target = (c) => (c.level * c.speed) / 1000;
+const band = (speed) => t(speed <= 3 ? 'speed.slow' : speed <= 6 ? 'speed.medium' : 'speed.high');
+function speed(c) {
+  if (c.mode !== 'predictive') return h('p', { class: 'muted' }, t(c.mode === 'progressive' ? 'speed.turbo' : 'speed.none'));
+  const asked = waiting(`speed:${c.id}`);
+  const shown = asked ? asked.wanted : c.speed;
+  const said = t('speed.said', { speed: num(shown), band: band(shown), target: pct(target({ ...c, speed: shown }), 1) });
+  return [
+    h('div', { class: 'toolbar' }, h('label', { for: 'speed' }, t('col.speed')),
+      h('input', { id: 'speed', type: 'range', min: 0, max: 10, step: 1, value: shown, 'aria-valuetext': said, disabled: Boolean(whyNot()) || !may('steer'), onchange: (e) => setSpeed(c, Number(e.target.value)) }), stepper(c)),
+    h('p', { class: 'muted' }, asked ? t('speed.asked', { now: num(c.speed), wanted: num(asked.wanted) }) : said),
+  ];
+}
+const reason = (name) => (name === 'due' ? '' : word('blocked', name));
+function cause(c, x, i) {
+  const f = x.figures || {};
+  let text = x.ok ? t(`cause.${x.name}.ok`, { ...f, due: num(c.leads.due ?? 0) }) : (x.name === c.binding && why(c)) || `${x.code}`;
+  if (x.name === 'leads') {
+    const held = Object.entries(c.leads).filter(([name]) => name !== 'due' && name !== 'total');
+    const heldCount = held.reduce((n, [, v]) => n + v, 0);
+    text = [t('cause.leads.sum', { due: num(c.leads.due ?? 0), held: num(heldCount), total: num((c.leads.due ?? 0) + heldCount) }), held.length > 0 && h('span', { class: 'muted' }, ' ' + held.sort((a, b) => b[1] - a[1]).map(([name, n]) => `${reason(name)} ${num(n)}`).join(' · '))];
+  }
+  return h('li', { key: x.name, class: !x.ok && x.name === c.binding ? 'binding' : '' }, h('span', { class: 'muted' }, String(i + 1)), h('b', null, t(`cause.${x.name}`)), h('span', { class: x.ok ? 's-ready' : 'mark watch' }, icon(x.ok ? 'ready' : 'watch'), h('span', { class: 'sr' }, x.ok ? t('cause.ok') : t('cause.binds'))), h('span', null, text));
+}
+function cadence(c) {
+  return [
+    h('div', { class: 'columns' },
+      h('section', { class: 'card' }, h('h2', null, t('campaign.mode')), modes(c), speed(c)),
+      h('section', { class: 'card' }, h('h2', null, t('campaign.abandon', { ceiling: num((c.windows[0]?.ceiling ?? 0.03) * 100) })),
+        c.windows.length === 0 ? h('p', { class: 'empty' }, t('campaign.no_windows')) : h('table', { class: 'grid' }, h('tbody', null, c.windows.map((w) => h('tr', { key: w.name }, h('th', { scope: 'row' }, word('window', w.name)), h('td', { class: 'n' }, meter(w, word('window', w.name))), h('td', { class: 'n' }, t('share.of', { a: num(w.abandoned), b: num(w.live) })), h('td', { class: 'n' }, t('abandon.left', { n: num(Math.max(0, w.room)) }), levelMark(windowLevel(w))))))),
+        h('p', { class: 'muted' }, t('campaign.at_ceiling')))),
+    h('section', { class: 'card' }, h('h2', null, t('campaign.why_number')), h('p', null, why(c))),
+    h('div', { class: 'columns' },
+      h('section', { class: 'card' }, h('h2', null, t('campaign.why_not')), h('ol', { class: 'causes' }, c.causes.map((x, i) => cause(c, x, i)))),
+      h('section', { class: 'card' }, h('h2', null, t('direct.in_progress')), h('p', null, ['dialling', 'ringing', 'answered', 'waiting', 'talking'].map((s) => [h('span', { class: 'count', key: s }, `${word('stage', s)} `, h('b', null, num(c.stages[s] || 0))), ' '])),
+        h('h2', null, t('campaign.outcomes')), Object.keys(c.outcomes).length === 0 ? h('p', { class: 'empty' }, t('campaign.no_outcomes')) : h('p', null, Object.entries(c.outcomes).sort((a, b) => b[1] - a[1]).map(([o, n]) => [h('span', { class: 'count', key: o }, `${word('outcome', o)} `, h('b', null, num(n))), ' '])))),
+  ];
+}
+
+// ---- settings: only changed fields are sent; a stale page compares instead of overwriting ---------------------------------
+function input(name, value) {
+  if (name === 'client_id') return select(name, value, (options.client_id || []).map((r) => [r.id, r.name]));
+  if (CHOICES[name]) return select(name, value, CHOICES[name].map((c) => [c, t(`choice.${c}`)]));
+  if (typeof value === 'boolean') return h('input', { type: 'checkbox', name, checked: value });
+  if (typeof value === 'number') return h('input', { type: 'number', step: 'any', name, value });
+  return h('input', { name, value: value ?? '' });
+}
+const label = (kind, r) => (kind === 'caller_id_ids' ? `${r.e164} ${r.name}` : kind === 'agent_ids' ? `${r.extension} ${r.name}` : r.name);
+const picker = (name, chosen) => h('select', { name, multiple: true, size: 5 }, (options[name] || []).map((r) => h('option', { key: r.id, value: r.id, selected: chosen.includes(r.id) }, label(name, r))));
+function settings() {
+  const save = async (e) => {
+    e.preventDefault();
+    const changes = changed(formValues(e.target));
+    if (!Object.keys(changes).length) { toast(t('save.nothing')); return; }
+    await send(changes, etag);
+  };
+  const editable = may('manage');
+  return h('section', { class: 'card' },
+    conflict && compare(),
+    h('form', { class: 'form', key: `${row.id}`, onsubmit: save },
+      FIELDS.map((name) => field(t(`campaign.${name}`), h('span', null, input(name, row[name])), name === 'attempts_max' && row.rule_set.startsWith('fr-b2c') && t('campaign.legal_max', { n: 4 }))),
+      Object.keys(LINKS).map((name) => field(t(`campaign.${name}`), picker(name, row[name]))),
+      editable && h('div', { class: 'buttons wide' }, h('button', { class: 'primary' }, t('do.save')))));
+}
+function changed(values) {
+  const out = {};
+  for (const [name, value] of Object.entries(values)) {
+    const now = typeof row[name] === 'number' && name === 'client_id' ? Number(value) : value;
+    if (JSON.stringify(now) !== JSON.stringify(row[name])) out[name] = now;
+  }
+  return out;
+}
+async function send(changes, version) {
+  try {
+    const saved = await patch(`/campaigns/${row.id}`, changes, version);
+    [row, etag, conflict] = [saved.data, saved.etag, null];
+    toast(t('save.done'));
+  } catch (error) {
+    if (error.code === 'changed_meanwhile' && error.details.current) await merge(changes, error.details.current);
+    else complain(error);
+  }
+  paint();
+}
+// Fields that don't overlap are merged and said so; overlapping ones are compared, nothing is preselected.
+async function merge(mine, theirs) {
+  const overlap = Object.keys(mine).filter((name) => JSON.stringify(theirs[name]) !== JSON.stringify(row[name]) && JSON.stringify(theirs[name]) !== JSON.stringify(mine[name]));
+  if (!overlap.length) {
+    [row, etag] = [theirs, `"${theirs.version}"`];
+    toast(t('save.merged'));
+    await send(mine, etag);
+    return;
+  }
+  conflict = { mine, theirs, was: row, overlap };
+}
+function compare() {
+  const choose = (e) => {
+    e.preventDefault();
+    const picked = new FormData(e.target);
+    if (conflict.overlap.some((name) => !picked.get(name))) { toast(t('compare.choose'), { kind: 'alert' }); return; }
+    const keep = Object.fromEntries(Object.entries(conflict.mine).filter(([name]) => !conflict.overlap.includes(name) || picked.get(name) === 'mine'));
+    const { theirs } = conflict;
+    [row, etag, conflict] = [theirs, `"${theirs.version}"`, null];
+    if (Object.keys(keep).length) send(keep, etag); else paint();
+  };
+  const show = (v) => (typeof v === 'object' ? JSON.stringify(v) : String(v));
+  return h('form', { class: 'compare', onsubmit: choose }, h('p', { class: 'band watch' }, t('error.changed_meanwhile')),
+    h('table', { class: 'grid' }, h('thead', null, h('tr', null, ['field', 'was', 'theirs', 'mine'].map((n) => h('th', { key: n, scope: 'col' }, t(`compare.${n}`))))),
+      h('tbody', null, conflict.overlap.map((name) => h('tr', { key: name }, h('th', { scope: 'row' }, t(`campaign.${name}`)), h('td', null, show(conflict.was[name])),
+        ['theirs', 'mine'].map((who) => h('td', { key: who }, h('label', null, h('input', { type: 'radio', name, value: who }), ` ${show(conflict[who][name])}`))))))),
+    h('div', { class: 'buttons' }, h('button', { class: 'primary' }, t('compare.apply'))));
+}
+
+function create() {
+  const submit = async (e) => {
+    e.preventDefault();
+    const values = formValues(e.target);
+    for (const name of ['client_id']) if (values[name] === '') delete values[name]; else values[name] = Number(values[name]);
+    const made = await attempt(() => post('/campaigns', values));
+    if (made) location.hash = `#/campagnes/${made.id}`;
+  };
+  const sites = Object.keys(live.state.links);
+  return h('section', { class: 'card' }, h('h1', null, t('campaigns.new')), h('form', { class: 'form', onsubmit: submit },
+    field(t('campaign.name'), h('input', { name: 'name', required: true, maxlength: 120 })),
+    field(t('campaign.site'), select('site', sites[0] || 'main', sites.map((s) => [s, s]))),
+    field(t('campaign.client_id'), select('client_id', '', [['', '—'], ...(options.client_id || []).map((r) => [r.id, r.name])])),
+    field(t('col.mode'), select('mode', 'progressive', ['manual', 'preview', 'progressive', 'predictive', 'inbound'].map((m) => [m, t(m === 'predictive' ? 'mode.predictive_any' : `mode.${m}`)]))),
+    field(t('campaign.attempts_max'), h('input', { type: 'number', name: 'attempts_max', min: 1, max: 100, value: 4 }), t('campaign.legal_max', { n: 4 })),
+    Object.keys(LINKS).map((name) => field(t(`campaign.${name}`), picker(name, []))),
+    h('div', { class: 'buttons wide' }, h('a', { class: 'button', href: '#/campagnes' }, t('do.cancel')), h('button', { class: 'primary' }, t('do.create')))));
+}
+
+export function view(route) {
+  const id = route.rest[0];
+  if (!id) return list();
+  if (id === 'nouvelle') return create();
+  const c = live.state.campaigns[id];
+  if (!row && !c) return h('p', { class: 'empty' }, t('loading'));
+  const tabs = ['cadence', 'reglages'];
+  return [
+    h('div', { class: 'toolbar' }, h('a', { href: '#/campagnes' }, '‹ ', t('nav.campagnes')), h('h1', null, c?.name || row.name),
+      c && h('span', { class: 'muted' }, t('campaign.since', { state: word('campaign_state', c.state), at: clock(new Date(c.since), false), rules: c.rule_set })), h('span', { class: 'grow' }), c && controls(c)),
+    h('div', { class: 'tabs', role: 'tablist' }, tabs.map((name) => h('a', { key: name, class: 'button', role: 'tab', 'aria-selected': String(tab === name), href: `#/campagnes/${id}/${name}` }, t(`tab.${name}`)))),
+    tab === 'cadence' ? (c ? cadence(c) : h('p', { class: 'empty' }, t('campaign.not_live'))) : row ? settings() : h('p', { class: 'empty' }, t('loading')),
+  ];
+}

@@ -1,0 +1,60 @@
+// Lines: the pool with its toggles, the numbers presented, the state of the click-to-call API.
+import { h, icon } from '../lib/dom.js';
+import { t, word } from '../lib/i18n.js';
+import { num, pct, clock, phone } from '../lib/format.js';
+import { live, paint } from '../lib/live.js';
+import { all, get, post, may } from '../lib/api.js';
+import { attempt, confirm, field, formValues, request, select, waiting, whyNot } from '../lib/ui.js';
+
+const data = { callers: [], api: [], errors: [] };
+export async function enter() {
+  const [callers, api, errors] = await Promise.all([attempt(() => all('/caller-ids')), attempt(() => get(`/reports/api_calls?start=${hour()}`)), attempt(() => get(`/reports/api_errors?start=${hour()}`))]);
+  Object.assign(data, { callers: callers || [], api: api?.rows || [], errors: errors?.rows || [] });
+  paint();
+}
+const hour = () => { const d = new Date(); d.setUTCMinutes(0, 0, 0); return d.toISOString(); };
+
+function toggle(l) {
+  const on = l.state === 'off' || l.state === 'resting';
+  const send = () => request(`line:${l.id}`, on, () => (live.state.lines[l.id]?.state === 'active') === on, () => post(`/lines/${l.id}/${on ? 'enable' : 'disable'}`));
+  const others = Object.values(live.state.lines).some((x) => x.id !== l.id && x.kind === l.kind && x.state === 'active');
+  if (!on && !others) confirm({ title: t('lines.last', { name: l.name }), body: t('lines.last_body'), verb: t('lines.switch_off'), act: send });
+  else send();
+}
+function pool() {
+  const rows = Object.values(live.state.lines).sort((a, b) => a.kind.localeCompare(b.kind) || b.priority - a.priority || a.name.localeCompare(b.name));
+  if (!rows.length) return h('p', { class: 'empty' }, t('lines.none'));
+  const off = whyNot();
+  return h('table', { class: 'grid' }, h('thead', null, h('tr', null, ['name', 'kind', 'state', 'in_use', 'priority', 'calls', 'success', 'act'].map((n, i) => h('th', { key: n, scope: 'col', class: i > 2 && i < 7 ? 'n' : '' }, t(`line.${n}`))))),
+    h('tbody', null, rows.map((l) => {
+      const asked = waiting(`line:${l.id}`);
+      const full = l.capacity > 0 && l.in_use / l.capacity >= 0.8;
+      return h('tr', { key: l.id }, h('th', { scope: 'row' }, l.name), h('td', null, t(`kind.${l.kind}`)),
+        h('td', null, h('span', { class: l.state === 'active' ? 's-ready' : l.state === 'off' ? 's-paused' : 'mark watch' }, icon(l.state === 'active' ? 'dot' : l.state === 'off' ? 'off' : 'watch'), ` ${word('line_state', l.state)}`), l.resting_until && ` ${t('lines.until', { at: clock(new Date(l.resting_until), false) })}`, l.reason && h('span', { class: 'muted' }, ` ${l.reason}`)),
+        h('td', { class: 'n' }, full && h('span', { class: 'mark watch' }, icon('watch')), ` ${num(l.in_use)}/${num(l.capacity)}`), h('td', { class: 'n' }, num(l.priority)), h('td', { class: 'n' }, num(l.calls)), h('td', { class: 'n' }, l.calls ? pct(l.succeeded / l.calls) : '—'),
+        h('td', null, asked ? h('span', { class: 'asked slow' }, t('pending.asked')) : may('administer') && h('button', { disabled: Boolean(off), title: off, role: 'switch', 'aria-checked': String(l.state === 'active'), onclick: () => toggle(l) }, t(l.state === 'active' ? 'lines.switch_off' : l.state === 'resting' ? 'lines.put_back' : 'lines.switch_on'))));
+    })));
+}
+async function add(e) {
+  e.preventDefault();
+  const form = e.target;
+  if (await attempt(() => post('/lines', formValues(form)))) form.reset();
+}
+async function addCaller(e) {
+  e.preventDefault();
+  const form = e.target;
+  const made = await attempt(() => post('/caller-ids', formValues(form)));
+  if (made) { data.callers.push(made); form.reset(); paint(); }
+}
+export function view() {
+  const sites = Object.keys(live.state.links);
+  const api = data.api[0];
+  return [
+    h('section', { class: 'card' }, h('h1', null, t('nav.lignes')), pool(),
+      may('administer') && h('form', { class: 'form', onsubmit: add }, field(t('line.name'), h('input', { name: 'name', required: true })), field(t('campaign.site'), select('site', sites[0], sites.map((s) => [s, s]))), field(t('line.kind'), select('kind', 'trunk', ['trunk', 'extension'].map((k) => [k, t(`kind.${k}`)]))), field(t('line.endpoint'), h('input', { name: 'endpoint', required: true }), t('line.endpoint_hint')), field(t('line.capacity'), h('input', { type: 'number', name: 'capacity', min: 1, value: 1 })), h('button', null, t('lines.add')))),
+    h('div', { class: 'columns' },
+      h('section', { class: 'card' }, h('h2', null, t('lines.caller_ids')), data.callers.length === 0 ? h('p', { class: 'empty' }, t('lines.no_caller_ids')) : h('ul', { class: 'list' }, data.callers.map((c) => h('li', { key: c.id }, h('b', { title: c.e164 }, phone(c.e164)), ` ${c.name}`, h('span', { class: 'right muted' }, c.enabled ? t('list.active') : t('list.inactive'))))),
+        may('administer') && h('form', { class: 'toolbar', onsubmit: addCaller }, h('input', { name: 'e164', required: true, placeholder: '+33…', 'aria-label': t('lines.caller_id') }), h('input', { name: 'name', placeholder: t('line.name'), 'aria-label': t('line.name') }), h('button', null, t('do.add')))),
+      h('section', { class: 'card' }, h('h2', null, t('lines.api')), api ? h('p', { title: 'api_calls.sql' }, t('lines.api_hour', { calls: num(api.calls), ok: num(api.succeeded), ms: api.response_mean_ms === null ? '—' : num(api.response_mean_ms) })) : h('p', { class: 'empty' }, t('lines.api_none')),
+        h('ul', { class: 'list' }, data.errors.map((x, i) => h('li', { key: i }, h('span', null, x.error), h('span', { class: 'right num' }, num(x.calls ?? x.count ?? 0)))))))];
+}

@@ -1,0 +1,166 @@
+// Lists: what is in, the import (state kept by the daemon), search with history, the red list.
+import { h, icon } from '../lib/dom.js';
+import { t, word, has } from '../lib/i18n.js';
+import { num, dateTime, phone } from '../lib/format.js';
+import { paint } from '../lib/live.js';
+import { all, get, post, patch, request as http, may } from '../lib/api.js';
+import { attempt, confirm, field, formValues, select, toast, complain, ui } from '../lib/ui.js';
+
+const FIELDS = ['', 'phone', 'alt_phone', 'first_name', 'last_name', 'full_name', 'company', 'email', 'address1', 'address2', 'address3', 'city', 'postal_code', 'state', 'country_code', 'comments', 'vendor_lead_code', 'status', 'priority', 'consent_at', 'consent_source', 'consent_text_version', 'consent_out_of_hours', 'consent_automated', 'running_contract'];
+const data = { lists: [], clients: [], job: null, mapping: {}, found: null, query: '', listId: 0 };
+let timer = null;
+
+export async function enter(route) {
+  data.tab = route.rest[0] || 'listes';
+  data.lists = (await attempt(() => all('/lists'))) || [];
+  data.clients = (await attempt(() => all('/clients'))) || [];
+  if (data.tab === 'importer' && route.rest[1]) await refresh(route.rest[1]);
+  paint();
+}
+
+// ---- lists -----------------------------------------------------------------------------------------------------
+async function toggle(list) {
+  const saved = await attempt(async () => {
+    const { etag } = await http('GET', `/api/v1/lists/${list.id}`);
+    return patch(`/lists/${list.id}`, { active: !list.active }, etag);
+  });
+  if (saved) { Object.assign(list, saved.data); toast(t(list.active ? 'lists.on' : 'lists.off', { name: list.name })); }
+}
+async function addList(e) {
+  e.preventDefault();
+  const form = e.target;
+  const made = await attempt(() => post('/lists', formValues(form)));
+  if (made) { data.lists.push(made); form.reset(); paint(); }
+}
+const lists = () => h('section', { class: 'card' },
+  may('manage') && h('form', { class: 'toolbar', onsubmit: addList }, h('input', { name: 'name', required: true, maxlength: 120, placeholder: t('lists.new_name'), 'aria-label': t('lists.new_name') }), h('button', null, t('lists.add'))),
+  data.lists.length === 0 ? h('p', { class: 'empty' }, t('lists.none')) : h('table', { class: 'grid' },
+    h('thead', null, h('tr', null, ['name', 'state', 'rank', 'act'].map((n) => h('th', { key: n, scope: 'col', class: n === 'rank' ? 'n' : '' }, t(`list.${n}`))))),
+    h('tbody', null, data.lists.map((l) => h('tr', { key: l.id }, h('th', { scope: 'row' }, l.name), h('td', null, t(l.active ? 'list.active' : 'list.inactive')), h('td', { class: 'n' }, num(l.rank)),
+      h('td', null, may('manage') && h('button', { onclick: () => toggle(l) }, t(l.active ? 'list.switch_off' : 'list.switch_on')), ' ', may('manage') && h('a', { class: 'button', href: `#/listes/importer?liste=${l.id}` }, t('list.import'))))))));
+
+// ---- import -----------------------------------------------------------------------------------------------------
+async function upload(file) {
+  const listId = Number(document.querySelector('[name=list_id]').value);
+  if (!file || !listId) { toast(t('import.choose_list'), { kind: 'alert' }); return; }
+  const query = `list_id=${listId}&file_name=${encodeURIComponent(file.name)}`;
+  const started = await attempt(() => http('POST', `/api/v1/imports?${query}`, file));
+  if (!started) return;
+  take(started.data);
+  location.hash = `#/listes/importer/${data.job.id}`;
+  await check();
+}
+function take(job) {
+  if (!job) return;
+  if (!data.job || data.job.id !== job.id) data.mapping = { ...job.file.columns };
+  data.job = job;
+  clearTimeout(timer);
+  if (job.state === 'running') timer = setTimeout(() => refresh(job.id), 500);
+  paint();
+}
+async function refresh(id) { take(await attempt(() => get(`/imports/${id}`))); }
+async function check() {
+  const more = document.querySelector('form.import');
+  const values = more ? formValues(more) : {};
+  const options = { columns: data.mapping, duplicates: values.duplicates || 'skip', profile: values.profile || '' };
+  try { take(await post(`/imports/${data.job.id}/check`, options)); } catch (error) { complain(error); }
+}
+async function run() { take(await attempt(() => post(`/imports/${data.job.id}/run`))); }
+
+function pickFile() {
+  const drop = (e) => { e.preventDefault(); upload(e.dataTransfer.files[0]); };
+  const wanted = new URLSearchParams(location.hash.split('?')[1] || '').get('liste');
+  return h('section', { class: 'card' }, h('h2', null, t('import.step_file')),
+    h('div', { class: 'form', ondragover: (e) => e.preventDefault(), ondrop: drop },
+      field(t('import.list'), select('list_id', wanted || data.lists[0]?.id, data.lists.map((l) => [l.id, l.name]))),
+      field(t('import.file'), h('input', { type: 'file', name: 'file', accept: '.csv,.txt,.xlsx,.xls', onchange: (e) => upload(e.target.files[0]) }), t('import.hint'))));
+}
+function columns(job) {
+  const set = (i) => (e) => { data.mapping = { ...data.mapping, [i]: e.target.value }; check(); };
+  return h('table', { class: 'grid' }, h('thead', null, h('tr', null, ['heading', 'example', 'field', 'guess'].map((n) => h('th', { key: n, scope: 'col' }, t(`import.${n}`))))),
+    h('tbody', null, job.file.headings.map((heading, i) => {
+      const chosen = data.mapping[i] ?? '';
+      return h('tr', { key: i }, h('th', { scope: 'row' }, heading || t('import.column', { n: i + 1 })), h('td', null, job.file.rows[0]?.[i] || '—'),
+        h('td', null, h('select', { 'aria-label': heading, onchange: set(i), disabled: job.state === 'running' || job.state === 'done' }, FIELDS.map((f) => h('option', { key: f, value: f, selected: f === chosen }, f ? word('lead', f) : t('import.ignore'))))),
+        h('td', null, chosen ? h('span', { class: 's-ready' }, icon('ready'), ' ', t('import.guessed')) : h('span', { class: 'mark watch' }, icon('watch'), ' ', t('import.to_choose'))));
+    })));
+}
+function report(job) {
+  const r = job.report;
+  if (!r) return null;
+  const good = r.inserted + r.updated || r.good;
+  return h('div', null,
+    h('p', null, h('b', null, t(r.dry_run ? 'import.would' : 'import.did', { n: num(good), rows: num(r.rows) }))),
+    h('p', { class: 'muted' }, t('import.counts', { base: num(r.duplicates_in_base), file: num(r.duplicates_in_file), rejected: num(r.rejected), cleaned: num(r.cleaned) })),
+    Object.keys(r.by_reason).length > 0 && h('p', null, Object.entries(r.by_reason).map(([reason, n]) => [h('span', { class: 'count', key: reason }, `${has(`reason.${reason}`) ? t(`reason.${reason}`) : reason} `, h('b', null, num(n))), ' '])),
+    h('p', null, h('a', { href: `/api/v1/imports/${job.id}/report` }, t('import.report'))));
+}
+function importer() {
+  const job = data.job;
+  if (!job || !location.hash.includes(job.id)) return pickFile();
+  const busy = job.state === 'running';
+  const n = job.report ? job.report.good : 0;
+  return h('section', { class: 'card' },
+    h('h2', null, `${job.file_name} · ${job.file.encoding || ''} · « ${job.file.delimiter || ''} »`),
+    columns(job),
+    h('form', { class: 'import toolbar', onsubmit: (e) => e.preventDefault() },
+      field(t('import.duplicates'), select('duplicates', 'skip', ['skip', 'replace', 'merge'].map((d) => [d, t(`import.${d}`)]), { onchange: check })),
+      field(t('import.profile'), h('input', { name: 'profile', maxlength: 80, list: 'profiles' })), h('datalist', { id: 'profiles' }, (job.profiles || []).map((p) => h('option', { key: p, value: p })))),
+    report(job),
+    busy && h('p', null, h('progress', { max: 1, value: job.part }), ` ${num(job.rows)}`),
+    job.error && h('p', { class: 'mark act' }, icon('alert'), ' ', job.error.reason || job.error.code),
+    h('div', { class: 'buttons' }, h('a', { class: 'button', href: '#/listes/importer', onclick: () => { data.job = null; } }, t(job.state === 'done' ? 'import.another' : 'do.back')),
+      job.state !== 'done' && h('button', { class: 'primary', disabled: busy || !job.report || n === 0, onclick: run }, t('import.run', { n: num(n) }))));
+}
+
+// ---- search -------------------------------------------------------------------------------------------------------
+async function search(e, after) {
+  e?.preventDefault();
+  if (!after) {
+    const values = formValues(document.querySelector('form.search'));
+    data.query = new URLSearchParams(Object.entries(values).filter(([, v]) => v !== '')).toString();
+  }
+  const page = await attempt(() => get(`/leads?${data.query}${after ? `&after=${after}` : ''}`));
+  if (page) data.found = after ? { rows: [...data.found.rows, ...page.rows], next_after: page.next_after } : page;
+  paint();
+}
+async function openLead(lead) {
+  const history = (await attempt(() => get(`/leads/${lead.id}/history`))) || [];
+  ui.drawer = () => [
+    h('h2', null, `${lead.first_name} ${lead.last_name}`, h('button', { class: 'quiet right', 'aria-label': t('do.close'), onclick: () => { ui.drawer = null; paint(); } }, '×')),
+    h('p', { title: lead.e164 }, phone(lead.e164), lead.company ? ` · ${lead.company}` : ''),
+    h('h2', null, t('lead.history')),
+    history.length === 0 ? h('p', { class: 'empty' }, t('lead.no_history')) : h('ul', { class: 'list' }, history.map((x, i) => h('li', { key: i }, h('span', { class: 'num muted' }, dateTime(x.at)), x.type === 'refusal' ? `${t('lead.refused')} ${x.rule}` : `${word('outcome', x.outcome)} ${x.disposition || ''} ${x.notes || ''}`))),
+  ];
+  paint();
+}
+const finder = () => h('section', { class: 'card' },
+  h('form', { class: 'search toolbar', onsubmit: search }, h('input', { name: 'q', 'data-search': true, placeholder: t('search.name'), 'aria-label': t('search.name') }), h('input', { name: 'phone', placeholder: t('search.phone'), 'aria-label': t('search.phone') }),
+    select('list_id', '', [['', t('search.any_list')], ...data.lists.map((l) => [l.id, l.name])], { 'aria-label': t('import.list') }), h('button', { class: 'primary' }, t('do.search'))),
+  data.found && (data.found.rows.length === 0 ? h('p', { class: 'empty' }, t('search.none')) : h('table', { class: 'grid' }, h('thead', null, h('tr', null, ['name', 'phone', 'list', 'status', 'last', 'blocked'].map((n) => h('th', { key: n, scope: 'col' }, t(`search.col_${n}`))))),
+    h('tbody', null, data.found.rows.map((l) => h('tr', { key: l.id }, h('th', { scope: 'row' }, h('a', { href: '#/listes/recherche', onclick: (e) => { e.preventDefault(); openLead(l); } }, `${l.first_name || ''} ${l.last_name || l.company || '—'}`)), h('td', { title: l.e164 }, phone(l.e164)), h('td', null, data.lists.find((x) => x.id === l.list_id)?.name || '—'), h('td', null, l.status || word('outcome', l.last_outcome)), h('td', null, dateTime(l.last_attempt_at)), h('td', null, l.blocked_by ? word('blocked', l.blocked_by) : '—')))))),
+  data.found?.next_after && h('button', { onclick: () => search(null, data.found.next_after) }, t('do.more')));
+
+// ---- red list: one paste and Enter --------------------------------------------------------------------------------------
+export function redList(clients) {
+  const add = async (e) => {
+    e.preventDefault();
+    const form = e.target;
+    const values = formValues(form);
+    const done = await attempt(() => post('/dnc', { client_id: Number(values.client_id), number: values.number }));
+    if (done) { toast(t('dnc.added', { number: phone(done.e164), n: done.leads })); form.elements.number.value = ''; form.elements.number.focus(); }
+  };
+  const free = (e) => {
+    const form = e.target.closest('form');
+    const { number, client_id: id } = formValues(form);
+    if (!number) return;
+    confirm({ title: t('dnc.free_title', { number }), body: t('dnc.free_body'), verb: t('dnc.free'), typed: number.replace(/\D/g, '').slice(-4), act: async ({ reason }) => { if (await attempt(() => post('/dnc', { client_id: Number(id), number, on: false, reason }))) toast(t('dnc.freed', { number })); } });
+  };
+  return h('form', { class: 'toolbar', onsubmit: add }, select('client_id', clients[0]?.id, clients.map((c) => [c.id, c.name]), { 'aria-label': t('campaign.client_id') }), h('input', { name: 'number', required: true, inputmode: 'tel', placeholder: t('dnc.number'), 'aria-label': t('dnc.number') }), h('button', { class: 'primary' }, t('dnc.add')), h('button', { type: 'button', onclick: free }, t('dnc.free_dots')));
+}
+
+export function view() {
+  const tabs = ['listes', ...(may('manage') ? ['importer'] : []), 'recherche', ...(may('manage') ? ['rouge'] : [])];
+  const body = { listes: lists, importer, recherche: finder, rouge: () => h('section', { class: 'card' }, h('h2', null, t('tab.rouge')), redList(data.clients)) }[data.tab] || lists;
+  return [h('div', { class: 'tabs' }, tabs.map((name) => h('a', { key: name, class: 'button', 'aria-current': data.tab === name ? 'page' : false, href: `#/listes/${name}` }, t(`tab.${name}`)))), body()];
+}

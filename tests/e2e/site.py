@@ -1,0 +1,89 @@
+"""A site for the page tests: the API on a loopback socket over a fake engine that the test moves, and Chromium."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from playwright.async_api import BrowserContext, Page, async_playwright
+
+from daemon.api.app import build_app
+from daemon.compliance.rules import load_rule_sets
+from daemon.settings import HttpTable
+from tests.api.fakes import HandClock, World, make_world
+
+CHROMIUM = os.environ.get("CADRAN_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser") or ""
+RULES = load_rule_sets()
+
+
+class WallClock(HandClock):
+    """Wall time as the browser sees it (ages are compared across the two), monotonic by hand not needed here."""
+
+    def now(self) -> float:
+        return datetime.now(UTC).timestamp()
+
+    def utcnow(self) -> datetime:
+        return datetime.now(UTC)
+
+
+@dataclass
+class Site:
+    """The running site and one browser context; `troubles` collects what must never happen on any page."""
+
+    world: World
+    server: TestServer
+    context: BrowserContext
+    troubles: list[str] = field(default_factory=list)
+
+    def url(self, path: str) -> str:
+        return str(self.server.make_url(path))
+
+    async def open(self, path: str = "/", *, width: int = 1366, height: int = 768) -> Page:
+        page = await self.context.new_page()
+        await page.set_viewport_size({"width": width, "height": height})
+        page.on("console", lambda m: self.troubles.append(f"console: {m.text}") if m.type == "error" else None)
+        page.on("pageerror", lambda e: self.troubles.append(f"error: {e}"))
+        page.on("request", self._own_host)
+        await page.add_init_script(
+            "document.addEventListener('securitypolicyviolation', e => console.error('CSP ' + e.violatedDirective))"
+        )
+        await page.goto(self.url(path))
+        return page
+
+    def _own_host(self, request: Any) -> None:
+        origin = str(self.server.make_url("/"))
+        if not request.url.startswith((origin, "data:", "blob:")):
+            self.troubles.append(f"foreign request: {request.url}")
+
+
+@asynccontextmanager
+async def open_site(*, demo: str = "root", locale: str = "fr-FR", **context: Any) -> AsyncIterator[Site]:
+    """`demo`: whose token loopback browsers get; "" = they must sign in."""
+    if not CHROMIUM:
+        pytest.skip("no Chromium on this machine (CADRAN_CHROMIUM)")
+    world = await make_world()
+    world.clock = world.door.clock = WallClock()
+    app: web.Application = build_app(
+        world.door, world.store, HttpTable(stream_interval_s=0.05), world.clock, random.Random(3),
+        site_ids=("main",), rule_sets=RULES, demo_token=world.tokens[demo] if demo else "",
+    )  # fmt: skip
+    server = TestServer(app)
+    await server.start_server()
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        made = await browser.new_context(locale=locale, timezone_id="Europe/Paris", **context)
+        site = Site(world, server, made)
+        try:
+            yield site
+        finally:
+            await browser.close()
+            await server.close()
