@@ -19,10 +19,10 @@ from daemon.ami.channels import Channels, Leg
 from daemon.ami.client import AmiClient, AmiOptions
 from daemon.ami.codec import Message
 from daemon.ami.devices import Devices
+from daemon.ami.dialects import Dialect, dialect_for
 from daemon.ami.modes import Choice, SiteTemplates, choose_mode
 from daemon.ami.perform import Performer, name_of
-from daemon.ami.snapshot import read_snapshot
-from daemon.ami.translate import Step, Translator, translator_for
+from daemon.ami.translate import Step, Translator
 from daemon.calls import events as ev
 from daemon.calls.actions import AnyAction, OriginateAgent, OriginateCustomer
 from daemon.calls.events import PbxEvent
@@ -63,6 +63,7 @@ class AmiDriver:
         self._devices = Devices(options.device, options.extensions)
         self._deliver: Callable[[PbxEvent], None] = _nobody
         self._choice: Choice | None = None
+        self._dialect: Dialect = dialect_for(())
         self._translator: Translator | None = None
         self._performer: Performer | None = None
         self._held: list[Message] | None = []
@@ -140,10 +141,14 @@ class AmiDriver:
 
     async def _logged_in(self) -> None:
         """Probe, list, and tell: LinkUp, the devices, one snapshot, then what happened meanwhile."""
+        self._dialect = dialect_for(self._client.link.version)
         restarted = self._restarted()
         commands = await self._allowed_commands()
         include = await self._include_present()
-        self._choice = choice = choose_mode(self._options.wanted_mode, self._options.templates, commands, include)
+        options = self._options
+        self._choice = choice = choose_mode(
+            options.wanted_mode, options.templates, commands, include, self._dialect.modes
+        )
         devices = await self._device_list()
         legs = await self._list_legs()
         now = self._clock.now()
@@ -170,7 +175,7 @@ class AmiDriver:
         if self._performer is not None:
             self._performer.close()
         self._performer = Performer(self.site, self._client, self._channels, choice.mode, self._clock, self._emit)
-        self._translator = translator_for(self._client.link.version)(
+        self._translator = self._dialect.translator(
             self._channels,
             deliver=self._emit,
             react=self._performer.react,
@@ -224,11 +229,16 @@ class AmiDriver:
         return self._devices.listed([(item.get("Device"), item.get("State")) for item in items], self._clock.now())
 
     async def _list_legs(self) -> list[Leg]:
-        legs = await read_snapshot(self._client, self.site)
-        known = {leg.id for leg in legs}
-        if self._performer is not None and self._performer.in_doubt - known:
-            await asyncio.sleep(IN_DOUBT_WAIT_S)
-            legs = await read_snapshot(self._client, self.site)
+        """All our legs there are; where the rights forbid to list them, those we knew of before."""
+        try:
+            legs = await self._dialect.snapshot(self._client, self.site)
+            known = {leg.id for leg in legs}
+            if self._performer is not None and self._performer.in_doubt - known:
+                await asyncio.sleep(IN_DOUBT_WAIT_S)
+                legs = await self._dialect.snapshot(self._client, self.site)
+        except PbxRejected as error:
+            log.warning("ami.no_snapshot", site=self.site, reason=str(error))
+            return self._channels.as_known()
         return legs
 
     def _restarted(self) -> bool:

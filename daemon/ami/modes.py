@@ -118,6 +118,12 @@ class BasicMode(Mode):
     needs = ("Originate", "Bridge", "Hangup", "Status")
     capabilities = frozenset({"originate", "hangup", "connect"})
 
+    def _customer_park(self, action: OriginateCustomer, variables: list[str]) -> AmiAction:
+        """Some boxes give a manager user the right to originate and no other: then the customer's answer joins."""
+        if action.agent_leg and not self.may("Bridge"):
+            return {"Application": "Bridge", "Data": action.agent_leg, "Variable": variables}
+        return super()._customer_park(action, variables)
+
 
 class AsyncAgiMode(Mode):
     """Legs wait in AsyncAGI; `EXEC Bridge` on the agent's channel joins, and leaves the agent parked afterwards."""
@@ -224,13 +230,19 @@ class Choice:
     missing: tuple[str, ...]
 
 
-def choose_mode(wanted: str, site: SiteTemplates, commands: Collection[str], include: bool | None) -> Choice:
+def choose_mode(
+    wanted: str,
+    site: SiteTemplates,
+    commands: Collection[str],
+    include: bool | None,
+    modes: Mapping[str, type[Mode]] = MODES,
+) -> Choice:
     """The mode to use. `wanted`: `auto` or a name, then obeyed; `commands`: from ListCommands, empty = unknown;
     `include`: whether both contexts exist on the PBX, None = it can't tell.
 
     Auto prefers asyncagi (no change on the PBX), then dialplan where the include is known to be there, then basic.
     """
-    lacking = {name: [need for need in mode.needs if commands and need not in commands] for name, mode in MODES.items()}
+    lacking = {name: [need for need in mode.needs if commands and need not in commands] for name, mode in modes.items()}
     if wanted != "auto":
         chosen, reason = wanted, "set in the settings"
     elif not lacking["asyncagi"]:
@@ -241,7 +253,7 @@ def choose_mode(wanted: str, site: SiteTemplates, commands: Collection[str], inc
         chosen, reason = "basic", f"asyncagi lacks {', '.join(lacking['asyncagi'])}; the dialplan include is not there"
         if lacking["dialplan"]:
             reason = f"asyncagi lacks {', '.join(lacking['asyncagi'])}; dialplan lacks {', '.join(lacking['dialplan'])}"
-    mode = MODES[chosen](site, commands)
+    mode = modes[chosen](site, commands)
     missing = [f"permission denied: {need.lower()}" for need in lacking[chosen]]
     if chosen == "dialplan" and include is False:
         missing.append(f"contexts {site.customer_context} and {site.agent_context}: not in the dialplan")

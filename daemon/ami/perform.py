@@ -68,6 +68,8 @@ class Performer:
             case Connect():
                 self._connect(action)
             case Hangup():
+                if (leg := self._channels.legs.get(action.leg)) is not None:
+                    leg.closing = True
                 self._spawn(self._hang_up(action))
             case PlayMessage():
                 self._spawn(self._play(action))
@@ -104,6 +106,7 @@ class Performer:
             if isinstance(action, OriginateCustomer):
                 leg.amd, leg.hold_s = action.amd, action.hold_s
                 request = self.mode.originate_customer(action)
+                leg.direct = request.get("Application") == "Bridge"
             else:
                 request = self.mode.originate_agent(action)
             await self._client.send(request)
@@ -122,6 +125,8 @@ class Performer:
         if agent is None or customer is None:
             gone = "the agent's" if agent is None else "the customer's"
             self._connect_failed(action, f"{gone} leg does not exist")
+        elif agent.closing or customer.closing:
+            self._connect_failed(action, f"{'the agent' if agent.closing else 'the customer'}'s leg is being hung up")
         elif not agent.parked:
             # A second EXEC would wait behind the first and later pull its customer away (FIELD-NOTES 4).
             doing = f"joining {agent.connecting}" if agent.connecting else "not waiting for commands"
@@ -161,6 +166,8 @@ class Performer:
             self._note_refusal("hangup", error)
             if any(text in str(error) for text in NO_CHANNEL):
                 await self._not_there(action)
+            elif (leg := self._channels.legs.get(action.leg)) is not None:
+                leg.closing = False
 
     async def _not_there(self, action: Hangup) -> None:
         """The PBX knows no such channel: not yet (hang up as soon as it does), or no longer."""

@@ -2,7 +2,7 @@
 
 Any order is accepted (FIELD-NOTES 1.4): each event says what it says once, whoever comes first. What a control mode has
 to do next (a leg waits for commands, a command is done) goes to `react`; everything the engine needs goes to `deliver`.
-Other dialects plug in beside this one: see `Translator` and `translator_for`.
+Other dialects plug in beside this one: see `Translator` and `daemon.ami.dialects`.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ class ModernTranslator:
             return
         if message.get("Response") == "Success":
             self._answered(leg, at)
-            if self.parks_on_music:
+            if self.parks_on_music and not leg.direct:
                 self._parked(leg, at)
         elif not leg.created and leg.failed_at is None:
             leg.failed_at, leg.failed_reason = at, _int(message.get("Reason"))
@@ -388,11 +388,6 @@ class ModernTranslator:
                 del self._failing[leg.id]
                 self.channels.remove(leg)
                 self._deliver(ev.LegFailed(at=now, leg=leg.id, reason=leg.failed_reason, message="no channel was made"))
-
-
-def translator_for(version: tuple[int, ...]) -> type[ModernTranslator]:
-    """The dialect of an AMI version as greeted: from 2.0 on (Asterisk 12) it is the one above."""
-    return ModernTranslator
 
 
 def _int(text: str) -> int:

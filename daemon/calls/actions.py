@@ -19,7 +19,8 @@ class OriginateCustomer(Action, frozen=True, kw_only=True, gc=False):
 
     `ring_timeout_s`: give up ringing after that. `hold_s`: the PBX itself ends a parked customer after that, should the
     daemon be gone. `account` names the campaign in PBX records. `safe_message`: the sound the PBX itself plays
-    at the end of `hold_s` in modes that can.
+    at the end of `hold_s` in modes that can. `agent_leg`: the leg this call is for, if it was up first (click-to-call,
+    preview): where the rights allow nothing but originating, the two are joined by the answer itself.
     """
 
     number: str
@@ -30,6 +31,7 @@ class OriginateCustomer(Action, frozen=True, kw_only=True, gc=False):
     account: str = ""
     amd: bool = False
     safe_message: str = ""
+    agent_leg: str = ""
 
 
 class OriginateAgent(Action, frozen=True, kw_only=True, gc=False):

@@ -174,6 +174,7 @@ class CallFlow:
                 account=f"c{call.campaign_id}",
                 amd=call.amd,
                 safe_message=self._safe_message(call),
+                agent_leg=call.desk.leg if call.desk else "",
             )
         )
         if campaign:

@@ -228,6 +228,19 @@ async def test_a_user_who_may_not_originate(ground: Ground, mode: str) -> None:
         assert site.driver.status().up
 
 
+@pytest.mark.feature("S100-04", clause="with the right to originate and no other, an agent-first call still connects")
+async def test_a_user_who_may_only_originate(ground: Ground) -> None:
+    async with site_on(ground, "onlyoriginate", wanted_mode="basic") as site:
+        status = site.driver.status()
+        assert {"permission denied: bridge", "permission denied: hangup"} <= set(status.missing)
+        agent = await site.parked_agent(ground.phones["talker"])
+        customer = site.customer(ground.numbers["leaves"], agent_leg=agent)
+        await site.seen(ev.LegBridged, leg=agent, peer=customer)
+        assert not site.count(ev.LegParked, customer)
+        await site.seen(ev.LegHungUp, leg=customer)
+        await site.seen(ev.LegHungUp, leg=agent)
+
+
 async def test_a_wrong_secret_mended_later(ground: Ground, mode: str) -> None:
     secret = ["wrong"]
     async with site_on(ground, mode, up=False, secret=lambda: secret[0]) as site:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from daemon.ami.modes import MODES
 from fake_asterisk.config import Behaviour, Endpoint, FakeConfig
 from fake_asterisk.pbx import FakeAsterisk
 from fake_asterisk.rights import ManagerUser
@@ -42,14 +43,16 @@ def behaviour_of(endpoint: str, number: str, rng: random.Random) -> Behaviour:
 
 
 def shipped_users() -> dict[str, ManagerUser]:
-    """The users of config/asterisk/manager-cadran.conf, and one who may look and hang up but not call."""
+    """The users of config/asterisk/manager-cadran.conf, one who may look and hang up but not call, and the reverse."""
     manager = configparser.ConfigParser(inline_comment_prefixes=None, comment_prefixes=(";",), strict=False)
     manager.read(SHIPPED / "manager-cadran.conf", "utf-8")
     users = [ManagerUser.of(name, SECRET, manager[name]["read"], manager[name]["write"]) for name in manager.sections()]
-    return {user.name: user for user in [*users, ManagerUser.of("nocalls", SECRET, "system,call", "call")]}
+    users.append(ManagerUser.of("nocalls", SECRET, "system,call", "call"))
+    users.append(ManagerUser.of("onlyoriginate", SECRET, "system,call", "originate"))
+    return {user.name: user for user in users}
 
 
-@pytest.fixture(params=["asyncagi", "dialplan", "basic"])
+@pytest.fixture(params=list(MODES))
 def mode(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -70,7 +73,11 @@ async def ground() -> AsyncIterator[Ground]:
     yield Ground(
         tcp_port=port,
         secret=SECRET,
-        users={"nocalls": "nocalls", **{name: f"cadran-{name}" for name in ("asyncagi", "dialplan", "basic")}},
+        users={
+            "nocalls": "nocalls",
+            "onlyoriginate": "onlyoriginate",
+            **{name: f"cadran-{name}" for name in ("asyncagi", "dialplan", "basic")},
+        },
         trunk="trunk",
         numbers={what: f"{number}00000" for what, number in NUMBERS.items()},
         phones={"talker": "1001", "second": "1002", "unregistered": "1009"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from daemon.ami.modes import MODES
 from tests.ami.contract import *  # noqa: F403 - the suite is the module
 from tests.ami.contract import Ground
 from tests.asterisk.bed import SECRET
@@ -12,7 +13,7 @@ from tests.asterisk.conftest import Lab
 KINDS = {"talks": 12, "leaves": 11, "busy": 20, "unallocated": 21, "declined": 22, "congestion": 23, "rings": 30}
 
 
-@pytest.fixture(params=["asyncagi", "dialplan", "basic"])
+@pytest.fixture(params=list(MODES))
 def mode(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -23,7 +24,7 @@ def ground(lab: Lab) -> Ground:
     return Ground(
         tcp_port=lab.bed.ports.ami,
         secret=SECRET,
-        users={"nocalls": "nocalls", **{name: f"cadran-{name}" for name in ("asyncagi", "dialplan", "basic")}},
+        users={name: f"cadran-{name}" for name in MODES} | {name: name for name in ("nocalls", "onlyoriginate")},
         trunk="line-a",
         numbers=numbers,
         phones={"talker": "1001", "second": "1002", "unregistered": "1009"},

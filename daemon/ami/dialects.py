@@ -1,0 +1,59 @@
+"""Which AMI a box speaks, and with what to speak it. A new dialect is a row here; the driver stays as it is.
+
+A dialect says how events are translated, how what exists is listed, and which control modes it has. The greeting's
+version decides (FIELD-NOTES 7.1: 16 = 5.0 … 22 = 11.0); boxes before Asterisk 12 greet with 1.x, know no ChannelId and
+other events, and need rows of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from daemon.ami.channels import Channels, Leg
+from daemon.ami.client import AmiClient
+from daemon.ami.modes import MODES, Mode
+from daemon.ami.snapshot import read_snapshot
+from daemon.ami.translate import ModernTranslator, Step, Translator
+from daemon.calls.events import PbxEvent
+
+
+class TranslatorFactory(Protocol):
+    """Makes the translator of one link; the arguments are those of ModernTranslator."""
+
+    def __call__(
+        self,
+        channels: Channels,
+        *,
+        deliver: Callable[[PbxEvent], None],
+        react: Callable[[Leg, Step, str], None],
+        device: Callable[[str, str, float], PbxEvent | None],
+        parks_on_music: bool = False,
+    ) -> Translator: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect:
+    """One way of speaking AMI."""
+
+    name: str
+    version_min: tuple[int, ...]
+    translator: TranslatorFactory
+    snapshot: Callable[[AmiClient, str], Awaitable[list[Leg]]]
+    modes: Mapping[str, type[Mode]]
+
+
+MODERN: Final = Dialect(
+    name="modern", version_min=(2,), translator=ModernTranslator, snapshot=read_snapshot, modes=MODES
+)
+DIALECTS: Final = (MODERN,)
+"""Newest first."""
+
+
+def dialect_for(version: tuple[int, ...]) -> Dialect:
+    """The newest dialect that a box of this AMI version speaks; the newest of all for a greeting without a version, the
+    oldest for a version before all of them."""
+    if not version:
+        return DIALECTS[0]
+    return next((dialect for dialect in DIALECTS if version >= dialect.version_min), DIALECTS[-1])
