@@ -16,6 +16,10 @@ from zoneinfo import ZoneInfo
 KEEP = 0.985
 """Aim just under the limit (0.02955 of 0.03): a call is only known to be abandoned seconds after it was placed."""
 
+ADVANCE = 0.6
+"""Of the room that the rest of a window will bring, the part that may be used in advance: a cluster of abandoned calls
+late in a window then still finds room."""
+
 
 def hour_key(utc: datetime, zone: str) -> str:
     """Clock hour in `zone`, like '2026-11-21T22+0100'. The offset keeps the doubled hour of autumn apart."""
@@ -130,7 +134,7 @@ class Ledger:
             live = connected + abandoned
             spare = limit * live + window.tolerance - abandoned
             share = min(share, (spare + limit * kappa * left) / left)
-            calls = spare + limit * kappa * left - pipeline
+            calls = spare + limit * ADVANCE * left - pipeline
             if tightest is None or calls < tightest.calls:
                 allowed = int(limit * (live + left) + window.tolerance)
                 tightest = Room(0.0, calls, window.name, abandoned, allowed)

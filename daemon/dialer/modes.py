@@ -36,8 +36,8 @@ TRADE_MODES: dict[str, tuple[Mode, int]] = {
 LEVEL_TARGETS = {1: 0.01, 2: 0.02, 3: 0.03}
 SPEED_MAX = 10
 
-HOUR_AND_DAY = (Window("hour", 0, 0.03, tolerance=0.9), Window("day", 1, 0.03))
-"""Default windows: each clock hour (with one call of tolerance) and each calendar day under 3 %."""
+HOUR_AND_DAY = (Window("hour", 0, 0.03, tolerance=0.6), Window("day", 1, 0.03))
+"""Default windows: each clock hour (with part of a call of tolerance) and each calendar day under 3 %."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
