@@ -328,6 +328,7 @@ class Application:
             self._child_rng(),
             directory,
             imported=lambda by: self.hub.submit(LeadsChanged(by=by)),
+            held=lambda numbers, by: self.hub.submit(LeadsChanged(e164s=numbers, by=by)),
         )
         stack.push_async_callback(service.close)
         return service

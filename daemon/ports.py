@@ -171,6 +171,10 @@ class Store(Protocol):
         """Add to or take from the client's red list; ids of the leads it touches."""
         ...
 
+    async def add_dnc(self, client_id: int, e164s: Sequence[str], by: str, source: str) -> tuple[int, int]:
+        """Add many numbers at once: (how many were not there before, how many leads are held for it)."""
+        ...
+
     async def add_consent(self, client_id: int, e164: str, consent: Mapping[str, Any]) -> list[int]:
         """Record a consent (`at`, `until`, `source`, `text_version`, `proof`, flags); ids of the leads it touches."""
         ...

@@ -40,6 +40,10 @@ class Importer(Protocol):
 
     def state(self, import_id: str) -> dict[str, Any] | None: ...
 
+    async def oppose(self, upload: AsyncIterator[bytes], file_name: str, client_id: int, by: str) -> dict[str, Any]:
+        """Put a file of numbers on a client's red list; the report."""
+        ...
+
     def report_file(self, import_id: str) -> Path | None:
         """The CSV with every row's reasons; None before the first try."""
         ...

@@ -15,7 +15,7 @@ from daemon.api.decode import check_text
 from daemon.api.deps import Importer
 from daemon.api.routes import Ask, Permission, Reply, Routes
 from daemon.api.types import Body, Id, Query
-from daemon.calls.records import LeadList
+from daemon.calls.records import Client, LeadList
 from daemon.errors import CommandError
 
 routes = Routes("/api/v1/imports", "leads")
@@ -46,6 +46,13 @@ class ImportOptions(Body, kw_only=True):
     profile: Annotated[str, Meta(max_length=80)] = ""
 
 
+class OppositionQuery(Query, kw_only=True):
+    """The file is the request's body, as it is."""
+
+    client_id: Id
+    file_name: Annotated[str, Meta(min_length=1, max_length=200)]
+
+
 def _importer(ask: Ask) -> Importer:
     if ask.deps.importer is None:
         raise CommandError("not_available", {"what": "import"})
@@ -71,13 +78,29 @@ async def _state(ask: Ask) -> dict[str, Any]:
     return state
 
 
+@routes.post(
+    "/opposition", permission=Permission.MANAGE, query=OppositionQuery, reply=dict[str, Any], raw_body="octets"
+)
+async def oppose(ask: Ask) -> Reply:
+    """Put every number of a file on a client's red list; effective on what is already queued (features LEGL-06)."""
+    query: OppositionQuery = ask.query
+    _check_name(query.file_name)
+    client = await scope.get(ask, Client, query.client_id)
+    body = _bounded(ask.request, ask.deps.http.upload_bytes_max)
+    return Reply(await _importer(ask).oppose(body, query.file_name, client.id, ask.who.name))
+
+
+def _check_name(name: str) -> None:
+    if not FILE_NAME.match(name):
+        details = {"field": "file_name", "value": name[:80], "allowed": "a file name without / or \\"}
+        raise CommandError("field_invalid", details)
+
+
 @routes.post("", permission=Permission.MANAGE, query=UploadQuery, reply=dict[str, Any], status=201, raw_body="octets")
 async def upload(ask: Ask) -> Reply:
     """Upload a file; the answer shows what was recognised, ready for the mapping."""
     query: UploadQuery = ask.query
-    if not FILE_NAME.match(query.file_name):
-        details = {"field": "file_name", "value": query.file_name[:80], "allowed": "a file name without / or \\"}
-        raise CommandError("field_invalid", details)
+    _check_name(query.file_name)
     row = await scope.get(ask, LeadList, query.list_id)
     bytes_max = ask.deps.http.upload_bytes_max
     if (ask.request.content_length or 0) > bytes_max:

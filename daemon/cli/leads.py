@@ -97,6 +97,36 @@ async def check_only(remote: Remote, file: Path, list_id: int, options: dict[str
     return await remote.ask("POST", f"/api/v1/imports/{state['id']}/check", options)
 
 
+def oppose(
+    file: Annotated[Path, typer.Argument(help="Numbers that must not be called: CSV, TXT, xlsx or xls.", exists=True)],
+    client_id: Annotated[int, typer.Option("--client", help="Id of the client they are held for.")],
+    config: ConfigPath = DEFAULT,
+    json: AsJson = False,
+) -> None:
+    """Put a file of numbers on a client's red list."""
+
+    async def main() -> Any:
+        with Progress(TextColumn("{task.description}"), BarColumn(), transient=True) as progress:
+            upload = progress.add_task("upload", total=max(1, size))
+            async with Remote(load(config)) as remote:
+                data = _read(file, progress, upload)
+                query = {"client_id": str(client_id), "file_name": file.name}
+                return await remote.ask("POST", "/api/v1/imports/opposition", data=data, **query)
+
+    size = file.stat().st_size
+    try:
+        report = asyncio.run(main())
+    except Refused as refused:
+        fail(f"{file.name}: {refused}", 1)
+    if json:
+        as_json(report)
+        return
+    typer.echo(f"{file.name}: {report['numbers']} numbers, {report['added']} new; {report['leads']} leads held")
+    for reason, count in sorted(report["by_reason"].items()):
+        typer.echo(f"  {count} no number: {reason}")
+
+
 def register(app: typer.Typer) -> None:
     """Add these commands."""
     app.command("import")(import_leads)
+    app.command("oppose")(oppose)

@@ -21,6 +21,7 @@ from daemon.clock import Clock
 from daemon.errors import CommandError, DaemonError
 from daemon.leads.checking import Choices
 from daemon.leads.errors import ImportFailed
+from daemon.leads.opposition import Held, add_opposition
 from daemon.leads.report import ImportReport
 from daemon.leads.running import Plan, preview, recognise, run_import
 from daemon.leads.sniff import Form
@@ -111,10 +112,11 @@ class ImportService:
         zone: str = "Europe/Paris",
         announce: Announce = lambda state: None,
         imported: Imported = _nobody,
+        held: Held | None = None,
     ) -> None:
         self._store, self._sink, self._clock, self._rng = store, sink, clock, rng
         self._directory, self._region, self._zone, self._announce = directory, region, zone, announce
-        self._imported = imported
+        self._imported, self._held = imported, held
         for left in directory.glob("import-*"):  # a daemon before us was stopped in the middle of one
             left.unlink(missing_ok=True)
         self.profiles = Profiles(directory / "profiles.json")
@@ -130,13 +132,10 @@ class ImportService:
         if row is None:
             raise CommandError("not_found", {"what": "list"})
         self._make_room()
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         key = uuid7(self._clock.utcnow(), self._rng).hex
         path = self._directory / f"import-{key}"
         try:
-            with path.open("xb") as file:
-                async for piece in upload:
-                    file.write(piece)
+            await self._receive(upload, path)
             job = _Job(key, path, file_name, row.id, row.group_id, str(options.get("by", "")))
             job.form = await recognise(path, file_name)
             job.options = dict(options)
@@ -256,6 +255,26 @@ class ImportService:
                 region=self._region, zone=self._zone, allow_special=bool(options.get("allow_special", False))
             ),
         )
+
+    async def oppose(self, upload: AsyncIterator[bytes], file_name: str, client_id: int, by: str) -> dict[str, Any]:
+        """Put a file of numbers on a client's red list, at once; the report. Raises as `add_opposition`."""
+        path = self._directory / f"import-{uuid7(self._clock.utcnow(), self._rng).hex}"
+        try:
+            await self._receive(upload, path)
+            async with self._one:
+                report = await add_opposition(
+                    path, self._store, client_id, by=by, source=file_name, region=self._region, held=self._held
+                )
+        finally:
+            path.unlink(missing_ok=True)
+        found: dict[str, Any] = msgspec.to_builtins(report)
+        return found
+
+    async def _receive(self, upload: AsyncIterator[bytes], path: Path) -> None:
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with path.open("xb") as file:
+            async for piece in upload:
+                file.write(piece)
 
     def state(self, import_id: str) -> dict[str, Any] | None:
         """The job's state as JSON-ready values; None if there is no such job."""

@@ -427,6 +427,11 @@ class MemoryStore:
         )
         return ids
 
+    async def add_dnc(self, client_id: int, e164s: Sequence[str], by: str, source: str) -> tuple[int, int]:
+        entry = {"at": self._clock.utcnow(), "by": by, "source": source}
+        found: tuple[int, int] = await self._do("add_dnc", lambda: people.add_dnc(self.tables, client_id, e164s, entry))
+        return found
+
     async def add_consent(self, client_id: int, e164: str, consent: Mapping[str, Any]) -> list[int]:
         ids: list[int] = await self._do(
             "add_consent", lambda: people.add_consent(self.tables, client_id, e164, consent)

@@ -285,6 +285,18 @@ def set_dnc(tables: MemoryTables, client_id: int, e164: str, on: bool, entry: di
     return ids
 
 
+def add_dnc(tables: MemoryTables, client_id: int, e164s: Sequence[str], entry: dict[str, Any]) -> tuple[int, int]:
+    """Add many numbers: (not there before, leads held for it)."""
+    added = held = 0
+    for e164 in dict.fromkeys(e164s):
+        added += (client_id, e164) not in tables.dnc
+        ids = touched(tables, client_id, e164)
+        free = [id for id in ids if not tables.leads[id].blocked_by or tables.leads[id].eligible_at is not None]
+        held += len(free)
+        set_dnc(tables, client_id, e164, True, dict(entry))
+    return added, held
+
+
 def add_consent(tables: MemoryTables, client_id: int, e164: str, consent: Mapping[str, Any]) -> list[int]:
     """Record a consent; leads held for want of one come back."""
     names = ("until", "source", "text_version", "proof", "ip", "out_of_hours", "automated")

@@ -221,6 +221,27 @@ class People:
             await connection.execute(f"UPDATE leads {change} AND id = ANY($1)", ids)
         return ids
 
+    async def add_dnc(self, client_id: int, e164s: Sequence[str], by: str, source: str) -> tuple[int, int]:
+        numbers = sorted(e164s)  # in one order, so that two imports never wait for each other in a circle
+        async with self._database.transaction() as connection:
+            added = await connection.execute(
+                "INSERT INTO dnc (client_id, e164, at, by, source) SELECT $1, unnest($2::text[]), $3, $4, $5"
+                " ON CONFLICT DO NOTHING",
+                client_id,
+                numbers,
+                self._clock.utcnow(),
+                by,
+                source,
+            )
+            held = await connection.execute(
+                "UPDATE leads SET blocked_by = 'dnc', eligible_at = NULL WHERE e164 = ANY($2::text[])"
+                " AND list_id IN (SELECT unnest(list_ids) FROM campaigns WHERE client_id = $1)"
+                " AND (blocked_by = '' OR eligible_at IS NOT NULL)",
+                client_id,
+                numbers,
+            )
+        return int(added.split()[-1]), int(held.split()[-1])
+
     async def add_consent(self, client_id: int, e164: str, consent: Mapping[str, Any]) -> list[int]:
         async with self._database.transaction() as connection:
             await connection.execute(

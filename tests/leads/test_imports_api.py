@@ -26,7 +26,7 @@ class Door:
     """A manager at the door of one world."""
 
     def __init__(self, world: World, client: TestClient[Any, Any]) -> None:
-        self.world, self.client, self.told = world, client, []
+        self.world, self.client, self.told, self.held = world, client, [], []
         self.list_id = world.rows["list"].id
 
     async def ask(self, method: str, path: str, status: int = 200, **more: Any) -> Any:
@@ -68,8 +68,13 @@ async def door(tmp_path: Path) -> AsyncIterator[Door]:
     async def imported(by: str) -> None:
         told.append(by)
 
+    dropped: list[tuple[tuple[str, ...], str]] = []
+
+    async def held(numbers: tuple[str, ...], by: str) -> None:
+        dropped.append((numbers, by))
+
     service = ImportService(
-        world.store, world.store, world.clock, random.Random(1), tmp_path / "imports", imported=imported
+        world.store, world.store, world.clock, random.Random(1), tmp_path / "imports", imported=imported, held=held
     )
     app = build_app(
         world.door, world.store, HttpTable(bad_requests_per_minute=100_000), world.clock, random.Random(3),
@@ -78,7 +83,7 @@ async def door(tmp_path: Path) -> AsyncIterator[Door]:
     client = TestClient(TestServer(app))
     await client.start_server()
     found = Door(world, client)
-    found.told = told
+    found.told, found.held = told, dropped
     yield found
     await client.close()
     await service.close()
@@ -251,3 +256,36 @@ async def test_another_group_sees_nothing_of_an_import(door: Door) -> None:
         async with door.client.request(method, f"/api/v1/imports/{key}{path}", headers=headers, **more) as response:
             assert response.status == 404
     assert await door.world.store.get(LeadList, door.list_id) is not None
+
+
+@pytest.mark.feature("LEGL-06", clause="an imported opposition list holds leads at import and at dialling")
+async def test_an_opposition_list_holds_those_there_and_those_to_come(door: Door) -> None:
+    store, client = door.world.store, door.world.rows["client"]
+    await door.imported(b"tel;nom\n0612345678;Durand\n0612345679;Martin\n")
+    query = {"client_id": str(client.id), "file_name": "opposition.txt"}
+    content = b"Abonnes\n0612345678\n06 12 34 56 70\n\npas un numero\n"
+    report = await door.ask("POST", "/imports/opposition", params=query, data=content)
+    assert (report["numbers"], report["added"], report["leads"], report["by_reason"]) == (2, 2, 1, {"not_a_number": 1})
+    assert report["sample"] == [{"row": 5, "reason": "not_a_number"}]
+    await door.imported(b"tel;nom\n0612345670;Petit\n")
+    campaign_id = door.world.rows["campaign"].id
+    for number, allowed in (("0612345678", False), ("0612345670", False), ("0612345679", True)):
+        body = {"campaign_id": campaign_id, "number": number}
+        verdict = await door.ask("POST", "/compliance/check", json=body)
+        assert (verdict["rule"] != "dnc") is allowed
+    rows = (await store.search_leads(door.world.rows["group"].id, {}, 10, None)).rows
+    assert {row["e164"]: row["blocked_by"] for row in rows} == {
+        "+33612345678": "dnc", "+33612345679": "", "+33612345670": "dnc",
+    }  # fmt: skip
+    assert door.held == [(("+33612345678", "+33612345670"), "manager")]
+
+
+async def test_an_opposition_list_that_is_broken_changes_nothing(door: Door) -> None:
+    query = {"client_id": str(door.world.rows["client"].id), "file_name": "opposition.csv"}
+    broken = b"tel\n" + b"".join(b"06%08d\n" % n for n in range(6000)) + b'"0612345678\n'
+    problem = await door.ask("POST", "/imports/opposition", 400, params=query, data=broken)
+    assert "row 6002" in problem["detail"] and door.held == []
+    problem = await door.ask("POST", "/imports/opposition", 400, params=query, data=b"nom\nDurand\n")
+    assert problem["code"] == "import_no_phone"
+    query["client_id"] = str(door.world.rows["other_client"].id)
+    await door.ask("POST", "/imports/opposition", 404, params=query, data=b"tel\n0612345678\n")
