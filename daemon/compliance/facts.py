@@ -100,7 +100,8 @@ def facts_of(lead: Lead, *, technical_times: Iterable[datetime] = (), list_activ
         attempt_times=tuple(lead.attempt_times),
         technical_times=tuple(technical_times),
         attempts=lead.attempts,
-        last_attempt_at=lead.last_attempt_at,
+        # `attempt_times` tells it, unless it is older than they reach; what never reached the network weighs nothing.
+        last_attempt_at=lead.last_attempt_at if lead.attempts and not lead.attempt_times else None,
         refused_at=lead.refused_at,
         abandoned_at=lead.abandoned_at,
         consent_at=lead.consent_at,
