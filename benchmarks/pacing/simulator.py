@@ -337,13 +337,16 @@ class CallCentre:
         self.result.placed = self.calls
         self.result.oracle = min(sum(self._without_idling(a) for a in self.agents), self._lines_allow())
 
-    def _without_idling(self, agent: Agent) -> float:
-        """Conversations this agent's staffed time holds with no second idle: its own sequence, continued as needed."""
-        left, count = agent.staffed_s - agent.machine_s, 0.0
+    def _without_idling(self, agent: Agent) -> int:
+        """Conversations begun in this agent's staffed time with no second idle: its own sequence, continued as needed.
+
+        One cut by the end of the shift counts as one, as it does for the dialer that is judged.
+        """
+        left, count = agent.staffed_s - agent.machine_s, 0
         lengths = iter(agent.done)
         while left > 0:
             length = next(lengths, None) or sum(agent.draw(self.scenario))
-            count += min(1.0, left / length)
+            count += 1
             left -= length
         return count
 
