@@ -52,7 +52,7 @@ function modes(c) {
   return h('div', { class: 'toolbar', role: 'group', 'aria-label': t('col.mode') }, MODES.map(([mode, level]) => {
     const on = c.mode === mode && (!level || c.level === level);
     const set = () => request(`mode:${c.id}`, mode, () => live.state.campaigns[c.id]?.mode === mode && (!level || live.state.campaigns[c.id].level === level), () => post(`/campaigns/${c.id}/tune`, level ? { mode, level } : { mode }));
-    return h('button', { key: mode + level, 'aria-pressed': String(on), class: on ? 'primary' : '', disabled: Boolean(off) || !may('steer') || on, onclick: set }, mode === 'predictive' ? t('mode.short', { level }) : t(`mode.${mode}`));
+    return h('button', { key: mode + level, 'aria-pressed': String(on), class: on ? 'primary' : '', disabled: Boolean(off) || !may('steer'), onclick: on ? null : set }, mode === 'predictive' ? t('mode.short', { level }) : t(`mode.${mode}`));
   }));
 }
 const target = (c) => (c.level * c.speed) / 1000;

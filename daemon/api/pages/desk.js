@@ -1,0 +1,252 @@
+// The agent's desk: seven states, the same action at the same place, every key printed on its button.
+// State belongs to the daemon: a reload paints the same. What is typed is kept in the tab and by the daemon, per call.
+import { h, icon, mount } from './lib/dom.js';
+import { t, word, load, chosen, lang } from './lib/i18n.js';
+import { num, pct, duration, clock, day, dateTime, phone } from './lib/format.js';
+import { session, signIn, signOut, whoAmI, get, post, request as http } from './lib/api.js';
+import { live, start, restart, onPaint, onDelta, paint, serverNow, since, fresh, age } from './lib/live.js';
+import { ui, toasts, toast, dialog, showDialog, complain, problemText, chip, request, waiting } from './lib/ui.js';
+
+const CALL_STATES = ['reserved', 'ringing', 'on_call', 'on_hold', 'wrap_up'];
+const own = { desk: null, form: null, problem: '', hangAt: 0, queue: null, begin: 'paused', popup: null, popped: '' };
+const channel = 'BroadcastChannel' in window ? new BroadcastChannel('cadran-desk') : null;
+const tabId = Math.random().toString(36).slice(2);
+let elsewhere = false;
+let started = false;
+let saveTimer = null;
+
+const agent = () => live.state.agents[own.desk?.agent_id] || own.desk?.agent;
+const call = () => { const a = agent(); return a?.attempt_id ? live.state.calls[a.attempt_id] : null; };
+const attemptId = () => agent()?.attempt_id || agent()?.last_attempt_id || '';
+const campaign = () => own.desk?.campaigns.find((c) => c.id === (agent()?.campaign_id || agent()?.campaign_ids?.[0]));
+
+async function refresh() {
+  try { own.desk = await get('/desk'); own.problem = ''; } catch (error) { own.problem = error.code === 'agent_unknown' ? t('desk.not_agent') : problemText(error); }
+  syncForm();
+  pop();
+  paint();
+}
+
+// ---- the form: kept per call id, in the tab at once and by the daemon after a pause in typing ------------------------------
+const blank = (id) => ({ attempt_id: id, notes: '', code: '', callback_at: '', do_not_call: false, saved: '' });
+function syncForm() {
+  const id = attemptId();
+  if (!id) { if (!own.queue) own.form = null; return; }
+  if (own.form?.attempt_id === id) return;
+  const tab = JSON.parse(sessionStorage.getItem(`cadran.draft.${id}`) || 'null');
+  const server = own.desk?.draft?.attempt_id === id ? own.desk.draft : null;
+  own.form = { ...blank(id), ...(server || {}), ...(tab || {}) };
+}
+function keep(changes) {
+  Object.assign(own.form, changes);
+  sessionStorage.setItem(`cadran.draft.${own.form.attempt_id}`, JSON.stringify(own.form));
+  clearTimeout(saveTimer);
+  saveTimer = setTimeout(async () => {
+    const { attempt_id, notes, code, callback_at } = own.form || {};
+    if (!attempt_id) return;
+    try {
+      await http('PUT', '/api/v1/desk/draft', { attempt_id, notes, code, callback_at });
+      if (own.form) own.form.saved = clock(new Date(serverNow()));
+    } catch { /* the tab has it */ }
+    paint();
+  }, 600);
+  paint();
+}
+
+// ---- actions ---------------------------------------------------------------------------------------------------------
+const act = (verb, wanted, body) => {
+  const a = agent();
+  request('desk', wanted, () => { const x = agent(); return x && (x.state === wanted || x.next_state === wanted || (wanted === 'call' && CALL_STATES.includes(x.state)) || (wanted === 'off' && !x.attempt_id)); },
+    () => post(`/agents/${a.id}/${verb}`, body));
+};
+const ready = () => act('ready', 'ready');
+const pause = (code) => act('pause', 'paused', { code });
+function hangUp() {
+  if (agent().state === 'on_call' && Date.now() - own.hangAt > 2000) { own.hangAt = Date.now(); paint(); setTimeout(paint, 2100); return; }
+  own.hangAt = 0;
+  act('hang-up', 'off');
+}
+function dial() {
+  if (agent().state === 'reserved') { act('preview/dial', 'call'); return; }
+  const input = document.querySelector('[name=number]');
+  if (!input) return;
+  if (document.activeElement !== input && !input.value) { input.focus(); return; }
+  const chosenCampaign = Number(document.querySelector('[name=campaign]')?.value || campaign()?.id);
+  if (input.value.trim()) act('dial', 'call', { number: input.value.trim(), campaign_id: chosenCampaign });
+}
+async function validate(then) {
+  if (!own.form) return;
+  if (!own.form.code) { toast(t('desk.choose'), { kind: 'alert' }); return; }
+  const { attempt_id, code, notes, callback_at, do_not_call } = own.form;
+  own.queue = { agent: agent().id, body: { attempt_id, code, notes, do_not_call, then, ...(callback_at ? { callback_at } : {}) } };
+  await flush();
+}
+// The disposition is sent with the call's id: sent twice, it counts once. Offline, it waits and is shown as waiting.
+async function flush() {
+  const queued = own.queue;
+  if (!queued || !fresh()) { paint(); return; }
+  try {
+    await post(`/agents/${queued.agent}/dispose`, queued.body);
+    sessionStorage.removeItem(`cadran.draft.${queued.body.attempt_id}`);
+    own.queue = null;
+    own.form = null;
+  } catch (error) {
+    if (error.code !== 'page_offline') { own.queue = null; complain(error); }
+  }
+  paint();
+}
+
+// ---- screen pop: a window opened once by a click is steered afterwards; otherwise the button has the focus ---------------
+function crmUrl() {
+  const template = campaign()?.screen_pop_url;
+  const lead = own.desk?.lead;
+  if (!template || !lead) return '';
+  const values = { CALLED: lead.e164, CALLING: lead.e164, DIALED: lead.e164, EVENT: agent()?.state || '', LEAD: lead.id };
+  return template.replace(/\*([A-Z]+)\*/g, (all, name) => (name in values ? encodeURIComponent(values[name]) : all));
+}
+function pop() {
+  const url = crmUrl();
+  const id = attemptId();
+  if (!url || own.popped === id || agent()?.state !== 'on_call') return;
+  own.popped = id;
+  if (own.popup && !own.popup.closed) own.popup.location = url;
+}
+
+// ---- states ----------------------------------------------------------------------------------------------------------
+const key = (letter, label, onclick, more = {}) => h('button', { 'aria-keyshortcuts': letter, disabled: !fresh() || more.disabled || false, title: fresh() ? false : t('age.commands'), class: more.class || '', onclick }, h('kbd', null, letter === 'Control+Enter' ? 'Ctrl+↵' : letter), ' ', label);
+function band(a) {
+  const asked = waiting('desk');
+  const left = a.wrap_until ? (Date.parse(a.wrap_until) - serverNow()) / 1000 : null;
+  return h('section', { class: `deskband s-${a.state}` }, chip(a.state), a.code && h('b', null, ` ${a.code}`),
+    h('span', { class: 'num' }, a.state === 'wrap_up' && left !== null ? t('desk.left', { time: duration(left) }) : duration(since(a.since))),
+    call() && h('span', null, `${word('stage', call().stage)}`), campaign() && h('span', { class: 'muted' }, campaign().name),
+    a.next_state && h('span', { class: 'muted' }, `→ ${word('state', a.next_state)}`), asked && h('span', { class: 'asked slow' }, asked.late ? t('pending.late') : t('pending.asked')), own.queue && h('span', { class: 'asked' }, t('desk.to_send')));
+}
+function today(a) {
+  const d = a.today || {};
+  const all = (d.handling_s || 0) + (d.ready_s || 0);
+  return h('p', { class: 'muted' }, t('desk.today', { calls: num(d.calls || 0), sales: num(d.sales || 0), occ: all ? pct(d.handling_s / all) : '—' }));
+}
+function signedOut(a) {
+  return h('section', { class: 'card' }, h('h2', null, t('desk.who', { extension: a.extension }), h('span', { class: a.phone === 'unavailable' ? 'mark act' : 's-ready' }, icon(a.phone === 'unavailable' ? 'lost' : 'dot'), ` ${word('phone', a.phone)}`)),
+    h('p', null, t('desk.start_in'), ' ', ['paused', 'ready'].map((s) => h('label', { key: s }, h('input', { type: 'radio', name: 'begin', checked: own.begin === s, onchange: () => { own.begin = s; paint(); } }), ` ${word('state', s)} `))),
+    h('button', { class: 'primary', disabled: !fresh(), onclick: () => act('sign-in', own.begin, { ready: own.begin === 'ready' }) }, h('kbd', null, '↵'), ' ', t('desk.sign_in')));
+}
+function pauses(a) {
+  const mode = campaign()?.pause_mode || 'optional';
+  const codes = mode === 'off' ? [''] : [...(mode === 'optional' ? [''] : []), ...own.desk.pause_codes.map((p) => p.code)];
+  return h('details', { class: 'menu' }, h('summary', { class: 'button', 'aria-keyshortcuts': 'P' }, h('kbd', null, 'P'), ' ', t('desk.pause')), h('div', { class: 'toolbar' }, codes.map((code, i) => h('button', { key: code, disabled: !fresh(), onclick: (e) => { e.target.closest('details').open = false; pause(code); } }, h('kbd', null, String(i + 1)), ` ${code || t('desk.pause')}`))));
+}
+function dialer() {
+  const manual = own.desk.campaigns;
+  return h('form', { class: 'toolbar', onsubmit: (e) => { e.preventDefault(); dial(); } }, h('input', { name: 'number', inputmode: 'tel', placeholder: t('desk.number'), 'aria-label': t('desk.number') }),
+    manual.length > 1 && h('select', { name: 'campaign', 'aria-label': t('desk.campaign') }, manual.map((c) => h('option', { key: c.id, value: c.id }, c.name))), key('D', t('desk.dial'), dial));
+}
+function waitingForWork(a) {
+  return h('section', { class: 'card' }, h('div', { class: 'toolbar' }, a.state === 'paused' && key('R', t('desk.ready'), ready, { class: 'primary' }), pauses(a), own.desk.campaigns.some((c) => ['preview', 'manual'].includes(c.mode)) && key('S', t('desk.next'), () => act('next', 'call'))), dialer(), today(a));
+}
+function person() {
+  const lead = own.desk.lead;
+  if (!lead) return h('section', { class: 'card' }, h('p', { class: 'empty' }, t('desk.no_lead')));
+  const url = crmUrl();
+  return h('section', { class: 'card' }, h('h1', null, `${lead.first_name} ${lead.last_name}`.trim() || lead.company || '—'),
+    h('p', { class: 'big', title: lead.e164 }, phone(lead.e164)), lead.company && h('p', null, lead.company), h('p', { class: 'muted' }, t('desk.attempts', { n: lead.attempts }), lead.consent_at ? ` · ${t('desk.consent', { date: day(new Date(lead.consent_at)) })}` : ''),
+    campaign()?.script && h('p', { class: 'script' }, campaign().script), url && h('button', { onclick: () => { own.popup = window.open(url, 'cadran-crm'); } }, t('desk.open')),
+    h('h2', null, t('desk.history')), own.desk.history.length === 0 ? h('p', { class: 'empty' }, t('lead.no_history')) : h('ul', { class: 'list' }, own.desk.history.slice(-6).reverse().map((x, i) => h('li', { key: i }, h('span', { class: 'muted num' }, dateTime(x.at)), ` ${word('outcome', x.outcome)} ${x.disposition || ''} ${x.notes || ''}`))));
+}
+const tomorrow = () => { const d = new Date(serverNow()); d.setDate(d.getDate() + 1); d.setHours(10, 0, 0, 0); return d.toISOString(); };
+const inAnHour = () => new Date(serverNow() + 3600e3).toISOString();
+function outcome(a) {
+  const f = own.form;
+  if (!f) return null;
+  return h('section', { class: 'card' }, h('h2', null, t('desk.outcome')),
+    h('div', { class: 'toolbar outcomes', role: 'group' }, own.desk.statuses.slice(0, 9).map((s, i) => h('button', { key: s.code, 'aria-pressed': String(f.code === s.code), class: f.code === s.code ? 'primary' : '', 'aria-keyshortcuts': String(i + 1), onclick: () => keep({ code: f.code === s.code ? '' : s.code, ...(s.callback && !f.callback_at ? { callback_at: tomorrow() } : {}) }) }, h('kbd', null, String(i + 1)), ` ${s.name}`))),
+    h('label', { class: 'field' }, h('span', null, h('kbd', null, 'N'), ' ', t('desk.notes'), ' ', f.saved && h('span', { class: 'muted' }, t('desk.kept', { at: f.saved }))), h('textarea', { name: 'notes', value: f.notes, oninput: (e) => keep({ notes: e.target.value }) })),
+    h('div', { class: 'toolbar' }, h('kbd', null, 'B'), t('desk.callback'), h('button', { 'aria-pressed': String(Boolean(f.callback_at)), onclick: () => keep({ callback_at: tomorrow() }) }, t('desk.tomorrow')), h('button', { onclick: () => keep({ callback_at: inAnHour() }) }, t('desk.hour')), f.callback_at && h('b', null, dateTime(f.callback_at)), f.callback_at && h('button', { class: 'quiet', 'aria-label': t('do.close'), onclick: () => keep({ callback_at: '' }) }, '×'),
+      h('label', null, h('input', { type: 'checkbox', name: 'dnc', checked: f.do_not_call, onchange: (e) => keep({ do_not_call: e.target.checked }) }), ' ', h('kbd', null, 'L'), ' ', t('desk.dnc'))),
+    h('div', { class: 'toolbar' }, key('Control+Enter', t('desk.validate'), () => validate('ready'), { class: 'primary' }), h('button', { onclick: () => validate('paused'), 'aria-keyshortcuts': 'Control+Shift+Enter' }, h('kbd', null, 'Ctrl+⇧+↵'), ' ', t('desk.validate_pause'))));
+}
+function inCall(a) {
+  const preview = a.state === 'reserved' && !a.attempt_id;
+  const again = Date.now() - own.hangAt < 2000;
+  return h('div', { class: 'columns desk' }, person(), h('div', null,
+    h('section', { class: 'card' }, h('div', { class: 'toolbar' }, preview && key('D', t('desk.call'), dial, { class: 'primary' }), preview && key('S', t('desk.skip'), () => act('preview/skip', 'ready', { reason: '' })), a.attempt_id && a.state !== 'wrap_up' && key('X', again ? t('desk.again') : a.state === 'on_call' ? t('desk.hang_up') : t('desk.cancel'), hangUp, { class: 'danger' }), pauses(a))),
+    !preview && outcome(a), today(a)));
+}
+
+function draw() {
+  const root = document.getElementById('page');
+  document.title = `${t('nav.desk')} · Cadran`;
+  const top = h('header', { class: 'top' }, h('b', null, icon('dial'), ' Cadran'), session.who && own.desk && h('span', null, `${own.desk.extension} ${own.desk.name}`), h('span', { class: 'num clock' }, live.beat ? clock(new Date(serverNow())) : ''), h('span', { class: 'grow' }), ['fr', 'en'].map((c) => h('button', { key: c, class: 'quiet', 'aria-pressed': String(lang === c), onclick: () => load(c).then(paint) }, c.toUpperCase())), session.who && h('button', { class: 'quiet', onclick: leave }, t('do.sign_out')));
+  const offline = started && age() !== null && !fresh() && h('p', { key: 'off', class: 'band watch', role: 'alert' }, icon('watch'), ' ', t('desk.offline'));
+  if (!session.who) { mount(root, top, login(), toasts()); return; }
+  if (elsewhere) { mount(root, top, h('main', null, h('p', null, t('desk.other_tab')), h('button', { class: 'primary', onclick: takeOver }, t('desk.take')))); return; }
+  const a = own.desk && agent();
+  const body = own.problem ? h('p', { class: 'band watch' }, own.problem) : !a ? h('p', { class: 'empty' }, t('loading'))
+    : [band(a), a.state === 'signed_out' ? signedOut(a) : CALL_STATES.includes(a.state) ? inCall(a) : [a.last_attempt_id && own.form ? outcome(a) : null, waitingForWork(a)], h('p', { class: 'muted' }, t('desk.keys'))];
+  mount(root, top, offline, h('main', null, body), toasts(), dialog());
+  showDialog();
+}
+function login() {
+  const submit = async (e) => { e.preventDefault(); try { await signIn(e.target.elements.token.value.trim()); own.problem = ''; begin(); } catch (error) { own.problem = problemText(error); } paint(); };
+  return h('main', { class: 'login' }, h('form', { class: 'card', onsubmit: submit }, h('h1', null, t('nav.desk')), h('label', null, t('login.token'), h('input', { name: 'token', type: 'password', autocomplete: 'current-password', required: true })), own.problem && h('p', { class: 'mark act', role: 'alert' }, own.problem), h('button', { class: 'primary' }, t('login.enter'))));
+}
+async function leave() {
+  const a = agent();
+  if (a && a.state !== 'signed_out') await post(`/agents/${a.id}/sign-out`).catch(() => {});
+  for (const name of Object.keys(sessionStorage)) if (name.startsWith('cadran.draft.')) sessionStorage.removeItem(name);
+  await signOut();
+  location.reload();
+}
+
+// ---- keys: letters by what they print, digits by their place (AZERTY's top row gives no digits without Shift) ---------------
+function onKey(e) {
+  const a = own.desk && agent();
+  if (!a || elsewhere) return;
+  if (e.ctrlKey && e.key === 'Enter') { e.preventDefault(); validate(e.shiftKey ? 'paused' : 'ready'); return; }
+  const typing = /^(INPUT|TEXTAREA|SELECT)$/.test(e.target.tagName) && !['radio', 'checkbox'].includes(e.target.type);
+  if (typing) { if (e.key === 'Escape') e.target.blur(); return; }
+  if (e.ctrlKey || e.altKey || e.metaKey || !fresh()) return;
+  const menu = document.querySelector('details.menu[open]');
+  const digit = /^(Digit|Numpad)([1-9])$/.exec(e.code);
+  if (digit) {
+    const buttons = (menu || document.querySelector('.outcomes'))?.querySelectorAll('button');
+    if (buttons?.[digit[2] - 1]) { buttons[digit[2] - 1].click(); e.preventDefault(); }
+    return;
+  }
+  if (e.key === 'Enter' && a.state === 'signed_out' && e.target.tagName !== 'BUTTON') { act('sign-in', own.begin, { ready: own.begin === 'ready' }); return; }
+  const actions = {
+    r: () => ['paused', 'wrap_up'].includes(a.state) && ready(), p: () => { const d = document.querySelector('details.menu'); if (d) d.open = !d.open; }, d: dial,
+    s: () => (a.state === 'reserved' ? act('preview/skip', 'ready', { reason: '' }) : act('next', 'call')), x: () => a.attempt_id && hangUp(),
+    n: () => document.querySelector('[name=notes]')?.focus(), l: () => own.form && keep({ do_not_call: !own.form.do_not_call }), b: () => own.form && keep({ callback_at: tomorrow() }),
+  };
+  const run = actions[e.key.toLowerCase()];
+  if (run) { run(); e.preventDefault(); }
+}
+
+// ---- one tab per agent ---------------------------------------------------------------------------------------------------
+function takeOver() { elsewhere = false; channel?.postMessage({ take: tabId }); refresh(); }
+channel?.addEventListener('message', ({ data }) => { if (data.take && data.take !== tabId) { elsewhere = true; paint(); } });
+
+function begin() {
+  if (started) restart(); else start();
+  started = true;
+  takeOver();
+}
+async function main() {
+  await load(chosen());
+  onPaint(draw);
+  let before = '';
+  onDelta((delta) => {
+    const change = own.desk && delta.agents?.[own.desk.agent_id];
+    const a = agent();
+    const now = a ? `${a.attempt_id}|${a.lead_id}|${a.last_attempt_id}|${a.campaign_id}` : '';
+    if (change && now !== before) { before = now; refresh(); }
+  });
+  setInterval(() => { if (own.queue && fresh()) flush(); }, 1000);
+  window.addEventListener('keydown', onKey);
+  window.addEventListener('cadran:signed-out', () => { if (session.who) { session.who = null; own.problem = t('error.signed_out'); paint(); } });
+  try { await whoAmI(); begin(); } catch { /* the form says it */ }
+  paint();
+}
+main();
