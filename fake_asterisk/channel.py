@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fake_asterisk.pbx import FakeAsterisk
 
 DOWN, RING, RINGING, UP = 0, 4, 5, 6
-SOFTHANGUP_SHUTDOWN, SOFTHANGUP_APPUNLOAD = 4, 16  # what SoftHangupRequest calls its Cause
+SOFTHANGUP_SHUTDOWN, SOFTHANGUP_APPUNLOAD, SOFTHANGUP_EXPLICIT = 4, 16, 32  # what SoftHangupRequest calls its Cause
 
 Party = tuple[str, str]
 NOBODY: Party = ("", "")

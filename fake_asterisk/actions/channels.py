@@ -262,6 +262,8 @@ def blind_transfer(session: Session, message: Message) -> None:
     context = message.get("Context") or channel.context
     peers = [c for c in channel.bridge.channels if c is not channel] if channel.bridge is not None else []
     if not peers:
+        where = f"IsExternal: Yes\r\nContext: {context}\r\nExtension: {exten}\r\n"
+        session.pbx.emit(CALL, "BlindTransfer", f"Result: Invalid\r\n{channel.snapshot('Transferer')}{where}")
         session.error(message, "Transfer invalid")
         return
     peer = peers[0]

@@ -61,6 +61,8 @@ def _variables(channel: Channel, wanted: list[str], every: bool) -> str:
 
 def _status(c: Channel, variables: str) -> str:
     native = "ulaw" if c.tech == "PJSIP" else "slin"
+    written = "slin" if c.music is not None else native  # music comes from files
+    translated = "" if written == native else f"({written}@8000)->({native}@8000)"
     now = c.pbx.now()
     left = 0 if c.absolute_deadline is None else max(0, int(c.absolute_deadline - now))
     bridge = c.bridge.uniqueid if c.bridge is not None else ""
@@ -69,7 +71,7 @@ def _status(c: Channel, variables: str) -> str:
         f"{c.connected[0] or '<unknown>'}\r\nEffectiveConnectedLineName: {c.connected[1] or '<unknown>'}\r\n"
         f"TimeToHangup: {left}\r\nBridgeID: {bridge}\r\nApplication: {c.application or '(null)'}\r\n"
         f"Data: {c.data or ('' if c.application else '(null)')}\r\nNativeformats: ({native})\r\n"
-        f"Readformat: {native}\r\nReadtrans: \r\nWriteformat: {native}\r\nWritetrans: \r\n"
+        f"Readformat: {native}\r\nReadtrans: \r\nWriteformat: {written}\r\nWritetrans: {translated}\r\n"
         f"Callgroup: 0\r\nPickupgroup: 0\r\n"
         f"Seconds: {int(now - c.created_at)}\r\n{variables}"
     )

@@ -2,7 +2,7 @@
 
 from fake_asterisk import rights
 from fake_asterisk.actions.registry import action
-from fake_asterisk.apps.conference import Conference
+from fake_asterisk.apps.conference import Conference, admin_line
 from fake_asterisk.channel import Channel
 from fake_asterisk.message import Message
 from fake_asterisk.render import snapshot
@@ -36,7 +36,7 @@ def room_list(session: Session, message: Message) -> None:
         session.list_item(
             message,
             "ConfbridgeList",
-            f"Conference: {room.name}\r\nAdmin: No\r\nMarkedUser: No\r\nWaitMarked: No\r\nEndMarked: No\r\n"
+            f"Conference: {room.name}\r\n{admin_line(channel)}MarkedUser: No\r\nWaitMarked: No\r\nEndMarked: No\r\n"
             f"EndMarkedAny: No\r\nWaiting: No\r\nMuted: {muted}\r\nTalking: No\r\nAnsweredTime: {seconds}\r\n"
             f"{snapshot(channel)}",
         )
@@ -95,7 +95,7 @@ def _mute(session: Session, message: Message, on: bool) -> None:
     session.success(message, "User muted" if on else "User unmuted")
     for channel in members:
         (room.muted.add if on else room.muted.discard)(channel.uniqueid)
-        room.event("ConfbridgeMute" if on else "ConfbridgeUnmute", channel, "Admin: No\r\n")
+        room.event("ConfbridgeMute" if on else "ConfbridgeUnmute", channel, admin_line(channel))
 
 
 @action("ConfbridgeMute", CALL, "Mute a Confbridge user.")

@@ -11,7 +11,7 @@ from collections import deque
 
 from fake_asterisk import rights
 from fake_asterisk.apps.registry import END, application, execute, exists
-from fake_asterisk.channel import Channel, Diverted, Hungup
+from fake_asterisk.channel import SOFTHANGUP_EXPLICIT, Channel, Diverted, Hungup
 from fake_asterisk.dialplan import substitute
 from fake_asterisk.local import media_flows
 
@@ -169,12 +169,14 @@ async def run_command(channel: Channel, command: str) -> tuple[int, str, str]:
     if two == "CHANNEL STATUS":
         return _success(f"result={channel.state}")
     if two == "SET CALLERID" and len(words) > 2:
-        channel.set_variable("CALLERID(num)", words[2])
+        channel.caller = (words[2], "")
+        channel.publish()
         return _success("result=1")
     if two == "WAIT FOR":
         await channel.sleep(int(words[3]) / 1000 if len(words) > 3 and words[3].isdigit() else 0.0)
         return _success("result=0")
     if first == "HANGUP":
+        channel.event(rights.CALL, "SoftHangupRequest", f"Cause: {SOFTHANGUP_EXPLICIT}\r\n")
         channel.soft_hangup()
         return _success("result=1")
     if first == "ANSWER":

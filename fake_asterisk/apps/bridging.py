@@ -134,6 +134,7 @@ def _request_all(state: _Dialled, destinations: str) -> None:
         pbx.dial_event("DialBegin", channel, leg.channel, f"DialString: {resource}\r\n")
         if unnamed:
             state.unnamed = True
+        if unnamed and leg.channel.tech != "Local":  # a Local half tells its party when that one is known
             channel.set_connected(leg.channel.caller)
         state.legs.append((leg, resource))
         leg.go()

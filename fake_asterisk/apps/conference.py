@@ -31,6 +31,15 @@ class Conference:
         pbx.emit(rights.CALL, event, f"Conference: {self.name}\r\n{text}{who}{extra}")
 
 
+def _chosen(channel: Channel, option: str) -> bool:
+    return channel.functions.get(f"CONFBRIDGE(user,{option})", "").lower() in ("yes", "true", "1")
+
+
+def admin_line(channel: Channel) -> str:
+    """Whether the member is an administrator of the room, as every event about it says."""
+    return f"Admin: {'Yes' if _chosen(channel, 'admin') else 'No'}\r\n"
+
+
 @application("ConfBridge")
 async def confbridge(channel: Channel, data: str) -> int:
     """Stay in a room until hung up or kicked."""
@@ -42,13 +51,16 @@ async def confbridge(channel: Channel, data: str) -> int:
     bridge = room.bridge
     for member in bridge.channels:
         member.stop_music()
-    wants_music = channel.functions.get("CONFBRIDGE(user,music_on_hold_when_empty)", "") in ("yes", "true", "1")
+    wants_music = _chosen(channel, "music_on_hold_when_empty")
     alone = not bridge.channels
     bridge.push(channel)
     room.entered_at[channel.uniqueid] = pbx.now()
     if alone and wants_music:
         channel.start_music("default")
-    room.event("ConfbridgeJoin", channel, "Admin: No\r\nMuted: No\r\n")
+    if _chosen(channel, "startmuted"):
+        room.muted.add(channel.uniqueid)
+    muted = "Yes" if channel.uniqueid in room.muted else "No"
+    room.event("ConfbridgeJoin", channel, f"{admin_line(channel)}Muted: {muted}\r\n")
     reason = await bridge.stay(channel)
     _leave(room, channel, reason)
     if channel.hung:
@@ -75,12 +87,12 @@ def _leave(room: Conference, channel: Channel, reason: str) -> None:
     bridge, pbx = room.bridge, channel.pbx
     channel.stop_music()
     room.entered_at.pop(channel.uniqueid, None)
-    room.event("ConfbridgeLeave", channel, "Admin: No\r\n", count=bridge.count + 1)
+    room.event("ConfbridgeLeave", channel, admin_line(channel), count=bridge.count + 1)
     result = {HANGUP: "HANGUP", KICKED: "KICKED"}.get(reason, "HANGUP")
     channel.set_variable("CONFBRIDGE_RESULT", result)
     if len(bridge.channels) == 1:
         last = bridge.channels[0]
-        if last.functions.get("CONFBRIDGE(user,music_on_hold_when_empty)", "") in ("yes", "true", "1"):
+        if _chosen(last, "music_on_hold_when_empty"):
             last.start_music("default")
     if not bridge.channels:
         pbx.conferences.pop(room.name, None)

@@ -16,7 +16,7 @@ def run(channel: Channel) -> None:
         channel.event(rights.DIALPLAN, "HangupHandlerRun", f"Handler: {handler}\r\n")
         _gosub(channel, handler)
     channel.context, channel.exten, channel.priority, channel.application, channel.data = place
-    if channel.outermost[0]:  # the routine's end brings it back to light, with a Newexten (seen)
+    if channel.outermost[0] and channel.far_end is not None:  # seen, but not when the far end had said goodbye
         channel.run(*channel.outermost)
         channel.publish()
 

@@ -112,7 +112,9 @@ def _responses(recorded: Run, replayed: Run) -> Iterator[Difference]:
 def _lists(recorded: Run, replayed: Run) -> Iterator[Difference]:
     for identity in recorded.lists.keys() | replayed.lists.keys():
         left, right = recorded.lists.get(identity, []), replayed.lists.get(identity, [])
-        yield from _bags(3, f"list {identity}", _texts(left), _texts(right))
+        missing, surplus = Counter(left) - Counter(right), Counter(right) - Counter(left)
+        for one, other in zip_longest(missing.elements(), surplus.elements()):
+            yield Difference(3, f"list {identity}", *_pair(one, other, lambda message: message.headers))
         ends = [message.get("EventList") == "Complete" for message in right]
         if left and (not ends or not ends[-1]) and left[-1].get("EventList") == "Complete":
             yield Difference(3, f"list {identity}: the end message is not last")
@@ -285,10 +287,6 @@ def _brief(message: Message | None) -> str | None:
 
 def _headers(headers: object) -> str:
     return ", ".join(f"{name}: {content}" for name, content in headers)  # type: ignore[attr-defined]
-
-
-def _texts(messages: Sequence[Message]) -> list[str]:
-    return [message.text().replace("\n", ", ") for message in messages]
 
 
 def _bags(rule: int, where: str, left: Sequence[Hashable], right: Sequence[Hashable]) -> Iterator[Difference]:

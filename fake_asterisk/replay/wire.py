@@ -33,9 +33,6 @@ class Message:
         """The event's type, None for a response. (OriginateResponse has a Response header too, but not first.)"""
         return self.headers[0][1] if self.headers and self.headers[0][0] == "Event" else None
 
-    def text(self) -> str:
-        return "\n".join(f"{name}: {value}" for name, value in self.headers)
-
 
 @dataclass(frozen=True, slots=True)
 class Stream:
