@@ -26,7 +26,8 @@ SHIPPED = HERE.parent.parent / "config" / "asterisk"
 SECRET = "bed-secret"
 START_TIMEOUT_S = 40.0
 STOP_TIMEOUT_S = 15.0
-PHONES = ("1001", "1002", "1003", "1004", "1005", "1006", "1007", "1008", "1010", "1011")
+CROWD = tuple(str(extension) for extension in range(1101, 1161))
+PHONES = ("1001", "1002", "1003", "1004", "1005", "1006", "1007", "1008", "1010", "1011", *CROWD)
 """Extensions with a phone; what each does is in far_ends.PHONE_HABITS. 1009 exists but never registered."""
 _PHONE_CONF = """
 [{name}](phone)

@@ -10,8 +10,9 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,6 +23,7 @@ from tests.asterisk.bed import SECRET, die_with_parent, free_ports, wait_until
 ROOT = Path(__file__).resolve().parents[2]
 RULES = Path(__file__).resolve().parent / "rules"
 SITE = "lab"
+EXTENSIONS = ("1001", "1002", "1003", "1004", "1005", "1006")
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 45.0
 
@@ -48,7 +50,7 @@ tcp_port = {ami_port}
 username = "cadran-{mode}"
 secret_file = "{folder}/secret"
 mode = "{mode}"
-extensions = ["1001", "1002", "1003", "1004", "1005", "1006"]
+extensions = [{extensions}]
 ping_interval_s = 2.0
 ping_deadline_s = 2.0
 backoff_min_s = 0.2
@@ -63,13 +65,14 @@ class Refused(Exception):
 class Cadran:
     """`cadran run` against a lab's Asterisk, through `ami_port`. `async with Cadran(...) as cadran`."""
 
-    def __init__(self, mode: str, ami_port: int) -> None:
+    def __init__(self, mode: str, ami_port: int, extensions: Sequence[str] = EXTENSIONS) -> None:
         # Not under pytest's own folder: that is closed to the account the database runs as when we are root.
         self.folder = Path(tempfile.mkdtemp(prefix="cadran-lab-"))
         self.folder.chmod(0o755)
         (self.http_port,) = free_ports(1, socket.SOCK_STREAM)
         self.settings_file = self.folder / "cadran.toml"
         words = {"folder": self.folder, "rules": RULES, "http_port": self.http_port, "ami_port": ami_port, "mode": mode}
+        words["extensions"] = ", ".join(f'"{extension}"' for extension in extensions)
         self.settings_file.write_text(_SETTINGS.format(**words), "utf-8")
         (self.folder / "secret").write_text(SECRET, "utf-8")
         (self.folder / "secret").chmod(0o600)
@@ -143,11 +146,11 @@ class Cadran:
             return False
         return True
 
-    async def wait_for_link(self) -> None:
-        """Until the PBX link is up and resynced."""
+    async def wait_for_link(self, since: float = 0.0) -> None:
+        """Until the PBX link is up and resynced, and came up later than `since` (epoch seconds)."""
         while True:
             links = (await self.get("/api/v1/status"))["links"]
-            if any(link["up"] for link in links):
+            if any(link["up"] and datetime.fromisoformat(link["since"]).timestamp() > since for link in links):
                 return
             await asyncio.sleep(0.1)
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Self
+
+Tap = Callable[[bytes], None]
 
 
 class Proxy:
-    """Relays connections to `target_port`. `cut()` resets all of them; with `refusing` new ones are reset at once."""
+    """Relays connections to `target_port`. `cut()` resets all of them; with `refusing` new ones are reset at once.
 
-    def __init__(self, target_port: int) -> None:
-        self._target_port = target_port
+    `events` is given what Asterisk says, `actions` what the daemon says, each just before it is passed on.
+    """
+
+    def __init__(self, target_port: int, events: Tap = lambda data: None, actions: Tap = lambda data: None) -> None:
+        self._target_port, self._events, self._actions = target_port, events, actions
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
         self.refusing = False
@@ -53,17 +59,18 @@ class Proxy:
         self._writers |= pair
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._copy(reader, far_writer))
-                group.create_task(self._copy(far_reader, writer))
+                group.create_task(self._copy(reader, far_writer, self._actions))
+                group.create_task(self._copy(far_reader, writer, self._events))
         finally:
             self._writers -= pair
             for one in pair:
                 one.transport.abort()
 
-    async def _copy(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    async def _copy(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, tap: Tap) -> None:
         """Until either side ends; then both connections end, as a broken path would end them."""
         try:
             while data := await source.read(65_536):
+                tap(data)
                 sink.write(data)
                 await sink.drain()
         except OSError:

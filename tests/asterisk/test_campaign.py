@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -23,13 +24,7 @@ LEADS = {
 async def import_leads(cadran: Cadran, campaign: lab_campaign.Campaign, folder: Path) -> int:
     file = folder / "leads.csv"
     count = lab_campaign.write_leads(file, LEADS)
-    try:
-        await cadran.command("import", str(file), "--list", str(campaign.list_id))
-    except Exception:
-        import csv
-
-        for row in list(csv.reader(file.read_text().splitlines(), delimiter=";"))[1:]:
-            await cadran.post("/api/v1/leads", {"list_id": campaign.list_id, "phone": row[2], "last_name": row[0]})
+    await cadran.command("import", str(file), "--list", str(campaign.list_id))
     return count
 
 
@@ -64,16 +59,20 @@ async def test_a_campaign_with_cuts_and_a_restart(fresh_lab: Lab, tmp_path: Path
         campaign = await lab_campaign.set_up(cadran)
         count = await import_leads(cadran, campaign, tmp_path)
         await lab_campaign.begin(cadran, campaign)
+        outages = []
         for fault in range(CUTS + 1):
             await tried(cadran, campaign, count * (fault + 1) // (CUTS + 3))
+            began = time.time()
             if fault == CUTS // 2:
                 await asyncio.to_thread(fresh_lab.bed.kill)
                 await asyncio.to_thread(fresh_lab.bed.start)
             else:
                 proxy.cut()
+            await asyncio.wait_for(cadran.wait_for_link(since=began), 60)
+            outages.append((began, time.time()))
         await lab_campaign.until_over(cadran, campaign, count, timeout_s=900)
         await lab_campaign.release(cadran, campaign, fresh_lab)
-        evidence = await lab_campaign.gather(cadran, campaign, fresh_lab, faults=True)
+        evidence = await lab_campaign.gather(cadran, campaign, fresh_lab, outages)
         print(evidence.summary())
         evidence.check()
         assert proxy.connections_count >= CUTS + 1
