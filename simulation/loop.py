@@ -10,6 +10,8 @@ import asyncio
 import random
 import selectors
 from collections.abc import Callable, Coroutine
+from contextvars import Context, ContextVar
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -51,8 +53,30 @@ class _NoSelector(selectors.BaseSelector):
         self._map.clear()
 
 
+@dataclass(slots=True, eq=False)
+class Life:
+    """One life of a daemon. Everything scheduled in its context stops for good when `dead` is set: a kill leaves no
+    callback, `finally` or destructor of it to run."""
+
+    name: str
+    dead: bool = False
+    kept: list[Any] = field(default_factory=list)
+    """What must not be collected before the end, since collecting it would run its code."""
+    tasks: set[asyncio.Task[Any]] = field(default_factory=set)
+
+    def end(self) -> None:
+        """Nothing of it runs any more."""
+        self.dead = True
+        for task in self.tasks:
+            task._log_destroy_pending = False  # type: ignore[attr-defined]  # it is meant to be left pending
+        self.kept.extend(self.tasks)
+
+
+LIFE: ContextVar[Life | None] = ContextVar("life", default=None)
+
+
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """`time()` is virtual and starts at `start_s`."""
+    """`time()` is virtual and starts at `start_s`. Callbacks of a dead `Life` are dropped."""
 
     def __init__(self, network: Network | None = None, start_s: float = 1000.0) -> None:
         self._virtual_s = start_s
@@ -60,9 +84,28 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         super().__init__(selector)
         selector.loop = self
         self.network = network
+        self.set_task_factory(_task)
 
     def time(self) -> float:
         return self._virtual_s
+
+    def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> asyncio.Handle:
+        """As asyncio's, but a dead life's callbacks never run."""
+        life = context.get(LIFE) if context is not None else LIFE.get()
+        if life is None:
+            return super().call_soon(callback, *args, context=context)
+        if life.dead:
+            return asyncio.Handle(_nothing, (), self)
+        return super().call_soon(_alive(life, callback), *args, context=context)
+
+    def call_at(self, when: float, callback: Any, *args: Any, context: Context | None = None) -> asyncio.TimerHandle:
+        """As asyncio's, but a dead life's callbacks never run."""
+        life = context.get(LIFE) if context is not None else LIFE.get()
+        if life is None:
+            return super().call_at(when, callback, *args, context=context)
+        if life.dead:
+            return asyncio.TimerHandle(when, _nothing, (), self)
+        return super().call_at(when, _alive(life, callback), *args, context=context)
 
     def jump(self, timeout_s: float) -> None:
         """Advance to the next timer exactly, so that rounding never leaves it a hair in the future."""
@@ -89,6 +132,30 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return await self.network.connect(protocol_factory, host or "127.0.0.1", port or 0)
 
 
+def _nothing() -> None:
+    """What a dead life may still do."""
+
+
+def _task(loop: asyncio.AbstractEventLoop, coroutine: Any, context: Context | None = None) -> asyncio.Task[Any]:
+    """A task that its life remembers."""
+    task: asyncio.Task[Any] = asyncio.Task(coroutine, loop=loop, context=context)
+    life = context.get(LIFE) if context is not None else LIFE.get()
+    if life is not None:
+        life.tasks.add(task)
+        task.add_done_callback(life.tasks.discard)
+    return task
+
+
+def _alive(life: Life, callback: Callable[..., Any]) -> Callable[..., Any]:
+    def guarded(*args: Any) -> Any:
+        if life.dead:
+            life.kept.append((callback, args))
+            return None
+        return callback(*args)
+
+    return guarded
+
+
 class VirtualClock:
     """daemon.clock.Clock on a virtual loop. `skew` moves the wall clock (tests of clock steps)."""
 
@@ -107,6 +174,9 @@ class VirtualClock:
         return self.utcnow().timestamp()
 
 
+_NOBODY = Context()
+
+
 class _Pipe(asyncio.Transport):
     """One end of an in-memory connection; bytes arrive at the peer in order after the network's latency."""
 
@@ -120,6 +190,7 @@ class _Pipe(asyncio.Transport):
         self._held: list[bytes] = []
         self._clear_at = 0.0
         self.taps: list[Callable[[bytes], None]] = []
+        self.life: Life | None = LIFE.get()
 
     def write(self, data: Any) -> None:
         if self._closing or self.peer is None:
@@ -135,10 +206,18 @@ class _Pipe(asyncio.Transport):
     def _later(self, what: Callable[..., None], *args: Any) -> None:
         at = max(self._clear_at, self._loop.time() + self._network.latency())
         self._clear_at = at
-        self._loop.call_at(at, what, *args)
+        # In nobody's life: what was written before a kill arrives all the same.
+        self._loop.call_at(at, what, *args, context=_NOBODY)
+
+    def die(self) -> None:
+        """The process behind this end was killed: the other end sees a reset."""
+        if not self._closing:
+            self._closing = True
+            if self.peer is not None:
+                self._later(self.peer._peer_ended, ConnectionResetError("connection reset"))
 
     def _arrive(self, data: bytes) -> None:
-        if self._closing:
+        if self._closing or (self.life is not None and self.life.dead):
             return
         if self._reading:
             self.protocol.data_received(data)
@@ -193,6 +272,8 @@ class _Pipe(asyncio.Transport):
         if self._closing:
             return
         self._closing = True
+        if self.life is not None and self.life.dead:
+            return
         if error is None:
             self.protocol.eof_received()
         self.protocol.connection_lost(error)
@@ -219,6 +300,12 @@ class Network:
         """Refuse connections to `port`."""
         self._servers.pop(port, None)
 
+    def kill(self, life: Life) -> None:
+        """Every connection of this life is reset."""
+        for pipe in self.pipes:
+            if pipe.life is life:
+                pipe.die()
+
     async def connect(
         self, client_factory: Callable[[], asyncio.BaseProtocol], host: str, port: int
     ) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
@@ -228,12 +315,12 @@ class Network:
         if server_factory is None:
             raise ConnectionRefusedError(111, f"nothing listens on {host}:{port}")
         loop = asyncio.get_running_loop()
-        near, far = _Pipe(self, loop), _Pipe(self, loop)
+        near, far = _Pipe(self, loop), _NOBODY.run(_Pipe, self, loop)
         near.peer, far.peer = far, near
-        near.protocol, far.protocol = client_factory(), server_factory()
+        near.protocol, far.protocol = client_factory(), _NOBODY.run(server_factory)
         near.taps, far.taps = self.to_server, self.to_client
         self.pipes = [pipe for pipe in self.pipes if not pipe.is_closing()] + [near]
-        far.protocol.connection_made(far)
+        _NOBODY.run(far.protocol.connection_made, far)
         near.protocol.connection_made(near)
         return near, near.protocol
 
@@ -254,11 +341,11 @@ def run(main: Callable[[VirtualLoop], Coroutine[Any, Any, T]], *, seed: int, lat
 
 
 def _cancel_all(loop: VirtualLoop) -> None:
-    tasks = asyncio.all_tasks(loop)
+    tasks = {task for task in asyncio.all_tasks(loop) if getattr(task, "_log_destroy_pending", True)}
     for task in sorted(tasks, key=lambda task: task.get_name()):
         task.cancel()
     if tasks:
         loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
 
 
-__all__ = ["Network", "Stalled", "VirtualClock", "VirtualLoop", "run"]
+__all__ = ["LIFE", "Life", "Network", "Stalled", "VirtualClock", "VirtualLoop", "run"]

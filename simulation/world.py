@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,9 +33,10 @@ from daemon.calls.records import (
 from daemon.engine import commands as c
 from daemon.errors import CommandError
 from daemon.settings import DaemonTable, HttpTable, Settings, SiteTable
+from daemon.store.journal import MemoryFiles
 from daemon.store.memory import MemoryStore
 from fake_asterisk import FakeAsterisk, FakeConfig, lab, people
-from simulation.loop import VirtualClock, VirtualLoop
+from simulation.loop import LIFE, Life, VirtualClock, VirtualLoop
 
 AMI_PORT = 5038
 RULES = """
@@ -136,6 +138,8 @@ class World:
         self._folder = TemporaryDirectory(prefix="cadran-world-")
         self._stop = asyncio.Event()
         self._tasks: list[asyncio.Task[Any]] = []
+        self.lives: list[Life] = []
+        self.journals: dict[str, MemoryFiles] = {}
         self.group: Group | None = None
         self.client: Client | None = None
 
@@ -162,21 +166,45 @@ class World:
         )
         return self.settings_changes(settings) if self.settings_changes else settings
 
-    async def start(self) -> None:
-        """Everything up, the PBX's snapshot reconciled."""
+    async def start(self, wait: bool = True) -> None:
+        """A daemon's life begins; with `wait`, until the PBX's snapshot is reconciled."""
         assert self.store is not None
-        self.app = build(
+        self.life = Life(f"life {len(self.lives) + 1}")
+        self.lives.append(self.life)
+        context = copy_context()
+        context.run(LIFE.set, self.life)
+        await self.store.open()
+        task = self.loop.create_task(self._live_on(), name="daemon", context=context)
+        self.life.kept.append(task)
+        self._daemon_task = task
+        if wait:
+            await self.until(lambda: self.runner.leading and self.live.link.synced, 60.0)
+
+    async def _live_on(self) -> None:
+        """One life of the daemon, inside its own context."""
+        assert self.store is not None
+        number = len(self.lives)
+        app = build(
             self.settings(),
             clock=self.clock,
-            rng=random.Random(self.seed + 2),
+            rng=random.Random(self.seed * 1000 + number),
             store=self.store,
             journal_in_memory=True,
         )
-        await self.store.open()
-        self._tasks = [
-            asyncio.create_task(self.app._site(site), name=f"site {site.id}") for site in self.app.settings.sites
-        ]
-        await self.until(lambda: self.runner.leading and self.live.link.synced, 30.0)
+        app.memory_files = self.journals
+        self.app = app
+        self.life.kept.append(app)
+        async with asyncio.TaskGroup() as group:
+            for site in app.settings.sites:
+                group.create_task(app._site(site), name=f"site {site.id}")
+            group.create_task(app._system(), name="system")
+
+    def kill(self) -> None:
+        """kill -9: nothing of this life runs again; its connections are reset; the journal's written bytes survive."""
+        assert self.loop.network is not None
+        self.life.end()
+        self.life.kept.append(self.app)
+        self.loop.network.kill(self.life)
 
     @property
     def runner(self) -> Any:
@@ -202,6 +230,8 @@ class World:
 
     async def stop(self) -> None:
         """End the daemon in order."""
+        if not self.life.dead:
+            self._tasks.append(self._daemon_task)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

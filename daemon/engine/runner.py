@@ -38,6 +38,8 @@ INBOX_MAX = 100_000
 COUNTS_INTERVAL_S = 5.0
 LEDGER_DAYS = 32
 SLOW_BATCH_S = 0.05
+TIMER_GRAIN_S = 1e-6
+"""A loop may fire a timer a hair early; a deadline this near has come, or the engine would spin on it."""
 TABLES: Mapping[str, type[rec.Record]] = {
     kind.__name__: kind
     for kind in (rec.Group, rec.Status, rec.PauseCode, rec.CallerIdNumber, rec.Line, rec.Campaign, rec.Agent)
@@ -225,8 +227,9 @@ class SiteRunner:
     async def _work(self) -> None:
         """The loop: a batch whenever something is in the inbox or a deadline has come."""
         while True:
-            wait = self.core.next_deadline() - self._clock.now()
-            if not self._inbox and wait > 0:
+            deadline = self.core.next_deadline()
+            wait = deadline - self._clock.now()
+            if not self._inbox and wait > TIMER_GRAIN_S:
                 self._wake.clear()
                 try:
                     async with asyncio.timeout(wait):
@@ -234,7 +237,8 @@ class SiteRunner:
                 except TimeoutError:
                     pass
             started = self._clock.now()
-            self._open_batch()
+            near = 0.0 < deadline - started <= TIMER_GRAIN_S
+            self._open_batch(deadline if near else started)
             for _ in range(min(BATCH_MAX, len(self._inbox))):
                 self._inbox.popleft()()
             self.core.finish()
@@ -248,8 +252,8 @@ class SiteRunner:
             if self._inbox or self.core.next_deadline() <= self._clock.now():
                 await asyncio.sleep(0)  # a busy engine still lets its readers and writers run
 
-    def _open_batch(self) -> None:
-        self.core.batch(self._clock.now(), self._clock.utcnow())
+    def _open_batch(self, now: float | None = None) -> None:
+        self.core.batch(self._clock.now() if now is None else now, self._clock.utcnow())
         if self._log is not None:
             self.core.live.journal_full = self._log.full
 

@@ -1,0 +1,196 @@
+"""What must be true whatever fails, judged from outside: the fake PBX's own ledger and the store's rows.
+
+Written apart from the code under test and sharing nothing with it but the shape of ids. Each finding is one sentence.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from daemon.store.memory_tables import MemoryTables
+from fake_asterisk import Ledger, Leg
+
+CUSTOMER = re.compile(r"^[a-z0-9]+-([0-9a-f]{32})$")
+AGENT = re.compile(r"^[a-z0-9]+-ag-(\d+)-[0-9a-f]{16}$")
+ABANDONED = 1
+"""Place of the abandoned in the store's sums of an hour."""
+EDGE_S = 0.02
+"""Two stays that touch within this are one after the other (events of one instant)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A broken promise. `rule`: RELY id or a short name; `text`: what, with ids."""
+
+    rule: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.rule}: {self.text}"
+
+
+def _customers(ledger: Ledger) -> list[Leg]:
+    return [leg for leg in ledger.legs.values() if CUSTOMER.match(leg.uniqueid)]
+
+
+def one_originate_an_attempt(ledger: Ledger) -> Iterable[Violation]:
+    """RELY-01: the PBX never sees an attempt's originate twice."""
+    seen = Counter(o.uniqueid for o in ledger.originates if CUSTOMER.match(o.uniqueid))
+    for id, count in seen.items():
+        if count > 1:
+            yield Violation("RELY-01", f"{count} originates of {id}")
+
+
+def one_live_attempt_a_person(ledger: Ledger) -> Iterable[Violation]:
+    """RELY-01: no number has two customer legs at one time."""
+    by_number: dict[str, list[Leg]] = defaultdict(list)
+    for leg in _customers(ledger):
+        by_number[leg.number].append(leg)
+    for number, legs in by_number.items():
+        legs.sort(key=lambda leg: leg.made_at)
+        for one, other in itertools.pairwise(legs):
+            if one.ended_at is None or one.ended_at > other.made_at + EDGE_S:
+                yield Violation("RELY-01", f"two live legs to {number}: {one.uniqueid} and {other.uniqueid}")
+
+
+def every_originate_has_its_row(ledger: Ledger, tables: MemoryTables) -> Iterable[Violation]:
+    """RELY-01: intent before originate: nothing was dialled that the store does not know."""
+    known = {id.hex for id in tables.attempts}
+    for originate in ledger.originates:
+        match = CUSTOMER.match(originate.uniqueid)
+        if match and match[1] not in known:
+            yield Violation("RELY-01", f"originate without a row: {originate.uniqueid}")
+
+
+def one_outcome_each(tables: MemoryTables) -> Iterable[Violation]:
+    """RELY-02: after settling, no attempt is open."""
+    for id, row in tables.attempts.items():
+        if row.outcome is None:
+            yield Violation("RELY-02", f"attempt {id} has no outcome")
+
+
+def outcomes_true(ledger: Ledger, tables: MemoryTables) -> Iterable[Violation]:
+    """An attempt said to have talked did; one that was never dialled is said so; an answered one is not `no answer`."""
+    talked = _talked(ledger)
+    dialled = {o.uniqueid.rsplit("-", 1)[-1] for o in ledger.originates if CUSTOMER.match(o.uniqueid)}
+    for id, row in tables.attempts.items():
+        if row.outcome == "connected" and id.hex not in talked:
+            yield Violation("outcome", f"{id} is connected, but was in no bridge with an agent")
+        if row.outcome in ("no_answer", "busy", "unallocated", "rejected", "congestion") and id.hex in talked:
+            yield Violation("outcome", f"{id} is {row.outcome}, but talked")
+        if row.outcome == "not_placed" and id.hex in dialled:
+            yield Violation("outcome", f"{id} is not_placed, but the PBX was asked")
+
+
+def _talked(ledger: Ledger) -> dict[str, float]:
+    """Seconds each attempt shared a bridge with an agent's leg."""
+    seconds: dict[str, float] = {}
+    for talk in ledger.talks():
+        one, other = CUSTOMER.match(talk.one), CUSTOMER.match(talk.other)
+        agent = AGENT.match(talk.other) if one else AGENT.match(talk.one)
+        if (one or other) and agent:
+            match = one or other
+            assert match is not None
+            seconds[match[1]] = seconds.get(match[1], 0.0) + max(0.0, (talk.to_at or talk.from_at) - talk.from_at)
+    return seconds
+
+
+def one_customer_an_agent(ledger: Ledger) -> Iterable[Violation]:
+    """No agent's leg shares a bridge with two customers at one time, and no customer with two agents (RELY-08)."""
+    spans: dict[str, list[tuple[float, float, str]]] = defaultdict(list)
+    for talk in ledger.talks():
+        for one, other in ((talk.one, talk.other), (talk.other, talk.one)):
+            spans[one].append((talk.from_at, talk.to_at if talk.to_at is not None else float("inf"), other))
+    for leg, stays in spans.items():
+        if not (AGENT.match(leg) or CUSTOMER.match(leg)):
+            continue
+        stays.sort()
+        for (_, end, one), (start, _, other) in itertools.pairwise(stays):
+            if one != other and start < end - EDGE_S:
+                yield Violation("RELY-08", f"{leg} was with {one} and {other} at once")
+
+
+def no_customer_stolen(ledger: Ledger) -> Iterable[Violation]:
+    """RELY-08: no customer is moved from one agent to another without a transfer."""
+    agents_of: dict[str, set[str]] = defaultdict(set)
+    for talk in ledger.talks():
+        for one, other in ((talk.one, talk.other), (talk.other, talk.one)):
+            if CUSTOMER.match(one) and AGENT.match(other):
+                agents_of[one].add(other)
+    for customer, agents in agents_of.items():
+        if len(agents) > 1:
+            yield Violation("RELY-08", f"{customer} talked with {len(agents)} agents: {sorted(agents)}")
+
+
+def lines_within(ledger: Ledger, capacity: int) -> Iterable[Violation]:
+    """RELY-03: customer legs at one time never exceed the capacity of all lines together."""
+    moves = []
+    for leg in _customers(ledger):
+        moves.append((leg.made_at, 1))
+        moves.append((leg.ended_at if leg.ended_at is not None else float("inf"), -1))
+    moves.sort(key=lambda move: (move[0], move[1]))
+    used = most = 0
+    for _, step in moves:
+        used += step
+        most = max(most, used)
+    if most > capacity:
+        yield Violation("RELY-03", f"{most} customer legs at once on lines of {capacity}")
+
+
+def nothing_left(ledger: Ledger, in_use: Mapping[str, int]) -> Iterable[Violation]:
+    """RELY-03: after settling, no customer leg lives on, no lease is held."""
+    for leg in _customers(ledger):
+        if leg.ended_at is None:
+            yield Violation("RELY-03", f"orphan customer leg {leg.uniqueid}")
+    for line, count in in_use.items():
+        if count:
+            yield Violation("RELY-03", f"line {line} still counts {count} in use")
+
+
+def intervals_contiguous(tables: MemoryTables) -> Iterable[Violation]:
+    """PAUS-03: an agent's intervals follow each other without gap or overlap; at most one is open."""
+    by_agent: dict[int, list[tuple[datetime, datetime | None, str]]] = defaultdict(list)
+    for agent, intervals in tables.intervals.items():
+        by_agent[agent] = [(row.started_at, row.ended_at, row.state) for row in intervals]
+    for agent, rows in by_agent.items():
+        for (_, end, state), (start, _, following) in itertools.pairwise(rows):
+            if end is None or abs(end - start) > timedelta(milliseconds=1):
+                yield Violation("PAUS-03", f"agent {agent}: {state} ends {end}, {following} begins {start}")
+
+
+def attempts_within(tables: MemoryTables, most: int) -> Iterable[Violation]:
+    """LEGL-01: no person got more weighing attempts than the rules allow."""
+    counts = Counter(row.person for row in tables.attempts.values() if row.counted)
+    for person, count in counts.items():
+        if count > most:
+            yield Violation("LEGL-01", f"{person} got {count} weighing attempts of {most}")
+
+
+def abandonment_counted(tables: MemoryTables) -> Iterable[Violation]:
+    """The ledger's sums are those of the attempts' outcomes."""
+    abandoned = sum(1 for row in tables.attempts.values() if row.outcome == "abandoned")
+    booked = int(sum(sums[ABANDONED] for sums in tables.ledger.values()))
+    if booked != abandoned:
+        yield Violation("CAMP-09", f"{abandoned} abandoned attempts, {booked} in the ledger")
+
+
+def after_settling(ledger: Ledger, tables: MemoryTables, capacity: int, in_use: Mapping[str, int]) -> list[Violation]:
+    """Everything that must hold once faults are off and all has come to rest."""
+    return [
+        *one_originate_an_attempt(ledger),
+        *one_live_attempt_a_person(ledger),
+        *every_originate_has_its_row(ledger, tables),
+        *one_outcome_each(tables),
+        *outcomes_true(ledger, tables),
+        *one_customer_an_agent(ledger),
+        *no_customer_stolen(ledger),
+        *lines_within(ledger, capacity),
+        *nothing_left(ledger, in_use),
+        *intervals_contiguous(tables),
+        *abandonment_counted(tables),
+    ]
