@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from playwright.async_api import BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from daemon.api.app import build_app
 from daemon.compliance.rules import load_rule_sets
@@ -66,10 +66,10 @@ class Site:
 
 
 @asynccontextmanager
-async def open_site(*, demo: str = "root", locale: str = "fr-FR", **context: Any) -> AsyncIterator[Site]:
+async def open_site(
+    browser: Browser, *, demo: str = "root", locale: str = "fr-FR", **context: Any
+) -> AsyncIterator[Site]:
     """`demo`: whose token loopback browsers get; "" = they must sign in."""
-    if not CHROMIUM:
-        pytest.skip("no Chromium on this machine (CADRAN_CHROMIUM)")
     world = await make_world()
     world.clock = world.door.clock = WallClock()
     app: web.Application = build_app(
@@ -78,12 +78,22 @@ async def open_site(*, demo: str = "root", locale: str = "fr-FR", **context: Any
     )  # fmt: skip
     server = TestServer(app)
     await server.start_server()
+    made = await browser.new_context(locale=locale, timezone_id="Europe/Paris", **context)
+    try:
+        yield Site(world, server, made)
+    finally:
+        await made.close()
+        await server.close()
+
+
+@asynccontextmanager
+async def open_browser() -> AsyncIterator[Browser]:
+    """The system's Chromium; the test is skipped, and says so, where there is none."""
+    if not CHROMIUM:
+        pytest.skip("no Chromium on this machine (CADRAN_CHROMIUM)")
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        made = await browser.new_context(locale=locale, timezone_id="Europe/Paris", **context)
-        site = Site(world, server, made)
         try:
-            yield site
+            yield browser
         finally:
             await browser.close()
-            await server.close()

@@ -1,0 +1,319 @@
+"""The pages in Chromium, over the API and an engine whose views the test moves. Each test ends with no console error,
+no policy violation and no request to another host."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, Page, expect
+
+from daemon.api.checks import SEED_PAUSES, SEED_STATUSES
+from daemon.calls.records import Campaign, LeadDraft, LeadList, PauseCode, Status
+from daemon.engine import commands as c
+from daemon.errors import CommandError
+from tests.api.fakes import FakeDoor, agent_view, call_view, campaign_view
+from tests.e2e.site import Site, open_site
+
+SHOTS = Path(__file__).resolve().parents[2] / "docs" / "screenshots"
+ATTEMPT = "01999999-0000-7000-8000-000000000001"
+
+
+async def shot(page: Page, name: str) -> None:
+    """A picture for docs/screenshots, on demand: it is the same page that the test has just checked."""
+    if os.environ.get("CADRAN_SCREENSHOTS"):
+        SHOTS.mkdir(parents=True, exist_ok=True)
+        await page.screenshot(path=SHOTS / f"{name}.png")
+
+
+def people(site: Site, count: int = 40) -> None:
+    """A floor of agents in all states."""
+    now, group = datetime.now(UTC), site.world.rows["group"].id
+    states = ["on_call"] * 6 + ["ready", "wrap_up", "paused", "reserved"]
+    views = []
+    for number in range(100, 100 + count):
+        state = states[number % len(states)]
+        views.append(
+            agent_view(
+                number, group, f"Agent {number}", str(1000 + number), state=state, over_run=number % 20 == 8,
+                code="REPAS" if state == "paused" else "", since=now - timedelta(seconds=number * 3), campaign_ids=(1,),
+                today={"calls": 31, "sales": 4, "talk_s": 5400.0, "ready_s": 600.0, "handling_s": 3200.0},
+            )
+        )  # fmt: skip
+    site.world.door.show(*views)
+
+
+@pytest.mark.feature("CAMP-08", clause="the abandonment rate stands beside the speed")
+async def test_a_supervisor_steers_a_live_campaign(browser: Browser) -> None:
+    async with open_site(browser) as site:
+        people(site)
+        page = await site.open("/")
+        row = page.locator("tr.campaign", has_text="Assurance Auto 31")
+        await expect(row).to_contain_text("AUTOMATIQUE2")
+        await expect(row).to_contain_text("1,9")
+        await expect(page.locator("tr.why").first).to_contain_text("7 appels lancés")
+        await expect(page.get_by_text("Démonstration")).to_be_visible()
+        await shot(page, "direct-fr-light")
+        site.world.door.listeners, held = [], site.world.door.listeners  # the engine's fact is late
+        await row.get_by_role("button", name="Augmenter la vitesse").click()
+        dialog = page.get_by_role("dialog")
+        await dialog.get_by_role("button", name="Augmenter").click()
+        await expect(row.locator(".asked")).to_contain_text("7")
+        await expect(row.locator(".stepper .figure")).to_have_text("6")
+        site.world.door.listeners = held
+        site.world.door.change("campaigns", 1, speed=7)
+        await expect(row.locator(".stepper .figure")).to_have_text("7")
+        await expect(row.locator(".asked")).to_have_count(0)
+        assert site.world.door.of(c.TuneCampaign)[0].from_speed == 6
+        pause = page.get_by_role("button", name="Suspendre Assurance Auto 31")
+        await pause.click()
+        await expect(page.get_by_role("button", name="Démarrer Assurance Auto 31")).to_be_visible()
+        await page.locator(".toast").get_by_role("button", name="Annuler").click()
+        await expect(pause).to_be_visible()
+        assert [type(x).__name__ for x in site.world.door.commands[-2:]] == ["PauseCampaign", "StartCampaign"]
+        assert not site.troubles
+
+
+async def test_suspending_everything_takes_two_clicks_and_says_what_goes_on(browser: Browser) -> None:
+    async with open_site(browser) as site:
+        page = await site.open("/")
+        await page.get_by_role("button", name="Suspendre tous les appels").click()
+        dialog = page.get_by_role("dialog")
+        await expect(dialog).to_contain_text("38 conversations continuent")
+        await expect(dialog.get_by_role("button", name="Annuler")).to_be_focused()
+        await dialog.get_by_role("button", name="Tout suspendre").click()
+        await expect(page.locator("tr.campaign.paused")).to_have_count(2)
+        assert site.world.door.of(c.StopAllCalls) and not site.troubles
+
+
+async def test_a_refused_command_says_why_and_the_true_value_stays(browser: Browser) -> None:
+    async with open_site(browser) as site:
+        site.world.door.refuse["StartCampaign"] = CommandError("caller_id_forbidden")
+        site.world.door.change("campaigns", 1, state="stopped")
+        page = await site.open("/")
+        await page.get_by_role("button", name="Démarrer Assurance Auto 31").click()
+        await expect(page.locator(".toast.alert")).to_contain_text("La campagne reste arrêtée")
+        await expect(page.get_by_role("button", name="Démarrer Assurance Auto 31")).to_be_enabled()
+
+
+async def test_a_silent_daemon_is_shown_with_its_age_and_commands_wait(browser: Browser) -> None:
+    async with open_site(browser) as site:
+        page = await site.open("/")
+        await expect(page.locator("tr.campaign").first).to_be_visible()
+        await site.server.close()
+        await page.evaluate("() => { const now = Date.now; Date.now = () => now() + 6000; }")
+        await expect(page.locator(".band.watch")).to_contain_text("Données d’il y a")
+        await expect(page.get_by_role("button", name="Suspendre tous les appels")).to_be_disabled()
+        await page.evaluate("() => { const now = Date.now; Date.now = () => now() + 12000; }")
+        await expect(page.locator("body.stale")).to_have_count(1)
+        await expect(page.locator(".band.watch")).to_contain_text("Les appels continuent au téléphone")
+        await shot(page, "direct-offline-fr-light")
+
+
+async def test_a_lost_pbx_shows_question_marks_not_zeros(browser: Browser) -> None:
+    async with open_site(browser) as site:
+        page = await site.open("/")
+        await expect(page.locator("tr.campaign").first).to_be_visible()
+        site.world.door.change("links", "main", up=False, since=datetime.now(UTC))
+        await expect(page.locator("tr.why").first).to_contain_text("le PBX main ne répond pas")
+        await expect(page.locator(".kpi").nth(1)).to_contain_text("?")
+        await expect(page.locator(".chain .down")).to_contain_text("PBX main")
+        assert not site.troubles
+
+
+@pytest.mark.feature("SUPV-02", clause="agent state board")
+async def test_the_agents_board_filters_and_forces_a_pause(browser: Browser) -> None:
+    async with open_site(browser) as site:
+        people(site)
+        page = await site.open("/#/agents")
+        await expect(page.locator("tr.row").first).to_contain_text("Agent 128")
+        await shot(page, "agents-fr-light")
+        await page.locator(".tabs").get_by_role("button", name="En pause").click()
+        await expect(page.locator("tr.row")).to_have_count(4)
+        await page.get_by_role("button", name="Tous", exact=False).and_(page.locator(".tabs button")).click()
+        await page.locator("[data-search]").fill("benali")
+        await page.get_by_role("link", name="S. Benali").click()
+        await page.locator(".drawer").get_by_role("button", name="Pause").first.click()
+        await expect(page.locator("tr.row").first).to_contain_text("En pause")
+        assert site.world.door.of(c.SetPaused)[0].agent_id == site.world.rows["agent"].id
+        assert not site.troubles
+
+
+async def test_a_thousand_agents_keep_the_page_small(browser: Browser) -> None:
+    async with open_site(browser) as site:
+        people(site, 1000)
+        page = await site.open("/#/agents")
+        await expect(
+            page.get_by_role("button", name="Tous", exact=False).and_(page.locator(".tabs button"))
+        ).to_contain_text("1\u202f002")
+        assert await page.locator("tr.row").count() <= 60
+        assert await page.evaluate("document.querySelectorAll('*').length") < 1500
+        assert not site.troubles
+
+
+async def test_two_supervisors_on_one_campaign_never_overwrite_each_other(browser: Browser) -> None:
+    async with open_site(browser) as site:
+        page = await site.open("/#/campagnes/1/reglages")
+        name = page.locator("form.form [name=name]")
+        await expect(name).to_have_value("Assurance Auto 31")
+        await site.world.store.update(Campaign, 1, {"name": "Assurance 31 bis"}, None)
+        await name.fill("Auto 31")
+        await page.get_by_role("button", name="Enregistrer").click()
+        await expect(page.locator(".compare")).to_contain_text("Assurance 31 bis")
+        await expect(name).to_have_value("Auto 31")
+        row = await site.world.store.get(Campaign, 1)
+        assert row is not None and row.name == "Assurance 31 bis"
+        await page.locator(".compare input[value=mine]").check()
+        await page.get_by_role("button", name="Appliquer mes choix").click()
+        await expect(page.get_by_text("Enregistré.")).to_be_visible()
+        row = await site.world.store.get(Campaign, 1)
+        assert row is not None and row.name == "Auto 31"
+
+
+async def test_fields_that_do_not_overlap_are_merged(browser: Browser) -> None:
+    async with open_site(browser) as site:
+        page = await site.open("/#/campagnes/1/reglages")
+        await expect(page.locator("[name=priority]")).to_have_value("5")
+        await site.world.store.update(Campaign, 1, {"name": "Assurance 31 bis"}, None)
+        await page.locator("[name=priority]").fill("7")
+        await page.get_by_role("button", name="Enregistrer").click()
+        await expect(page.get_by_text("tout est gardé")).to_be_visible()
+        row = await site.world.store.get(Campaign, 1)
+        assert row is not None and (row.name, row.priority) == ("Assurance 31 bis", 7)
+
+
+async def test_sign_in_language_theme_and_an_expired_token(browser: Browser) -> None:
+    async with open_site(browser, demo="", color_scheme="dark") as site:
+        page = await site.open("/")
+        await page.locator("[name=token]").fill("cadran_OUEST_wrong")
+        await page.get_by_role("button", name="Se connecter").click()
+        await expect(page.get_by_role("alert").filter(has_text="Jeton inconnu")).to_be_visible()
+        await page.locator("[name=token]").fill(site.world.tokens["administrator"])
+        await page.get_by_role("button", name="Se connecter").click()
+        await expect(page.locator("tr.campaign")).to_have_count(1)
+        await page.get_by_role("button", name="EN", exact=True).click()
+        await expect(page.get_by_role("button", name="Suspend all calls")).to_be_visible()
+        await expect(page.locator("tr.why").first).to_contain_text("placing 7")
+        await shot(page, "direct-en-dark")
+        token = site.world.rows["token_administrator"]
+        headers = site.world.auth("root")
+        await site.context.request.delete(site.url(f"/api/v1/tokens/{token.id}"), headers=headers)
+        await expect(page.locator("[name=token]")).to_be_visible()
+        await expect(page.get_by_text("Your access has expired")).to_be_visible()
+
+
+async def test_a_token_is_shown_once(browser: Browser) -> None:
+    async with open_site(browser) as site:
+        page = await site.open("/#/acces")
+        await page.locator("form [name=name]").fill("Site web")
+        await page.locator("form [name=kind]").select_option("click2call")
+        await page.get_by_role("button", name="Générer", exact=True).click()
+        await expect(page.locator("[data-token]")).to_contain_text("clicsipx_OUEST_")
+        secret = await page.locator("[data-token]").inner_text()
+        await page.reload()
+        await expect(page.get_by_text("Site web")).to_be_visible()
+        assert secret not in await page.content() and not site.troubles
+
+
+async def test_every_page_opens_in_both_languages_without_trouble(browser: Browser) -> None:
+    async with open_site(browser) as site:
+        await site.world.store.create(LeadList(group_id=site.world.rows["group"].id, name="Été"))
+        page = await site.open("/")
+        for hash_ in ("campagnes", "listes", "listes/importer", "listes/recherche", "listes/rouge", "lignes",
+                      "conformite", "rapports", "acces", "campagnes/1", "campagnes/nouvelle", "debut"):  # fmt: skip
+            await page.goto(site.url(f"/#/{hash_}"))
+            await expect(page.locator("main .card").first).to_be_visible()
+            text = await page.locator("main").inner_text()
+            assert "undefined" not in text and "[object" not in text, hash_
+            await shot(page, hash_.replace("/", "-") + "-fr-light")
+        assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert not site.troubles, site.troubles
+
+
+@pytest.mark.feature("IMPT-13", clause="red list in one paste and Enter")
+async def test_a_number_is_red_listed_with_one_paste(browser: Browser) -> None:
+    async with open_site(browser) as site:
+        page = await site.open("/#/listes/rouge")
+        await page.locator("[name=number]").fill("01 99 00 01 23")
+        await page.keyboard.press("Enter")
+        await expect(page.locator(".toast")).to_contain_text("liste rouge")
+        assert site.world.door.of(c.LeadsChanged)[0].e164s == ("+33199000123",)
+
+
+async def _desk_world(site: Site) -> FakeDoor:
+    world, group = site.world, site.world.rows["group"].id
+    for seed in (*SEED_STATUSES, *SEED_PAUSES):
+        kind = Status if isinstance(seed, Status) else PauseCode
+        await world.store.create(kind(**{**{f: getattr(seed, f) for f in seed.__struct_fields__}, "group_id": group}))
+    draft = LeadDraft(e164="+33199001234", first_name="Jean", last_name="DUPONT", city="Toulouse")
+    (lead_id,) = await world.store.add_leads(world.rows["list"].id, [draft])
+    world.rows["lead_id"] = lead_id
+    world.door.change("agents", world.rows["agent"].id, state="signed_out", since=datetime.now(UTC))
+    return world.door
+
+
+@pytest.mark.feature("STAT-05", clause="disposition from the desk, by keyboard alone")
+async def test_an_agent_works_a_call_by_keyboard_and_survives_a_reload(browser: Browser) -> None:
+    async with open_site(browser, demo="agent") as site:
+        door = await _desk_world(site)
+        agent = site.world.rows["agent"].id
+        page = await site.open("/desk")
+        await expect(page.get_by_role("button", name="Se connecter")).to_be_enabled()
+        await shot(page, "desk-1-signed-out-fr-light")
+        await page.keyboard.press("Enter")
+        await expect(page.locator(".deskband")).to_contain_text("En pause")
+        await page.keyboard.press("r")
+        await expect(page.locator(".deskband")).to_contain_text("Prêt")
+        await shot(page, "desk-3-ready-fr-light")
+        now = datetime.now(UTC)
+        door.show(call_view(ATTEMPT, agent_id=agent, stage="talking", since=now, started=now))
+        door.change("agents", agent, state="on_call", attempt_id=ATTEMPT, lead_id=site.world.rows["lead_id"], since=now)
+        await expect(page.get_by_role("heading", name="Jean DUPONT")).to_be_visible()
+        await expect(page.locator(".big")).to_have_text("01\u00a099\u00a000\u00a012\u00a034")
+        await page.keyboard.press("n")
+        await page.keyboard.type("Rappeler le soir")
+        await page.keyboard.press("Escape")
+        await page.keyboard.press("2")
+        await shot(page, "desk-6-on-call-fr-light")
+        await page.reload()
+        await expect(page.locator("[name=notes]")).to_have_value("Rappeler le soir")
+        await expect(page.locator(".outcomes [aria-pressed=true]")).to_contain_text("Rappel")
+        door.change("agents", agent, state="wrap_up", wrap_until=now + timedelta(seconds=45))
+        await expect(page.locator(".deskband")).to_contain_text("reste 0:")
+        await expect(page.locator("[name=notes]")).to_have_value("Rappeler le soir")
+        await shot(page, "desk-7-wrap-up-fr-light")
+        await page.keyboard.press("Control+Enter")
+        await expect(page.locator(".deskband")).to_contain_text("Prêt")
+        done = door.of(c.Dispose)[0]
+        assert (done.code, done.notes, done.then) == ("RAPPEL", "Rappeler le soir", "ready") and done.callback_at
+        assert not site.troubles
+
+
+async def test_the_drafts_are_also_kept_by_the_daemon(browser: Browser) -> None:
+    async with open_site(browser, demo="agent") as site:
+        door = await _desk_world(site)
+        agent, now = site.world.rows["agent"].id, datetime.now(UTC)
+        door.show(call_view(ATTEMPT, agent_id=agent, stage="talking", since=now, started=now))
+        door.change("agents", agent, state="on_call", attempt_id=ATTEMPT, lead_id=site.world.rows["lead_id"], since=now)
+        page = await site.open("/desk")
+        await page.locator("[name=notes]").fill("déjà client")
+        await expect(page.get_by_text("gardées")).to_be_visible()
+        await page.evaluate("sessionStorage.clear()")
+        await page.reload()
+        await expect(page.locator("[name=notes]")).to_have_value("déjà client")
+
+
+async def test_the_wall_shows_no_personal_data(browser: Browser) -> None:
+    async with open_site(browser) as site:
+        people(site)
+        site.world.door.show(campaign_view(50, site.world.rows["group"].id, "Fidélité Presse", windows=()))
+        page = await site.open("/wall", width=1920, height=1080)
+        await expect(page.locator(".panel")).to_have_count(3)
+        text = await page.locator("main").inner_text()
+        assert "2,5" in text and "Agent 1" not in text and "Benali" not in text
+        await shot(page, "wall-fr-dark")
+        await page.set_viewport_size({"width": 480, "height": 320})
+        assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert not site.troubles
