@@ -79,6 +79,7 @@ def ami_driver(site: SiteTable, clock: Clock, rng: random.Random) -> Pbx:
         tcp_port=site.tcp_port,
         username=site.username,
         secret=lambda: read_secret(f"sites.{site.id}.secret_file", site.secret_file),
+        auth="plain" if site.auth == "plain" else "md5",
         tls=tls,
         connect_deadline_s=site.connect_timeout_s,
         action_deadline_s=site.action_deadline_s,

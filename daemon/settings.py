@@ -95,6 +95,7 @@ class SiteTable(_Table, frozen=True, kw_only=True):
     tls_ca_file: str = ""
     username: str = "cadran"
     secret_file: str = "/etc/cadran/ami-secret"
+    auth: Annotated[str, Meta(pattern=r"^(md5|plain)$")] = "md5"
     mode: Annotated[str, Meta(pattern=r"^(auto|asyncagi|dialplan|basic)$")] = "auto"
     preset: Annotated[str, Meta(pattern=r"^(|yeastar-s)$")] = ""
     agent_channel: str = "PJSIP/{extension}"

@@ -116,7 +116,7 @@ class BasicMode(Mode):
 
     name = "basic"
     needs = ("Originate", "Bridge", "Hangup", "Status")
-    capabilities = frozenset({"originate", "hangup", "connect"})
+    capabilities = frozenset({"originate", "hangup", "connect", "hold_limit"})
 
     def _customer_park(self, action: OriginateCustomer, variables: list[str]) -> AmiAction:
         """Some boxes give a manager user the right to originate and no other: then the customer's answer joins."""
@@ -270,6 +270,8 @@ def _usable(mode: Mode, lacking: Sequence[str], include: bool | None) -> frozens
         lost |= {"hangup", "play_message"}
     if "Bridge" in lacking or "AGI" in lacking or "Setvar" in lacking:
         lost |= {"connect", "nailed_agents"}
+    if mode.name == "basic" and not mode.may("AbsoluteTimeout"):
+        lost.add("hold_limit")
     if "AGI" in lacking or "Redirect" in lacking:
         lost |= {"play_message", "amd"}
     if "MixMonitor" in lacking:

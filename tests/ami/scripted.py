@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
 
 BANNER = b"Asterisk Call Manager/11.0.0\r\n"
@@ -49,8 +50,8 @@ class Session:
 class ScriptedAmi:
     """`answers[name]` overrides what an action (lower case) gets; others get what a healthy Asterisk says."""
 
-    def __init__(self, secret: str = "s3cret") -> None:
-        self.secret = secret
+    def __init__(self, secret: str = "s3cret", tls: ssl.SSLContext | None = None) -> None:
+        self.secret, self._tls = secret, tls
         self.banner = BANNER
         self.answers: dict[str, Answer] = {}
         self.commands = list(COMMANDS)
@@ -65,7 +66,7 @@ class ScriptedAmi:
         return self
 
     async def listen(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.tcp_port)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.tcp_port, ssl=self._tls)
         self.tcp_port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:

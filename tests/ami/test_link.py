@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
@@ -95,6 +97,26 @@ async def test_no_secret_file_no_port_no_host_no_manager(pbx: ScriptedAmi) -> No
 
 async def test_tls_against_a_plain_port_is_named(pbx: ScriptedAmi) -> None:
     assert (await first_failure(Ours(pbx, tls=ssl.create_default_context(), host="localhost"))).code == "tls"
+
+
+@pytest.mark.feature("RGPD-02", clause="the link to the PBX can be encrypted, and a stranger's certificate is refused")
+async def test_tls_with_the_right_authority_and_with_none(tmp_path: Path) -> None:
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("no openssl to make a certificate with")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    new = f"req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -keyout {key} -out {certificate}"
+    name = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    process = await asyncio.create_subprocess_exec(openssl, *new.split(), *name, stderr=asyncio.subprocess.DEVNULL)
+    assert await process.wait() == 0
+    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    serving.load_cert_chain(certificate, key)
+    async with ScriptedAmi(tls=serving) as pbx:
+        trusting = ssl.create_default_context(cafile=str(certificate))
+        async with Ours(pbx, tls=trusting, host="localhost").running() as client:
+            assert (await client.send({"Action": "Ping"})).get("Ping") == "Pong"
+        stranger = await first_failure(Ours(pbx, tls=ssl.create_default_context(), host="localhost"))
+        assert (stranger.code, "certificate" in str(stranger).lower()) == ("tls", True)
 
 
 async def test_an_event_mask_that_turned_events_off_is_noticed(pbx: ScriptedAmi) -> None:
