@@ -179,6 +179,8 @@ class AnswerRate:
     """
 
     UP_Z, DOWN_Z = 2.0, 3.0
+    SHORT_S, LONG_S = 40.0, 600.0
+    """In large teams the memories span at least this long: 120 calls may be two seconds of a thousand agents."""
 
     def __init__(
         self, prior: float, prior_calls: float, short_calls: float = 120.0, long_calls: float = 3000.0
@@ -188,6 +190,7 @@ class AnswerRate:
         self._short = [prior * prior_calls / 4, prior_calls / 4]
         self._cohorts: dict[int, list[float]] = {}
         self.mature_calls = 0.0
+        self._calls_per_s, self._folded_at = 0.0, -math.inf
         self.value = prior
 
     def started(self, at: float) -> None:
@@ -218,6 +221,10 @@ class AnswerRate:
             elif age > 0:
                 young_needs += needs
                 young_weight += started * answered_by_age[min(CALL_BINS - 1, int(age / CALL_BIN_S))]
+        span = max(0.1, now - self._folded_at)
+        pace = sum(self._cohorts[second][0] for second in ripe) / span
+        self._calls_per_s += (1 - math.exp(-span / 30.0)) * (pace - self._calls_per_s)
+        self._folded_at = now
         for second in ripe:
             self._fold(*self._cohorts.pop(second))
         short = self._rate(self._short, young_needs, young_weight)
@@ -227,7 +234,9 @@ class AnswerRate:
 
     def _fold(self, started: float, needs: float) -> None:
         self.mature_calls += started
-        for memory, size in ((self._short, self._short_memory), (self._long, self._long_memory)):
+        short = max(self._short_memory, self.SHORT_S * self._calls_per_s)
+        long = max(self._long_memory, self.LONG_S * self._calls_per_s)
+        for memory, size in ((self._short, short), (self._long, long)):
             keep = math.exp(-started / size)
             memory[0] = memory[0] * keep + needs
             memory[1] = memory[1] * keep + started

@@ -89,10 +89,10 @@ class Ledger:
         row = self._rows.setdefault((self.campaign, self.site, hour), [0, 0])
         row[0] += connected
         row[1] += abandoned
-        for (_name, at), sums in self._sums.items():
-            if at == hour:
-                sums[0] += connected
-                sums[1] += abandoned
+        self._sums = {key: sums for key, sums in self._sums.items() if key[1] == hour}
+        for sums in self._sums.values():
+            sums[0] += connected
+            sums[1] += abandoned
         return LedgerRow(self.campaign, self.site, hour, row[0], row[1])
 
     def totals(self, window: Window, hour: str) -> tuple[int, int]:
