@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def sniff_steps(path: Path, name: str = "") -> Iterator[Form | None]:
     """The form of a file; yields None after each piece of work, and at last the answer. Raises ImportFailed."""
     if kind_of(path) == "workbook":
         yield None
-        yield _workbook_form(path)
+        yield workbook_form(path)
         return
     encoding = ""
     for found in encoding_steps(path):
@@ -130,24 +131,36 @@ def _opened(path: Path) -> CalamineWorkbook:
         raise ImportFailed(f"the workbook can't be read: {error}") from error
 
 
-def _workbook_form(path: Path) -> Form:
+def workbook_form(path: Path) -> Form:
+    """The form of a workbook, its first sheet loaded. Blocks: see `load`."""
     with _opened(path) as book:
         sheets = tuple(book.sheet_names)
     if not sheets:
         raise ImportFailed("the workbook has no sheet")
-    form = Form(kind="workbook", sheets=sheets, sheet=sheets[0])
+    form = load(path, Form(kind="workbook", sheets=sheets, sheet=sheets[0]))
     first = [[str(cell) for cell in row] for row in head(path, form, 50)]
-    return Form(kind="workbook", sheets=sheets, sheet=sheets[0], header=looks_like_header(first))
+    return replace(form, header=looks_like_header(first))
+
+
+def load(path: Path, form: Form) -> Form:
+    """The form with its sheet unpacked; a text file's as it is. Takes seconds for a large workbook, without holding the
+    interpreter: call it in a thread."""
+    if form.kind != "workbook" or form.loaded is not None:
+        return form
+    with _opened(path) as book:
+        try:
+            return replace(form, loaded=book.get_sheet_by_name(form.sheet or book.sheet_names[0]))
+        except (CalamineError, OSError, ValueError) as error:
+            raise ImportFailed(f"the workbook can't be read: {error}") from error
 
 
 def _workbook_rows(path: Path, form: Form) -> Iterator[tuple[int, Row]]:
-    with _opened(path) as book:
-        try:
-            sheet = book.get_sheet_by_name(form.sheet or book.sheet_names[0])
-            first = (sheet.start or (0, 0))[0] + 1
-            for number, cells in enumerate(sheet.iter_rows(), first):
-                if len(cells) > COLUMNS_MAX:
-                    raise ImportFailed(f"more than {COLUMNS_MAX} columns", number)
-                yield number, list(cells)
-        except (CalamineError, OSError, ValueError) as error:
-            raise ImportFailed(f"the workbook can't be read: {error}") from error
+    sheet = load(path, form).loaded
+    first = (sheet.start or (0, 0))[0] + 1
+    try:
+        for number, cells in enumerate(sheet.iter_rows(), first):
+            if len(cells) > COLUMNS_MAX:
+                raise ImportFailed(f"more than {COLUMNS_MAX} columns", number)
+            yield number, list(cells)
+    except (CalamineError, OSError, ValueError) as error:
+        raise ImportFailed(f"the workbook can't be read: {error}") from error

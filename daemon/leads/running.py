@@ -17,9 +17,9 @@ from daemon.leads.checking import Checker, Choices, email_key, keys_of, name_key
 from daemon.leads.duplicates import SeenKeys
 from daemon.leads.errors import ImportFailed
 from daemon.leads.mapping import Columns, guessed, guessed_by_content, mapped, require_phone
-from daemon.leads.reading import Row, head, rows, sniff_steps
+from daemon.leads.reading import Row, head, load, rows, sniff_steps, workbook_form
 from daemon.leads.report import ImportReport, ReportFile
-from daemon.leads.sniff import Form
+from daemon.leads.sniff import Form, kind_of
 from daemon.ports import ImportTarget, LeadSink, LeadStaging, StagedLead
 
 SLICE_ROWS = 25
@@ -69,12 +69,21 @@ class Plan:
 
 async def recognise(path: Path, name: str = "") -> Form:
     """The form of a file, in slices. Raises ImportFailed."""
+    if kind_of(path) == "workbook":
+        return await asyncio.to_thread(workbook_form, path)
     form: Form | None = None
     for form in sniff_steps(path, name):  # noqa: B007 - the last one is the answer
         await asyncio.sleep(0)
     if form is None:
         raise ImportFailed("the file can't be recognised")
     return form
+
+
+async def loaded(path: Path, form: Form) -> Form:
+    """The form, a workbook's sheet unpacked in a thread; a text file's at once."""
+    if form.kind != "workbook" or form.loaded is not None:
+        return form
+    return await asyncio.to_thread(load, path, form)
 
 
 def columns_of(path: Path, form: Form, told: dict[str, str]) -> Columns:
@@ -105,6 +114,7 @@ async def run_import(
     Raises ImportFailed (a fault of the file; its row is named), CommandError("import_no_phone"), StoreError. In every
     case but success nothing is left in the store. Cancelling is safe at any time.
     """
+    form = await loaded(path, form)
     columns = columns_of(path, form, plan.told)
     require_phone(columns, name or path.name)
     report = ReportFile(ImportReport(dry_run=dry_run), report_path)

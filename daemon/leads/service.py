@@ -23,7 +23,7 @@ from daemon.leads.checking import Choices
 from daemon.leads.errors import ImportFailed
 from daemon.leads.opposition import Held, add_opposition
 from daemon.leads.report import ImportReport
-from daemon.leads.running import Plan, preview, recognise, run_import
+from daemon.leads.running import Plan, loaded, preview, recognise, run_import
 from daemon.leads.sniff import Form
 from daemon.ports import LeadSink, Store
 
@@ -137,9 +137,8 @@ class ImportService:
         try:
             await self._receive(upload, path)
             job = _Job(key, path, file_name, row.id, row.group_id, str(options.get("by", "")))
-            job.form = await recognise(path, file_name)
-            job.options = dict(options)
-            job.view = preview(path, job.form, {})
+            form = await recognise(path, file_name)
+            job.form, job.options, job.view = form.unloaded(), dict(options), preview(path, form, {})
         except BaseException:
             path.unlink(missing_ok=True)
             raise
@@ -174,10 +173,11 @@ class ImportService:
             header=options.get("header"),
             sheet=options.get("sheet", ""),
         )
+        form = await loaded(job.path, form)
         view = preview(job.path, form, options.get("columns", {}))
-        job.form, job.options, job.view = form, {**job.options, **options}, view
+        job.form, job.options, job.view = form.unloaded(), {**job.options, **options}, view
         async with self._one:
-            job.report = await self._run(job, dry_run=True)
+            job.report = await self._run(job, form, dry_run=True)
         job.stage = "checked"
         return self._told(job)
 
@@ -207,7 +207,8 @@ class ImportService:
     async def _work(self, job: _Job) -> None:
         try:
             async with self._one:
-                job.report = await self._run(job, dry_run=False)
+                assert job.form is not None
+                job.report = await self._run(job, job.form, dry_run=False)
             job.stage = "done"
             job.path.unlink(missing_ok=True)
             await self._imported(job.by)
@@ -222,16 +223,14 @@ class ImportService:
             job.task = None
             self._announce(self._told(job))
 
-    async def _run(self, job: _Job, *, dry_run: bool) -> ImportReport:
-        assert job.form is not None
-
+    async def _run(self, job: _Job, form: Form, *, dry_run: bool) -> ImportReport:
         def progress(rows: int, part: float) -> None:
             job.rows, job.part = rows, part
             self._announce(self._told(job))
 
         return await run_import(
             job.path,
-            job.form,
+            form,
             self._plan(job),
             self._sink,
             self._clock,

@@ -10,7 +10,7 @@ import codecs
 import csv
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,8 @@ _ZIP, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
     """How to read a file. `kind`: "text" or "workbook"; `sheet`: a name, "" for the first. `first_row`: where the rows
-    begin (2 after Excel's `sep=` line). `header`: the first row names the columns."""
+    begin (2 after Excel's `sep=` line). `header`: the first row names the columns. `loaded`: the sheet itself, once
+    `reading.load` has unpacked it; held only while a step of the import needs it."""
 
     kind: str
     encoding: str = "utf-8"
@@ -44,6 +45,11 @@ class Form:
     sheet: str = ""
     sheets: tuple[str, ...] = ()
     first_row: int = 1
+    loaded: Any = field(default=None, compare=False, repr=False)
+
+    def unloaded(self) -> Form:
+        """The same without the sheet."""
+        return replace(self, loaded=None)
 
     def overridden(
         self, *, encoding: str = "", delimiter: str = "", header: bool | None = None, sheet: str = ""
@@ -61,7 +67,7 @@ class Form:
         if sheet:
             if self.kind != "workbook" or sheet not in self.sheets:
                 raise ImportFailed(f'no sheet "{sheet}"; there are: {", ".join(self.sheets) or "none"}')
-            changes["sheet"] = sheet
+            changes |= {"sheet": sheet, "loaded": None}
         return replace(self, **changes)
 
 
