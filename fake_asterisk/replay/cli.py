@@ -17,7 +17,7 @@ from fake_asterisk.replay.folder import Recording, read_folder
 from fake_asterisk.replay.recorder import load_draft, record
 from fake_asterisk.replay.runner import Outcome, Replay, hang_up_leftovers
 from fake_asterisk.replay.scenario import LATER_NEEDS, ScenarioError
-from fake_asterisk.replay.servers import ExternalServer, replay_on_fake
+from fake_asterisk.replay.servers import ExternalServer, replay_on_fake, replay_over_tcp
 
 LAB_SECRET = "s3cret"  # every user of the lab's manager.conf
 LAB_USERS = ("dialer", "capture", "limited", "basic", "noevents", "filtered")
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     for line in [*left_out, *more]:
         print(f"left out: {line}")
-    equal = asyncio.run(_replay_all(recordings, options, known))
+    equal = _replay_all(recordings, options, known)
     print(f"replay: {equal} of {len(recordings)} equal")
     return 0 if recordings and equal == len(recordings) else 1
 
@@ -73,8 +73,20 @@ def _secrets(pairs: Sequence[str]) -> dict[str, str]:
     return known
 
 
-async def _replay_all(recordings: list[Recording], options: argparse.Namespace, known: Mapping[str, str]) -> int:
-    """How many were equal. One after the other on a server that is shared, otherwise several at a time."""
+def _replay_all(recordings: list[Recording], options: argparse.Namespace, known: Mapping[str, str]) -> int:
+    """How many were equal."""
+    if options.host or options.real_time:
+        return asyncio.run(_replay_in_real_time(recordings, options, known))
+    return sum(
+        _report(recording, replay_on_fake(recording.scenario, known, entropy.token_hex(4)), verbose=options.verbose)
+        for recording in recordings
+    )
+
+
+async def _replay_in_real_time(
+    recordings: list[Recording], options: argparse.Namespace, known: Mapping[str, str]
+) -> int:
+    """One after the other on a server that is shared, otherwise several at a time."""
     slots = asyncio.Semaphore(1 if options.host else max(options.jobs, 1))
 
     async def one(recording: Recording) -> bool:
@@ -82,7 +94,7 @@ async def _replay_all(recordings: list[Recording], options: argparse.Namespace, 
             if options.host:
                 outcome = await _on_external(recording, ExternalServer(options.host, options.port), known)
             else:
-                outcome = await replay_on_fake(recording.scenario, known, token=entropy.token_hex(4))
+                outcome = await replay_over_tcp(recording.scenario, known, entropy.token_hex(4))
             return _report(recording, outcome, verbose=options.verbose)
 
     return sum(await asyncio.gather(*(one(recording) for recording in recordings)))
@@ -150,6 +162,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", help="replay against a server that runs there, instead of the fake")
     parser.add_argument("--port", type=int, default=5038)
     parser.add_argument("--secret", action="append", default=[], metavar="USER=SECRET", help="default: the lab's")
-    parser.add_argument("--jobs", type=int, default=16, help="scenarios at a time, each on a fake of its own")
+    parser.add_argument("--real-time", action="store_true", help="the fake over TCP in real time, not in virtual time")
+    parser.add_argument("--jobs", type=int, default=8, help="scenarios at a time with --real-time")
     parser.add_argument("-v", "--verbose", action="store_true", help="all differences, not the first few")
     return parser

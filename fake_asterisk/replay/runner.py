@@ -22,14 +22,14 @@ BOOT_S = 15.0  # a real server opens its port 0.5 to 1.3 s after its start
 CONNECT_S = 2.0
 
 
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
 class Server(Protocol):
-    """What a replay needs of a server: an address that may change at a boot, and a console outside AMI."""
+    """What a replay needs of a server: connections, and a console outside AMI."""
 
-    @property
-    def host(self) -> str: ...
-
-    @property
-    def port(self) -> int: ...
+    async def connect(self) -> Connection:
+        """One more connection. Raises OSError while the server does not listen."""
 
     async def command(self, text: str) -> None:
         """One of scenario.SERVER_COMMANDS; returns when it is given, not when it has had its effect."""
@@ -144,7 +144,7 @@ class Replay:
 
     async def _connect(self, name: str) -> None:
         wait_s = BOOT_S if self._booting else CONNECT_S
-        session = await Session.connect(self._server.host, self._server.port, Roles(self._ids), wait_s)
+        session = await Session.connect(self._server.connect, Roles(self._ids), wait_s)
         self._sessions[name] = session
         self._all_sessions.append(session)
 
@@ -172,7 +172,7 @@ class Replay:
 
 async def hang_up_leftovers(server: Server, user: str, secret: str, ids: Iterable[str]) -> None:
     """Ends the channels a scenario left on a server that goes on living, so that the next one finds it idle."""
-    session = await Session.connect(server.host, server.port, Roles({}), CONNECT_S)
+    session = await Session.connect(server.connect, Roles({}), CONNECT_S)
     try:
         login = {"Action": "Login", "Username": user, "Secret": secret, "Events": "off"}
         actions = [login, *({"Action": "Hangup", "Channel": channel} for channel in ids), {"Action": "Logoff"}]

@@ -1,13 +1,13 @@
 """One AMI connection of a replay: it keeps every byte received and when each message came.
 
-In: host and port. Out: `received` (bytes), `entries` (messages in order with their time). It understands nothing.
+In: a way to connect. Out: `received` (bytes), `entries` (messages in order with their time). It understands nothing.
 """
 
 import asyncio
 import contextlib
 import socket
 import struct
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from fake_asterisk.replay.roles import Roles
@@ -15,6 +15,8 @@ from fake_asterisk.replay.wire import LINE_END, MESSAGE_END, Message, parse_head
 
 BYTES_MAX = 16 << 20  # the longest recording seen is 93 kB; a server that floods is stopped here
 CONNECT_RETRY_S = 0.02
+
+Opener = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
 
 
 @dataclass(slots=True)
@@ -41,13 +43,13 @@ class Session:
         self._task = asyncio.create_task(self._read())
 
     @classmethod
-    async def connect(cls, host: str, port: int, roles: Roles, wait_s: float) -> "Session":
-        """Connects as soon as the port is open, within `wait_s`; raises OSError if it is not."""
+    async def connect(cls, open_connection: Opener, roles: Roles, wait_s: float) -> "Session":
+        """Connects as soon as the server listens, within `wait_s`; raises OSError if it does not."""
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + wait_s
         while True:
             try:
-                return cls(*await asyncio.open_connection(host, port), roles)
+                return cls(*await open_connection(), roles)
             except OSError:
                 if loop.time() >= give_up_at:
                     raise
