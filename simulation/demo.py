@@ -18,6 +18,8 @@ from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
+import msgspec
+
 from daemon.api.auth import hash_of, new_token
 from daemon.app import Application, build
 from daemon.calls.records import (
@@ -49,7 +51,7 @@ from fake_asterisk import FakeAsterisk, people
 from simulation.world import pbx, rules_folder
 
 LEADS = 5000
-STATUSES = (
+STATUSES: tuple[tuple[str, str, dict[str, bool]], ...] = (
     ("VENTE", "Vente", {"sale": True, "final": True}),
     ("RAPPEL", "Rappel", {"callback": True}),
     ("REFUS", "Refus", {"not_interested": True}),
@@ -147,7 +149,8 @@ async def _furnish(store: Store, clock: Clock, count: int, token: str) -> tuple[
     group = await store.create(Group(code="DEMO", name="Démonstration"))
     client = await store.create(Client(group_id=group.id, name="Assurances du Cadran"))
     for sort, (code, name, flags) in enumerate(STATUSES):
-        await store.create(Status(group_id=group.id, code=code, name=name, sort=sort, **flags))
+        status = Status(group_id=group.id, code=code, name=name, sort=sort)
+        await store.create(msgspec.structs.replace(status, **flags))
     for code, name, expected in PAUSES:
         await store.create(PauseCode(group_id=group.id, code=code, name=name, expected_s=expected))
     lines = [

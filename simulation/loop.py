@@ -89,7 +89,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._virtual_s
 
-    def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> asyncio.Handle:
+    def call_soon(  # type: ignore[override]
+        self, callback: Any, *args: Any, context: Context | None = None
+    ) -> asyncio.Handle:
         """As asyncio's, but a dead life's callbacks never run."""
         life = context.get(LIFE) if context is not None else LIFE.get()
         if life is None:
@@ -98,7 +100,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             return asyncio.Handle(_nothing, (), self)
         return super().call_soon(_alive(life, callback), *args, context=context)
 
-    def call_at(self, when: float, callback: Any, *args: Any, context: Context | None = None) -> asyncio.TimerHandle:
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Any, *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
         """As asyncio's, but a dead life's callbacks never run."""
         life = context.get(LIFE) if context is not None else LIFE.get()
         if life is None:
@@ -115,7 +119,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             target = min(target, scheduled[0].when()) if scheduled[0].when() > self._virtual_s else target
         self._virtual_s = max(self._virtual_s, target)
 
-    def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Any, func: Callable[..., T], *args: Any
+    ) -> asyncio.Future[T]:
         """Refused: no threads in simulated time."""
         raise RuntimeError(f"no threads in simulated time: {func!r}")
 

@@ -16,6 +16,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 import daemon
 from daemon.app import Application, build
 from daemon.calls.records import (
@@ -258,7 +260,8 @@ class World:
             ("RAPPEL", {"callback": True}),
             ("INJOIGN", {}),
         ):
-            await store.create(Status(group_id=self.group.id, code=code, name=code.title(), **flags))
+            status = Status(group_id=self.group.id, code=code, name=code.title())
+            await store.create(msgspec.structs.replace(status, **flags))
         await store.create(PauseCode(group_id=self.group.id, code="PAUSE", name="Pause", expected_s=900.0))
         trunks = [
             await store.create(
