@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 BRIDGED_CAUSE = 16  # whoever leaves a bridge without a cause of its own is said to have been cleared normally
 
+_CHANGE_ROUNDS = 3  # how often the peers' variables are set while a bridge moves to or from native RTP
+
 # Why a channel left: it hung up, was sent elsewhere in the dialplan, the bridge was dissolved, kicked, moved away.
 HANGUP, DIVERTED, DISSOLVED, KICKED, MOVED = "hangup", "diverted", "dissolved", "kicked", "moved"
 
@@ -27,6 +29,7 @@ class Bridge:
         self.type, self.technology, self.creator, self.name = type, technology, creator, name
         self.dissolves = dissolves
         self.counted_besides = 0  # a conference's announcer is a channel too
+        self.announcer = ""  # name of a conference's own channel
         self.channels: list[Channel] = []
         self.destroyed = False
         pbx.bridges[self.uniqueid] = self
@@ -57,12 +60,13 @@ class Bridge:
         for name in ("BLINDTRANSFER", "ATTENDEDTRANSFER"):
             channel.set_variable(name, None)
         self.pbx.ledger.entered(self.uniqueid, channel.uniqueid, self.pbx.now())
-        if len(self.channels) > 1:
+        if len(self.channels) > 1 or self.announcer:
             self._joined()
 
     def _joined(self) -> None:
         """What follows once two are in: one Linkedid, connected lines, peer variables, perhaps optimisation."""
         if self.type != "basic":
+            self._name_peers()
             return
         eldest = min(self.channels, key=lambda c: c.linked_born)
         for channel in self.channels:
@@ -72,14 +76,31 @@ class Bridge:
             if peer.caller != ("", ""):
                 me.set_connected(peer.caller)
         native = all(c.tech == "PJSIP" and not c.recordings and not c.frame_hooks for c in self.channels)
-        for _ in range(3 if native else 1):  # Asterisk sets them again at each change of technology
+        self._introduce(_CHANGE_ROUNDS if native else 1)
+        if native:
+            self.technology = "native_rtp"
+        self.pbx.locals.joined(self)
+
+    def _introduce(self, rounds: int) -> None:
+        """Tell each of two who the other is. Asterisk does it again at each step of a change of technology."""
+        one, two = self.channels[0], self.channels[-1]
+        for _ in range(rounds):
             for me, peer in ((two, one), (one, two)):
                 me.set_variable("BRIDGEPEER", peer.name)
                 if peer.pvt_call_id:
                     me.set_variable("BRIDGEPVTCALLID", peer.pvt_call_id)
-        if native:
-            self.technology = "native_rtp"
-        self.pbx.locals.joined(self)
+
+    def _name_peers(self) -> None:
+        """In a conference each is told all the others, the announcer first."""
+        for me in self.channels:
+            others = [self.announcer, *(c.name for c in self.channels if c is not me)]
+            me.set_variable("BRIDGEPEER", ",".join(name for name in others if name))
+
+    def hooked(self) -> None:
+        """Somebody records or spies on a member from now on: native bridging ends, and is not taken up again."""
+        if self.type == "basic" and len(self.channels) == 2:
+            self._introduce(_CHANGE_ROUNDS if self.technology == "native_rtp" else 1)
+            self.technology = "simple_bridge"
 
     def remove(self, channel: Channel, *, moving: bool = False, quiet: bool = False) -> None:
         """Leave. `moving`: to another bridge, so its own peer variables stay."""
@@ -90,6 +111,8 @@ class Bridge:
             for member in leaving_first[1:] if moving else leaving_first:
                 member.set_variable("BRIDGEPEER", None)
                 member.set_variable("BRIDGEPVTCALLID", None)
+        elif self.type != "basic":
+            channel.set_variable("BRIDGEPEER", None)
         channel.publish()
         self.channels.remove(channel)
         channel.bridge = None
@@ -97,6 +120,8 @@ class Bridge:
             channel.cause = BRIDGED_CAUSE
         if self.pbx.wanted & rights.CALL:
             self.event("BridgeLeave", channel.snapshot())
+        if self.announcer:
+            self._name_peers()
         self.pbx.ledger.left(self.uniqueid, channel.uniqueid, self.pbx.now())
         if self.dissolves and not quiet:
             self.dissolve()

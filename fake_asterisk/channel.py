@@ -78,6 +78,8 @@ class Channel:
         self.connected: Party = NOBODY
         self.language = "en"
         self.account = ""
+        self.peer_account = ""  # what those it dials are accounted to
+        self.displaced = False  # AMI Bridge moved it out of the bridge its own application made
         self.userfield = ""
         self.context, self.exten, self.priority = context, exten, 1
         self.application, self.data = "", ""

@@ -63,6 +63,7 @@ class FakeConfig:
     agi_tick_s: float = 0.1
     agi_media_tick_s: float = 0.02
     optimise_after_s: float = 0.03
+    other_devices: dict[str, str] = field(default_factory=dict)  # what DeviceStateList has besides endpoints
     uptime_s: float = 0.0  # how long the server is said to have been up already
     boot_port_s: float = 0.5  # from the start to the open port
     boot_ready_s: float = 0.5  # from the open port to FullyBooted

@@ -163,4 +163,5 @@ def config() -> FakeConfig:
         users={user.name: user for user in USERS}, endpoints=endpoints(), behaviour_of=behaviour_of,
         dialplan=DIALPLAN, version="22.10.1+dfsg+~cs6.17.60671434-1", sounds=SOUNDS, other_sounds_s=None,
         boot_events=boot_events(), uptime_s=754.0,
+        other_devices=dict.fromkeys(("MWI:1234@default", "MWI:1234@devices@myaliases", "MWI:1234@other"), "NOT_INUSE"),
     )  # fmt: skip

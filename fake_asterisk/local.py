@@ -69,6 +69,7 @@ class Pair:
         """Start the dialplan on `;2`; False if there is no such extension (both halves are to be hung up)."""
         one, two = self.one, self.two
         two.inherit_all(one)
+        two.account, two.peer_account = one.account, one.peer_account
         two.caller = one.connected if one.connected != ("", "") else one.caller
         two.connected = one.caller
         two.publish()
@@ -100,6 +101,11 @@ class Locals:
         self._optimisations = 0
         self.pairs: dict[str, Pair] = {}  # by the Uniqueid of either half
 
+    def next_number(self) -> int:
+        """Counter of channels that exist inside the server only: Local pairs and conference announcers."""
+        self._count += 1
+        return self._count - 1
+
     def make(self, resource: str, *, uniqueid: str, other_uniqueid: str, linkedid: str = "", tell: Tell) -> Pair | None:
         """Make both halves for `exten@context[/n]`; None if it is not of that form."""
         pbx = self._pbx
@@ -107,8 +113,7 @@ class Locals:
         exten, at, context = place.partition("@")
         if not at:
             context = "default"
-        name = f"Local/{exten}@{context}-{self._count:08x}"
-        self._count += 1
+        name = f"Local/{exten}@{context}-{self.next_number():08x}"
         one = Channel(
             pbx, f"{name};1", uniqueid or pbx.next_uniqueid(), linkedid=linkedid, context=context, exten=exten
         )
@@ -164,21 +169,15 @@ class Locals:
             f"{halves}{behind.snapshot('Source')}DestUniqueId: {two.uniqueid}\r\nId: {number}\r\n",
         )
         inner.remove(behind, moving=True, quiet=True)
+        for name in ("BRIDGEPEER", "BRIDGEPVTCALLID"):
+            one.set_variable(name, None)
         outer.remove(one, moving=True, quiet=True)
+        one.cause = one.cause or 16
         outer.push(behind, swap=one)
         self._pbx.emit(rights.CALL, "LocalOptimizationEnd", f"{halves}Success: No\r\nId: {number}\r\n")
-        for half in (one, two):
-            half.cause = 16
-        one.far_end = None
         if one.fiber is not None:
-            one.fiber.drop()
-        if pair.called:
-            self._pbx.devices.local_pair(one.device, -1)
-        two.event(rights.CALL, "HangupRequest", "Cause: 16\r\n")
-        one.destroy()
-        self._pbx.devices.refresh("Local", one.device)
-        pair.called = False
-        two.soft_hangup(16)
+            one.fiber.wake("optimised")  # it finds itself in no bridge, and goes on where it was told to
+        inner.dissolve()
 
 
 def media_flows(channel: Channel) -> bool:

@@ -91,7 +91,7 @@ class Originate:
         for name, value in reversed(request.variables):
             channel.set_variable(name, value)
         if request.account:
-            channel.account = request.account
+            channel.account = channel.peer_account = request.account
             channel.publish()
         if any(request.caller):
             channel.caller = request.caller

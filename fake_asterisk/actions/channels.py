@@ -162,6 +162,15 @@ def _dtmf_end(channel: Channel, digit: str, length: int, direction: str) -> None
     channel.event(rights.DTMF, "DTMFEnd", extra)
 
 
+def _by_beginning(session: Session, name: str) -> Channel | None:
+    """Bridge takes a name or Uniqueid, or the *beginning* of one: with ids that begin alike it may take the other."""
+    exact = session.pbx.by_name.get(name)
+    if exact is not None:
+        return exact
+    fitting = [c for c in session.pbx.channels.values() if c.name.startswith(name) or c.uniqueid.startswith(name)]
+    return fitting[-1] if fitting else None
+
+
 @action("Bridge", CALL, "Bridge two channels already in the PBX.")
 def bridge(session: Session, message: Message) -> None:
     """Join two channels; afterwards each goes on in its dialplan, or ends if it has none."""
@@ -172,7 +181,7 @@ def bridge(session: Session, message: Message) -> None:
         return
     channels = []
     for number, name in enumerate(names, 1):
-        channel = pbx.channel(name) or next((c for n, c in pbx.by_name.items() if n.startswith(name)), None)
+        channel = _by_beginning(session, name)
         if channel is None:
             session.error(message, f"Channel{number} does not exist: {name}")
             return
@@ -187,6 +196,7 @@ def bridge(session: Session, message: Message) -> None:
         together = together or Bridge(pbx)
         channel.after_bridge = (channel.context, channel.exten, channel.priority + channel.runs_dialplan)
         channel.after_bridge_if_exists = False
+        channel.displaced = channel.application.lower() == "bridge" and channel.bridge is not None
         impart(together, channel)
     session.success(message, "Channels have been bridged")
 

@@ -9,6 +9,12 @@ from fake_asterisk.render import bridge_snapshot, snapshot
 from fake_asterisk.session import Session
 
 SYSTEM, CALL, REPORTING = rights.SYSTEM, rights.CALL, rights.REPORTING
+_TECHNOLOGIES = (
+    ("native_rtp", "Native", 90),
+    ("holding_bridge", "Holding", 50),
+    ("simple_bridge", "1to1Mix", 50),
+    ("softmix", "MultiMix", 10),
+)
 
 
 @action("CoreShowChannels", SYSTEM | REPORTING, "List currently active channels.")
@@ -149,6 +155,7 @@ def device_state_list(session: Session, message: Message) -> None:
     """Devices whose state was told, and every endpoint's."""
     pbx = session.pbx
     states = {f"PJSIP/{name}": pbx.devices.state(f"PJSIP/{name}") for name in pbx.config.endpoints}
+    states.update(pbx.config.other_devices)
     states.update({d: s for d, s in pbx.devices.told.items() if d not in states and not d.startswith("Local/")})
     session.start_list(message, "Device State Changes will follow")
     for device, state in states.items():
@@ -174,6 +181,18 @@ def show_endpoints(session: Session, message: Message) -> None:
             f"DeviceState: {text.get(state, 'Unavailable')}\r\nActiveChannels: {','.join(active)}\r\n",
         )
     session.end_list(message, "EndpointListComplete", len(pbx.config.endpoints))
+
+
+@action("BridgeTechnologyList", 0, "List available bridging technologies and their statuses.")
+def bridge_technologies(session: Session, message: Message) -> None:
+    """What bridges may be made of."""
+    session.start_list(message, "Bridge technology listing will follow")
+    for name, kind, priority in _TECHNOLOGIES:
+        body = (
+            f"BridgeTechnology: {name}\r\nBridgeType: {kind}\r\nBridgePriority: {priority}\r\nBridgeSuspended: No\r\n"
+        )
+        session.direct_event(message, "BridgeTechnologyListItem", body, action_id_last=True)
+    session.end_list(message, "BridgeTechnologyListComplete", len(_TECHNOLOGIES))
 
 
 @action("QueueStatus", 0, "Show queue status.")

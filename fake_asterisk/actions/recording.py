@@ -21,6 +21,8 @@ def start_recording(channel: Channel, file: str, options: str) -> str:
     _, has_id, rest = options.partition("i(")
     if has_id:
         channel.set_variable(rest.partition(")")[0], number)
+    if channel.bridge is not None:
+        channel.bridge.hooked()
     channel.event(CALL, "MixMonitorStart")
     return number
 

@@ -85,6 +85,9 @@ def kick(session: Session, message: Message) -> None:
 
 
 def _mute(session: Session, message: Message, on: bool) -> None:
+    if message.get("Conference") and not message.get("Channel"):
+        session.error(message, "No channel name provided.")
+        return
     room = _room(session, message)
     if room is None:
         return

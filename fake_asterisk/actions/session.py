@@ -84,7 +84,7 @@ def add_filter(session: Session, message: Message) -> None:
     try:
         session.add_filter(message.get("Filter"))
     except re.error:
-        session.error(message, "Filter format error")
+        session.error(message, "Filter did not compile.  Check the syntax of the filter given.")
         return
     session.success(message, "Success")
 

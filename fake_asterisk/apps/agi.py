@@ -15,6 +15,7 @@ from fake_asterisk.channel import SOFTHANGUP_EXPLICIT, Channel, Diverted, Hungup
 from fake_asterisk.dialplan import substitute
 from fake_asterisk.local import media_flows
 
+_USAGE = "520-Invalid command syntax.  Proper usage follows:\nSee the manual.\n520 End of proper usage."
 _COMMAND = "AGI command"  # mailbox token
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.~!'()*-]")
 
@@ -28,7 +29,7 @@ def encode(text: str) -> str:
 async def agi(channel: Channel, data: str) -> int:
     """`agi:async`; anything else would start a program, which this PBX has not."""
     if data.partition(",")[0].lower() != "agi:async":
-        channel.set_variable("AGISTATUS", "FAILURE")
+        channel.set_variable("AGISTATUS", "NOTFOUND")
         return 0
     channel.pbx.answer(channel)
     if channel.agi_queue is None:
@@ -79,8 +80,8 @@ class AsyncAgi:
             while True:
                 while channel.agi_queue and not channel.hung:
                     command, command_id = channel.agi_queue.popleft()
-                    if await self._execute(command, command_id):
-                        return "SUCCESS"
+                    if (status := await self._execute(command, command_id)) is not None:
+                        return status
                 self._woke_at = channel.pbx.now()
                 self._waiting = True
                 await channel.pause()
@@ -102,18 +103,19 @@ class AsyncAgi:
 
     def _environment(self) -> str:
         c = self.channel
+        presentation = "0" if any(c.caller) else "67"
         values = {
             "request": "async", "channel": c.name, "language": c.language, "type": c.tech, "uniqueid": c.uniqueid,
             "version": c.pbx.config.version, "callerid": c.caller[0] or "unknown",
-            "calleridname": c.caller[1] or "unknown", "callingpres": "0", "callingani2": "0", "callington": "0",
-            "callingtns": "0", "dnid": "unknown", "rdnis": "unknown", "context": c.context, "extension": c.exten,
+            "calleridname": c.caller[1] or "unknown", "callingpres": presentation, "callingani2": "0",
+            "callington": "0", "callingtns": "0", "dnid": "unknown", "rdnis": "unknown", "context": c.context, "extension": c.exten,
             "priority": str(c.priority), "enhanced": "0.0", "accountcode": c.account,
             "threadid": str(140000000000000 + c.number * 4096),
         }  # fmt: skip
         return "".join(f"agi_{name}: {value}\n" for name, value in values.items()) + "\n"
 
-    async def _execute(self, command: str, command_id: str) -> bool:
-        """Run one command; True if it was ASYNCAGI BREAK."""
+    async def _execute(self, command: str, command_id: str) -> str | None:
+        """Run one command; AGISTATUS if it ends the loop."""
         channel = self.channel
         number = channel.pbx.rng.getrandbits(31)
         head = f"CommandId: {number}\r\nCommand: {command}\r\n"
@@ -126,12 +128,14 @@ class AsyncAgi:
         except Diverted as error:
             code, result, text, diverted = 200, "result=0", "Success", error
         channel.event(rights.AGI, "AGIExecEnd", f"{head}ResultCode: {code}\r\nResult: {text}\r\n")
-        answer = encode(f"{code} {result}\n")
+        answer = encode(f"{_USAGE if code == 520 else f'{200 if code < 0 else code} {result}'}\n")
         id_line = f"CommandId: {command_id}\r\n" if command_id else ""
         channel.event(rights.AGI, "AsyncAGIExec", f"Result: {answer}\r\n{id_line}")
         if diverted is not None:
             raise diverted
-        return command.strip().upper() == "ASYNCAGI BREAK"
+        if code < 0:
+            return "FAILURE"
+        return "SUCCESS" if command.strip().upper() == "ASYNCAGI BREAK" else None
 
 
 def _words(command: str) -> list[str]:
@@ -163,9 +167,11 @@ async def run_command(channel: Channel, command: str) -> tuple[int, str, str]:
             channel.stop_music()
         return _success("result=0")
     if two == "STREAM FILE" and len(words) > 2:
-        await execute(channel, "Playback", words[2])
         length = channel.pbx.config.sounds.get(words[2], channel.pbx.config.other_sounds_s)
-        return _success("result=-1" if length is None else f"result=0 endpos={int(length * 8000)}")
+        if length is None:
+            return -1, "result=-1 endpos=0", "Failure"
+        await execute(channel, "Playback", words[2])
+        return _success(f"result=0 endpos={int(length * 8000)}")
     if two == "CHANNEL STATUS":
         return _success(f"result={channel.state}")
     if two == "SET CALLERID" and len(words) > 2:
@@ -186,6 +192,8 @@ async def run_command(channel: Channel, command: str) -> tuple[int, str, str]:
         return _success("result=1")
     if first in ("NOOP",) or two == "ASYNCAGI BREAK":
         return _success("result=0")
+    if first == "EXEC" or two in ("GET VARIABLE", "SET VARIABLE", "STREAM FILE", "SET MUSIC", "WAIT FOR"):
+        return 520, "", "Usage"
     return 510, "Invalid or unknown command", "Invalid or unknown command"
 
 
@@ -208,6 +216,5 @@ async def _exec(channel: Channel, command: str) -> tuple[int, str, str]:
         if not channel.dead:
             channel.run("AGI", "agi:async")
     if result == END:
-        channel.soft_hangup()
         return 200, "result=-1", "Unknown Result"
     return _success("result=0")

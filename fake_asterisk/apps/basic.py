@@ -2,11 +2,12 @@
 
 from fake_asterisk import rights
 from fake_asterisk.apps.registry import END, application, arguments, execute, exists
-from fake_asterisk.channel import Channel, Diverted, Hungup
+from fake_asterisk.channel import UP, Channel, Diverted, Hungup
 from fake_asterisk.dialplan import substitute, truth
 from fake_asterisk.local import media_flows
 
 FOREVER_S = 1e9
+_FIRST_SOUND_S = 0.5
 
 
 @application("NoOp", "Verbose", "Log", "StopPlaytones", "Progress", "Playtones", "Background_")
@@ -16,8 +17,12 @@ async def noop(channel: Channel, data: str) -> None:
 
 @application("Answer")
 async def answer(channel: Channel, data: str) -> None:
-    """Answer the channel if it is not up."""
+    """Answer the channel if it is not up, and give sound half a second to arrive."""
+    if channel.state == UP:
+        return
     channel.pbx.answer(channel)
+    if not media_flows(channel):
+        await channel.sleep(_FIRST_SOUND_S)
 
 
 @application("Ringing")

@@ -29,12 +29,17 @@ async def bridge(channel: Channel, data: str) -> int:
     together = Bridge(pbx)
     if "F" in options:
         other.after_bridge = (channel.context, channel.exten, channel.priority + 1)
+    elif "x" in options:
+        other.after_bridge = None
     else:
         other.after_bridge = (other.context, other.exten, other.priority + 1)
     other.after_bridge_if_exists = True
     impart(together, other)
     together.push(channel)
     reason = await together.stay(channel)
+    if channel.displaced:
+        channel.displaced = False
+        channel.soft_hangup()
     channel.set_variable("BRIDGERESULT", "SUCCESS")
     if reason == DIVERTED and not channel.hung:
         raise Diverted
@@ -134,7 +139,9 @@ def _request_all(state: _Dialled, destinations: str) -> None:
         pbx.dial_event("DialBegin", channel, leg.channel, f"DialString: {resource}\r\n")
         if unnamed:
             state.unnamed = True
-        if unnamed and leg.channel.tech != "Local":  # a Local half tells its party when that one is known
+        if (
+            unnamed and leg.channel.tech != "Local" and "&" not in destinations
+        ):  # a Local half tells its party when that one is known
             channel.set_connected(leg.channel.caller)
         state.legs.append((leg, resource))
         leg.go()
@@ -150,7 +157,8 @@ def _introduce(channel: Channel, dialled: Channel, resource: str) -> None:
     dialled.connected = channel.caller
     if channel.exten:
         dialled.exten = channel.exten
-    dialled.account = dialled.account or ""
+    dialled.account = dialled.account or channel.peer_account
+    dialled.peer_account = channel.account
     dialled.run("AppDial", "(Outgoing Line)")
     dialled.publish()
 
@@ -228,7 +236,7 @@ async def _talk(state: _Dialled, leg: Leg) -> int:
     resource = next(text for each, text in state.legs if each is leg)
     state.answered_at = pbx.now()
     channel.cause = peer.cause = causes.NORMAL_CLEARING  # how an answered call will most likely end
-    if not state.unnamed and state.lines > 1:
+    if state.lines > 1 and peer.tech == "PJSIP":
         channel.set_connected(peer.caller)
     channel.set_variable("DIALSTATUS", "ANSWER")
     channel.set_variable("DIALEDPEERNAME", peer.name)

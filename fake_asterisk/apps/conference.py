@@ -76,6 +76,7 @@ def _open(channel: Channel, name: str) -> Conference:
         pbx, type="base", technology="softmix", creator="ConfBridge", name=name, dissolves=False,
         counted_besides=_ANNOUNCER,
     )  # fmt: skip
+    bridge.announcer = f"CBAnn/{name}-{pbx.locals.next_number():08x};2"
     room = Conference(name, bridge)
     pbx.conferences[name] = room
     room.event("ConfbridgeStart")

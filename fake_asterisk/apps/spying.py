@@ -26,6 +26,8 @@ async def chan_spy(channel: Channel, data: str) -> None:
             continue
         _event(channel, spied, "ChanSpyStart")
         spied.frame_hooks.append(channel)
+        if spied.bridge is not None:
+            spied.bridge.hooked()
         try:
             flowed = True
             while not spied.dead:

@@ -1,5 +1,7 @@
 """Every way to bring an agent and a customer together, and what is left when one of them goes."""
 
+from urllib.parse import unquote
+
 import pytest
 
 
@@ -144,14 +146,15 @@ def test_blind_transfer_sends_the_customer_and_frees_the_agent(rig):
     assert {c.device for c in rig.fake.channel("c").bridge.channels} == {"PJSIP/trunk", "PJSIP/1002"}
 
 
-@pytest.mark.parametrize(("options", "end", "data"), [("20,gm", "c", "stays"), ("20", "c", "goes")])
-def test_dial_on_demand(rig, options, end, data):
+@pytest.mark.parametrize(("options", "result"), [("20,gm", "200 result=0"), ("20", "200 result=-1")])
+def test_dial_on_demand_leaves_the_customer_parked(rig, options, result):
     client = rig.login()
     rig.parked(client, "c", "PJSIP/100@trunk")
     rig.agi(client, "c", f"EXEC Dial PJSIP/1001,{options}", "d", wait=1)
     (agent,) = [c for c in rig.fake.channels.values() if c.uniqueid != "c"]
     client.send("Hangup", Channel=agent.name, wait=0.3)
-    assert bool(client.events("Hangup", Uniqueid="c")) is (data == "goes")
+    assert unquote(client.events("AsyncAGIExec", CommandId="d")[0]["Result"]).strip() == result
+    assert rig.agi(client, "c", "NOOP", "still parked") == "200 result=0"
 
 
 @pytest.mark.parametrize(
