@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import Final, Protocol
-from urllib.parse import unquote
 
+from daemon.ami.agi import agi_result, greeting_silence_s, verdict_of, whole
 from daemon.ami.channels import Channels, Leg
 from daemon.ami.codec import Message
 from daemon.calls import events as ev
@@ -20,9 +20,6 @@ from daemon.calls.ids import is_ours
 
 FINALITY_WAIT_S: Final = 1.0
 """An OriginateResponse Failure without a channel is final after this; a late Hangup carries the cause."""
-
-_AMD: Final = {"HUMAN": Amd.HUMAN, "MACHINE": Amd.MACHINE, "NOTSURE": Amd.NOTSURE, "HANGUP": Amd.HANGUP}
-NO_STATUS: Final = frozenset({"", "(null)"})
 
 
 class Step(Enum):
@@ -156,14 +153,14 @@ class ModernTranslator:
             if self.parks_on_music and not leg.direct:
                 self._parked(leg, at)
         elif not leg.created and leg.failed_at is None:
-            leg.failed_at, leg.failed_reason = at, _int(message.get("Reason"))
+            leg.failed_at, leg.failed_reason = at, whole(message.get("Reason"))
             self._failing[leg.id] = leg
 
     def _hangup(self, message: Message, at: float) -> None:
         unique_id = message.get("Uniqueid")
         channels = self.channels
         leg = channels.by_channel.get(unique_id)
-        cause, tech_cause = _int(message.get("Cause")), _int(message.get("TechCause")) or None
+        cause, tech_cause = whole(message.get("Cause")), whole(message.get("TechCause")) or None
         if leg is None:
             self._hangup_elsewhere(unique_id, message, at)
             return
@@ -191,7 +188,7 @@ class ModernTranslator:
     def _hangup_elsewhere(self, unique_id: str, message: Message, at: float) -> None:
         """The end of a channel that carries no leg: one that works for a leg, or a leg of ours we never heard of."""
         channels = self.channels
-        tech_cause = _int(message.get("TechCause")) or None
+        tech_cause = whole(message.get("TechCause")) or None
         owner = channels.legs.get(channels.children.get(unique_id, ""))
         channels.forget(unique_id)
         if owner is not None:
@@ -200,7 +197,7 @@ class ModernTranslator:
                 owner.moving_to = ""
         elif unique_id not in channels.legs and is_ours(unique_id, channels.site):
             up = message.get("ChannelState") == "6"
-            cause, text = _int(message.get("Cause")), message.get("Cause-txt")
+            cause, text = whole(message.get("Cause")), message.get("Cause-txt")
             event = ev.LegHungUp(at=at, leg=unique_id, cause=cause, cause_text=text, tech_cause=tech_cause, was_up=up)
             self._deliver(event)
 
@@ -226,11 +223,14 @@ class ModernTranslator:
 
     def _bridge_leave(self, message: Message, at: float) -> None:
         unique_id, channels = message.get("Uniqueid"), self.channels
-        if channels.bridge_of.get(unique_id) != message.get("BridgeUniqueid"):
+        bridge = message.get("BridgeUniqueid")
+        if channels.bridge_of.get(unique_id) != bridge:
             return
         channels.leave(unique_id)
         leg = channels.by_channel.get(unique_id)
-        if leg is not None and not self._moving(leg):
+        if leg is None or leg.peer is None or self._moving(leg):
+            return
+        if channels.bridge_of.get(leg.peer.channel, bridge) == bridge:  # else it was on its way to where the peer is
             self._separate(leg, at)
 
     def _join(self, leg: Leg, at: float) -> None:
@@ -282,7 +282,7 @@ class ModernTranslator:
         if leg is None:
             return
         kind, _, rest = message.get("CommandId").partition(".")
-        code, value = _agi_result(message.get("Result"))
+        code, value = agi_result(message.get("Result"))
         if kind == "bridge":
             self._bridge_over(leg, rest.partition(".")[0], at, alive=code >= 0)
         elif kind == "play":
@@ -297,7 +297,7 @@ class ModernTranslator:
             if code == -1:
                 self._verdict(leg, "HANGUP", "", at)
         elif kind == "amdcause":
-            leg.amd_cause = "" if value in NO_STATUS else value
+            leg.amd_cause = "" if value == "(null)" else value
         elif kind == "amdstatus" and leg.amd:
             self._verdict(leg, value, leg.amd_cause, at)
             self._parked(leg, at)
@@ -362,8 +362,8 @@ class ModernTranslator:
 
     def _verdict(self, leg: Leg, status: str, cause: str, at: float) -> None:
         leg.amd = False
-        verdict = _AMD.get(status, Amd.NOTSURE)
-        silence_s = _greeting_silence_s(cause) if verdict is Amd.HUMAN else 0.0
+        verdict = verdict_of(status)
+        silence_s = greeting_silence_s(cause) if verdict is Amd.HUMAN else 0.0
         ago_s = (at - leg.amd_done_at if leg.amd_done_at else 0.0) + silence_s
         self._deliver(ev.AmdVerdict(at=at, leg=leg.id, verdict=verdict, cause=cause, greeting_end_s=ago_s))
 
@@ -388,22 +388,3 @@ class ModernTranslator:
                 del self._failing[leg.id]
                 self.channels.remove(leg)
                 self._deliver(ev.LegFailed(at=now, leg=leg.id, reason=leg.failed_reason, message="no channel was made"))
-
-
-def _int(text: str) -> int:
-    return int(text) if text.lstrip("-").isdecimal() else 0
-
-
-def _agi_result(result: str) -> tuple[int, str]:
-    """`200%20result%3D1%20(HUMAN)%0A` → (1, "HUMAN"). A reply that is no 200 gives (-2, its text)."""
-    text = unquote(result).strip()
-    if not text.startswith("200 result="):
-        return -2, text
-    code, _, value = text[11:].partition(" ")
-    return _int(code), value[1:-1] if value.startswith("(") and value.endswith(")") else value
-
-
-def _greeting_silence_s(cause: str) -> float:
-    """Seconds between the end of a human greeting and the decision: AMDCAUSE is HUMAN-<silence ms>-<limit ms>."""
-    parts = cause.split("-")
-    return int(parts[1]) / 1000 if len(parts) >= 2 and parts[0] == "HUMAN" and parts[1].isdecimal() else 0.0
