@@ -41,7 +41,8 @@ done AS (
     FROM before b WHERE a.id = b.id),
 kept AS (
     UPDATE callbacks c SET done_at = $4 FROM before b
-    WHERE $2 = 'connected' AND b.lead_id <> 0 AND c.lead_id = b.lead_id AND c.done_at IS NULL AND c.due_at <= b.at),
+    WHERE $2 = 'connected' AND b.outcome IS NULL AND b.lead_id <> 0 AND c.lead_id = b.lead_id AND c.done_at IS NULL
+        AND c.due_at <= b.at),
 counters AS (
     UPDATE leads l SET attempts = l.attempts + $15::integer - coalesce(b.counted::integer, 0) FROM before b
     WHERE l.id = b.lead_id AND b.lead_id <> 0 AND b.outcome IS NOT NULL)

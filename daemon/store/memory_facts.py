@@ -91,6 +91,11 @@ class FactApplier:
         counted_before = bool(attempt.counted)
         self._complete(numbered, fact, attempt)
         lead = self._t.leads.get(attempt.lead_id)
+        if first and attempt.lead_id and fact.outcome == _CONNECTED:
+            for id in self._t.callbacks_of_lead.get(attempt.lead_id, ()):
+                callback = self._t.callbacks[id]
+                if callback.done_at is None and callback.due_at <= attempt.at:
+                    callback.done_at = fact.at
         if lead is not None and not first:
             lead.attempts += int(fact.counted) - int(counted_before)
         elif lead is not None:
@@ -118,11 +123,6 @@ class FactApplier:
     def _after_attempt(self, fact: f.AttemptEnded, attempt: AttemptRow, lead: LeadRow) -> None:
         decided = attempt.disposition is not None and not attempt.disposition_by_default
         kept = fact.outcome == _CONNECTED and lead.callback_at is not None and lead.callback_at <= attempt.at
-        if fact.outcome == _CONNECTED:
-            for id in self._t.callbacks_of_lead.get(lead.id, ()):
-                callback = self._t.callbacks[id]
-                if callback.done_at is None and callback.due_at <= attempt.at:
-                    callback.done_at = fact.at
         lead.claimed_by = None
         lead.attempts += int(fact.counted)
         lead.failures += int(not fact.counted)
