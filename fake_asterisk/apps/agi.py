@@ -108,7 +108,8 @@ class AsyncAgi:
             "request": "async", "channel": c.name, "language": c.language, "type": c.tech, "uniqueid": c.uniqueid,
             "version": c.pbx.config.version, "callerid": c.caller[0] or "unknown",
             "calleridname": c.caller[1] or "unknown", "callingpres": presentation, "callingani2": "0",
-            "callington": "0", "callingtns": "0", "dnid": "unknown", "rdnis": "unknown", "context": c.context, "extension": c.exten,
+            "callington": "0", "callingtns": "0", "dnid": "unknown", "rdnis": "unknown", "context": c.context,
+            "extension": c.exten,
             "priority": str(c.priority), "enhanced": "0.0", "accountcode": c.account,
             "threadid": str(140000000000000 + c.number * 4096),
         }  # fmt: skip
