@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache, lru_cache
 
+import msgspec
 import phonenumbers
 from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
@@ -46,8 +46,7 @@ class NumberRefusal(StrEnum):
     EMERGENCY = "emergency"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Number:
+class Number(msgspec.Struct, frozen=True, kw_only=True):
     """A normalised number. `e164` is "" exactly when `refused` says why.
 
     `cleaned`: separators were taken away or a lost leading zero was put back (features D7). `kind` may be known even

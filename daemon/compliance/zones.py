@@ -91,7 +91,15 @@ _NORTH_AMERICA = tuple(
 
 def tz_group(e164: str, postal_code: str = "") -> str:
     """The group of a lead. Number and postal code may disagree (a mainland mobile kept overseas): both then apply."""
+    if e164.startswith(("+336", "+337")):
+        return _mainland_mobile_group(postal_code)
     return "|".join(str(place) for place in places(e164, postal_code)) or UNKNOWN_GROUP
+
+
+@lru_cache(maxsize=65_536)
+def _mainland_mobile_group(postal_code: str) -> str:
+    """Nine leads of ten in France: their number says no more than "the mainland"."""
+    return "|".join(str(place) for place in places("+33600000000", postal_code))
 
 
 @lru_cache(maxsize=65_536)

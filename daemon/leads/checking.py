@@ -14,6 +14,8 @@ from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Any
 
+import msgspec
+
 from daemon.calls.records import LeadDraft
 from daemon.compliance.numbers import Number, normalise
 from daemon.compliance.zones import tz_group, zone
@@ -46,8 +48,7 @@ class Choices:
     allow_special: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(msgspec.Struct, frozen=True):
     """`draft` is None exactly when `reasons` is not empty. Reasons and warnings are stable codes; `cleaned`: the number
     had separators or a lost zero (features D7)."""
 

@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from datetime import datetime
 from itertools import count
+from operator import attrgetter
 
 from daemon.calls.records import LeadDraft
 from daemon.clock import Clock
@@ -21,6 +22,7 @@ from daemon.store.tables import HOT_PRIORITY, LEAD_COLUMNS, TURN_HOT, TURN_NORMA
 PREFIX = "lead_staging_"
 _EMPTY = LeadDraft(e164="")
 _numbers = count(1)
+_values = attrgetter(*LEAD_COLUMNS)
 
 _TABLE = """
 CREATE UNLOGGED TABLE {table} (
@@ -89,7 +91,7 @@ class PostgresStaging:
                 staged.root,
                 staged.email_key,
                 staged.name_key,
-                *(getattr(staged.draft, name) for name in LEAD_COLUMNS),
+                *_values(staged.draft),
             )
             for staged in rows
         ]
