@@ -118,14 +118,6 @@ class AgentWrapUp:
 
 
 @dataclass(frozen=True, slots=True)
-class AgentFinishing:
-    """Optional: the agent signals that the conversation is about to end."""
-
-    agent: str
-    at: float
-
-
-@dataclass(frozen=True, slots=True)
 class AgentLeft:
     """Paused, logged out or taken by another campaign for good."""
 
@@ -147,7 +139,6 @@ PacingEvent = (
     | AgentReady
     | AgentTalking
     | AgentWrapUp
-    | AgentFinishing
     | AgentLeft
 )
 

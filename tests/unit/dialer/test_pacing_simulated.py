@@ -20,7 +20,7 @@ def shift(scenario: Scenario, seed: int, dialer: PolicyDialer | None = None, sec
 
 
 def test_connects_and_abandonment_do_not_fall_as_speed_rises() -> None:
-    scenario = Scenario(name="speeds", agents=30)
+    scenario = Scenario(name="speeds", agents=16)
     results = [shift(scenario, 1, PolicyDialer(scenario, speed=speed)) for speed in (0, 4, 10)]
     noise = 0.01 * results[0].connects
     for slower, faster in pairwise(results):
