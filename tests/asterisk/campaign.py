@@ -39,6 +39,7 @@ NOT_DIALLED = {"agent_no_answer", "not_placed"}
 IN_DOUBT = {"unknown", "pbx_lost"}
 """Outcomes that say the end was not seen."""
 TALK_TOLERANCE_S = 1.0
+RELEASE_TIMEOUT_S = 20.0
 
 
 def national(e164: str) -> str:
@@ -151,9 +152,13 @@ async def release(cadran: Cadran, campaign: Campaign, lab: Lab) -> None:
     await cadran.post(f"/api/v1/campaigns/{campaign.id}/stop")
     for agent_id in campaign.agents:
         await cadran.post(f"/api/v1/agents/{agent_id}/sign-out")
-    await asyncio.to_thread(
-        wait_until, "no channel and no bridge left", lambda: not lab.bed.channels() and not lab.bed.bridges(), 20, 0.3
-    )
+    try:
+        await asyncio.to_thread(
+            wait_until, "release", lambda: not lab.bed.channels() and not lab.bed.bridges(), RELEASE_TIMEOUT_S, 0.3
+        )
+    except TimeoutError:
+        left = lab.bed.cli("core show channels concise") + lab.bed.cli("bridge show all")
+        raise TimeoutError(f"not released after {RELEASE_TIMEOUT_S:g} s:\n{left}\n{cadran.last_words()}") from None
 
 
 @dataclass
