@@ -71,7 +71,7 @@ function drawer(id) {
           title: t('agents.sign_out', { name: a.name }), body: a.attempt_id ? t('agents.sign_out_call') : t('agents.sign_out_body'), verb: t('agents.sign_out_verb'),
           act: () => act(a, 'sign-out', 'signed_out') }) }, icon('off'), ' ', t('agents.sign_out_verb'))),
       may('steer') && a.state !== 'signed_out' && h('div', { class: 'toolbar' }, h('span', { class: 'muted' }, t('agents.pause_with')),
-        (pauseCodes.length ? pauseCodes.map((p) => p.code) : ['']).map((code) => h('button', { key: code, disabled: Boolean(off), onclick: () => act(a, 'pause', 'paused', { code }) }, icon('pause'), ` ${code || t('do.pause')}`))),
+        (pauseCodes.length ? pauseCodes.map((p) => p.code) : ['']).map((code) => h('button', { key: code, disabled: Boolean(off), onclick: () => act(a, 'pause', 'paused', { code }) }, icon('pause'), ` ${code || t('desk.pause')}`))),
     ];
   };
 }

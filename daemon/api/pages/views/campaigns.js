@@ -96,14 +96,14 @@ function cadence(c) {
 
 // ---- settings: only changed fields are sent; a stale page compares instead of overwriting ---------------------------------
 function input(name, value) {
-  if (name === 'client_id') return select(name, value, (options.client_id || []).map((r) => [r.id, r.name]));
+  if (name === 'client_id') return select(name, value, (options.client_id || []).filter((r) => r.group_id === row.group_id).map((r) => [r.id, r.name]));
   if (CHOICES[name]) return select(name, value, CHOICES[name].map((c) => [c, t(`choice.${c}`)]));
   if (typeof value === 'boolean') return h('input', { type: 'checkbox', name, checked: value });
   if (typeof value === 'number') return h('input', { type: 'number', step: 'any', name, value });
   return h('input', { name, value: value ?? '' });
 }
 const label = (kind, r) => (kind === 'caller_id_ids' ? `${r.e164} ${r.name}` : kind === 'agent_ids' ? `${r.extension} ${r.name}` : r.name);
-const picker = (name, chosen) => h('select', { name, multiple: true, size: 5 }, (options[name] || []).map((r) => h('option', { key: r.id, value: r.id, selected: chosen.includes(r.id) }, label(name, r))));
+const picker = (name, chosen) => h('select', { name, multiple: true, size: 5 }, (options[name] || []).filter((r) => !row || r.group_id === row.group_id).map((r) => h('option', { key: r.id, value: r.id, selected: chosen.includes(r.id) }, label(name, r))));
 function settings() {
   const save = async (e) => {
     e.preventDefault();

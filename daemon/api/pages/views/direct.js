@@ -2,8 +2,9 @@
 import { h, icon } from '../lib/dom.js';
 import { t, word, lang } from '../lib/i18n.js';
 import { num, pct, duration, clock } from '../lib/format.js';
-import { live, since } from '../lib/live.js';
-import { post, may } from '../lib/api.js';
+import { live, since, serverNow, fresh } from '../lib/live.js';
+import { get, post, may } from '../lib/api.js';
+import { bars, line } from '../lib/plot.js';
 import { STATE_ICON, meter, levelMark, request, waiting, whyNot, confirm, toast, siteDown, windowLevel } from '../lib/ui.js';
 
 const STATES = ['on_call', 'ready', 'reserved', 'ringing', 'on_hold', 'wrap_up', 'paused', 'unreachable'];
@@ -195,6 +196,46 @@ function calls() {
     rows.length > CALLS_SHOWN_MAX && h('p', { class: 'muted' }, t('direct.more_calls', { n: rows.length - CALLS_SHOWN_MAX })));
 }
 
+// ---- plots: two stacked (never two y axes), sampled while the page is open; abandonment comes from abandonment.sql ------------
+const SAMPLE_MS = 10000;
+const SAMPLES_MAX = 720;
+const samples = { occupancy: [], wait: [] };
+let hours = [];
+function sample() {
+  const now = serverNow();
+  const known = fresh() && live.state.ready;
+  const waits = Object.values(live.state.campaigns).filter((c) => c.state === 'running' && c.wait_s !== null).map((c) => c.wait_s);
+  samples.occupancy.push([now, known ? occupancy() : null]);
+  samples.wait.push([now, known && waits.length ? waits.reduce((a, b) => a + b, 0) / waits.length : null]);
+  for (const list of Object.values(samples)) if (list.length > SAMPLES_MAX) list.shift();
+}
+async function readHours() {
+  const midnight = new Date(serverNow());
+  midnight.setHours(0, 0, 0, 0);
+  const found = await get(`/reports/abandonment?start=${midnight.toISOString()}`).catch(() => null);
+  if (!found) return;
+  const by = new Map();
+  for (const r of found.rows) {
+    const sum = by.get(r.hour) || { live: 0, abandoned: 0 };
+    by.set(r.hour, { live: sum.live + r.answered_live, abandoned: sum.abandoned + r.abandoned });
+  }
+  hours = [...by].sort().map(([hour, x]) => ({ label: String(new Date(hour).getHours()), rate: x.live ? x.abandoned / x.live : null, events: x.live }));
+}
+let sampling = false;
+export function enter() {
+  if (!may('watch')) return;
+  if (!sampling) { sampling = true; setTimeout(sample, 1500); setInterval(sample, SAMPLE_MS); setInterval(readHours, 60000); }
+  readHours();
+}
+function plots() {
+  const ceiling = campaigns()[0]?.windows[0]?.ceiling ?? 0.03;
+  return [
+    h('div', { key: 'p1' },
+      h('section', { class: 'card' }, h('h2', null, t('plot.occupancy')), line(samples.occupancy, { top: 1, unit: t('plot.occupancy'), format: (v) => pct(v) }), h('h2', null, t('plot.wait')), line(samples.wait, { top: 30, unit: t('plot.wait'), format: (v) => num(v) }))),
+    h('section', { key: 'p2', class: 'card' }, h('h2', { title: 'abandonment.sql' }, t('plot.abandon')), bars(hours, ceiling, (v) => pct(v, 1))),
+  ];
+}
+
 export function suspendAll() {
   const running = Object.values(live.state.campaigns).filter((c) => c.state === 'running');
   const sum = (name) => running.reduce((n, c) => n + (c.stages[name] || 0), 0);
@@ -210,5 +251,5 @@ export function suspendAll() {
 export function view() {
   if (!live.state.ready) return h('p', { class: 'empty' }, t('loading'));
   if (!Object.keys(live.state.campaigns).length) return [summary(), h('section', { class: 'card first' }, h('p', null, t('direct.first')), may('manage') && h('a', { class: 'button primary', href: '#/debut' }, t('first.begin')))];
-  return [summary(), campaignTable(), h('div', { class: 'columns three' }, calls(), attention(), events())];
+  return [summary(), campaignTable(), h('div', { class: 'columns four' }, plots(), attention(), events()), calls()];
 }
