@@ -34,8 +34,9 @@ log = structlog.get_logger(__name__)
 
 PROBE_DEADLINE_S: Final = 2.0
 """AsyncAGI answers within 100 ms of silence."""
-GONE_WAIT_S: Final = 1.0
-"""The Hangup event of a channel that the PBX no longer knows comes within this, or was missed."""
+GONE_WAITS_S: Final = (0.1, 1.0)
+"""A channel that the PBX does not know was perhaps only just being made, or its Hangup event is on its way: ask again
+after these, then take it for gone."""
 NO_CHANNEL: Final = ("No such channel", "does not exist")
 
 
@@ -157,30 +158,38 @@ class Performer:
         self._emit(ev.ConnectFailed(at=self._clock.now(), leg=action.leg, peer=action.customer, message=why))
 
     async def _hang_up(self, action: Hangup) -> None:
+        try:
+            if await self._hangup_sent(action):
+                return
+            leg = self._channels.legs.get(action.leg)
+            if leg is not None and not leg.created:
+                leg.hangup_cause = action.cause  # not there yet: as soon as it is
+                return
+            for pause_s in GONE_WAITS_S:
+                await asyncio.sleep(pause_s)
+                if leg is not None and self._channels.legs.get(action.leg) is not leg:
+                    return  # its Hangup event came
+                if await self._hangup_sent(action):
+                    return
+        except (PbxInDoubt, PbxUnavailable):
+            self._doubt(action.leg, "hangup")
+            return
+        if leg is not None:
+            self._channels.remove(leg)
+        self._emit(ev.LegHungUp(at=self._clock.now(), leg=action.leg, cause_text="the PBX has no such channel"))
+
+    async def _hangup_sent(self, action: Hangup) -> bool:
+        """False if the PBX knows no such channel; other refusals are noted, and end the matter."""
         channel = self._channels.channel_of(action.leg)
         try:
             await self._client.send({"Action": "Hangup", "Channel": channel, "Cause": str(action.cause)})
-        except (PbxInDoubt, PbxUnavailable):
-            self._doubt(action.leg, "hangup")
-        except PbxError as error:
+        except PbxRejected as error:
             self._note_refusal("hangup", error)
             if any(text in str(error) for text in NO_CHANNEL):
-                await self._not_there(action)
-            elif (leg := self._channels.legs.get(action.leg)) is not None:
+                return False
+            if (leg := self._channels.legs.get(action.leg)) is not None:
                 leg.closing = False
-
-    async def _not_there(self, action: Hangup) -> None:
-        """The PBX knows no such channel: not yet (hang up as soon as it does), or no longer."""
-        leg = self._channels.legs.get(action.leg)
-        if leg is not None and not leg.created:
-            leg.hangup_cause = action.cause
-            return
-        await asyncio.sleep(GONE_WAIT_S)
-        if leg is None or self._channels.legs.get(action.leg) is leg:
-            if leg is not None:
-                self._channels.remove(leg)
-            text = "the PBX has no such channel"
-            self._emit(ev.LegHungUp(at=self._clock.now(), leg=action.leg, cause_text=text))
+        return True
 
     async def _play(self, action: PlayMessage) -> None:
         leg = self._channels.legs.get(action.leg)
