@@ -1,0 +1,171 @@
+"""bench-connect: from the customer's answer to our connect action, at the fake PBX's socket.
+
+The daemon (PostgreSQL, pacing and journal running) serves 20 answered calls a second; the fake PBX runs in a process of
+its own and notes, on its side of the socket, when it wrote the answer and when it read the action that connects it.
+Last line: `bench-connect: p99 X ms (goal ≤ 10 ms at 20/s)`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import random
+import re
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+from daemon.app import build
+from daemon.calls.records import Agent, Campaign, CampaignState, Client, Group, LeadDraft, LeadList, Line
+from daemon.clock import SystemClock
+from daemon.engine import commands as c
+from daemon.errors import CommandError
+from daemon.service import set_up_logs
+from daemon.settings import DaemonTable, HttpTable, Settings, SiteTable
+from daemon.store.embedded import EmbeddedPostgres, usable_folder
+from daemon.store.postgres import PostgresStore
+from fake_asterisk import Behaviour, FakeAsterisk, people
+from simulation.world import pbx, rules_folder
+
+RATE = 20.0
+AGENTS = 120
+SECONDS = 30.0
+ANSWERED = re.compile(rb"Event: Newstate\r\n(?:[^\r\n]+\r\n)*?ChannelState: 6\r\n(?:[^\r\n]+\r\n)*?Uniqueid: (\S+)")
+CONNECT = re.compile(rb"EXEC Bridge (\S+?)(?:,|\r\n)")
+
+
+class Tap:
+    """Stands between a session and its transport in the fake's process."""
+
+    def __init__(self, transport: Any, times: dict[bytes, list[float]]) -> None:
+        self._transport, self._times = transport, times
+
+    def write(self, data: bytes) -> None:
+        for match in ANSWERED.finditer(bytes(data)):
+            self._times.setdefault(match[1], []).append(time.perf_counter())
+        self._transport.write(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+def serve(pipe: Any) -> None:
+    """The fake PBX's process: everybody answers after half a second and talks for two."""
+
+    async def main() -> None:
+        crowd = people.People(
+            fixed={"0": Behaviour(ring_after_s=0.1, answer_after_s=0.5, hangup_after_s=2.0, media_s=3.0)}
+        )
+        fake = FakeAsterisk(pbx(AGENTS, crowd), rng=random.Random(1))
+        answered: dict[bytes, list[float]] = {}
+        waits: list[float] = []
+        factory: Callable[[], Any] = fake.protocol_factory
+
+        def tapped() -> Any:
+            protocol = factory()
+            made, received = protocol.connection_made, protocol.data_received
+
+            def connection_made(transport: Any) -> None:
+                made(Tap(transport, answered))
+
+            def data_received(data: bytes) -> None:
+                now = time.perf_counter()
+                for match in CONNECT.finditer(data):
+                    if seen := answered.get(match[1]):
+                        waits.append(now - seen[0])
+                received(data)
+
+            protocol.connection_made, protocol.data_received = connection_made, data_received
+            return protocol
+
+        server = await asyncio.get_running_loop().create_server(tapped, "127.0.0.1", 0)
+        pipe.send(server.sockets[0].getsockname()[1])
+        while not pipe.poll():
+            await asyncio.sleep(0.1)
+        pipe.send(waits)
+        server.close()
+
+    asyncio.run(main())
+
+
+async def measure(ami_port: int, seconds: float) -> None:
+    """The daemon's side: a progressive campaign held to 20 originates a second."""
+    clock = SystemClock()
+    set_up_logs("error", "console", clock)
+    folder = Path(tempfile.mkdtemp(prefix="cadran-bench-", dir=usable_folder(Path(tempfile.gettempdir()))))
+    folder.chmod(0o755)
+    (folder / "secret").write_text("s3cret\n")
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(EmbeddedPostgres(folder / "postgres", tied=True))
+        store = PostgresStore(server.dsn(), clock)
+        site = SiteTable(
+            id="bench", tcp_port=ami_port, username="dialer", secret_file=str(folder / "secret"), mode="asyncagi"
+        )
+        settings = Settings(
+            daemon=DaemonTable(
+                data_dir=str(folder / "data"), rules_dir=str(rules_folder(folder / "rules")), drain_s=3.0
+            ),
+            http=HttpTable(tcp_port=0),
+            sites=[site],
+        )
+        await store.open()
+        group = await store.create(Group(code="B", name="B"))
+        client = await store.create(Client(group_id=group.id, name="B"))
+        line = await store.create(Line(group_id=group.id, site="bench", name="T", endpoint="trunk", capacity=500))
+        agents = [
+            await store.create(Agent(group_id=group.id, site="bench", login=str(n), name=str(n), extension=str(n)))
+            for n in range(1001, 1001 + AGENTS)
+        ]
+        leads = await store.create(LeadList(group_id=group.id, name="L"))
+        await store.add_leads(leads.id, [LeadDraft(e164=f"+33199{n:06d}") for n in range(int(RATE * (seconds + 20)))])
+        campaign = await store.create(
+            Campaign(
+                group_id=group.id, client_id=client.id, name="B", site="bench", state=CampaignState.RUNNING,
+                rule_set="open", list_ids=[leads.id], line_ids=[line.id], calls_per_second=RATE, wrap_up_max_s=0.5,
+            )
+        )  # fmt: skip
+        app = build(settings, clock=clock, rng=random.Random(1), store=store)
+        stop, up = asyncio.Event(), asyncio.Event()
+        running = asyncio.create_task(app.run(stop, up.set))
+        await up.wait()
+        while not app.hub.runners["bench"].core.live.link.synced:
+            await asyncio.sleep(0.1)
+        for agent in agents:
+            try:
+                await app.hub.submit(c.SignIn(agent_id=agent.id, campaign_ids=(campaign.id,), ready=True))
+            except CommandError as error:
+                sys.exit(str(error))
+        await asyncio.sleep(seconds)
+        stop.set()
+        await running
+
+
+def main() -> int:
+    """Run and print."""
+    import uvloop
+
+    here, there = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=serve, args=(there,), daemon=True)
+    process.start()
+    port = here.recv()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(measure(port, SECONDS + 8.0))
+    here.send("stop")
+    waits = sorted(here.recv())
+    process.join(10)
+    if len(waits) < 200:
+        sys.exit(f"only {len(waits)} answered calls were measured")
+    p50, p99 = statistics.median(waits) * 1000, waits[int(len(waits) * 0.99)] * 1000
+    print(f"answered calls {len(waits)}, p50 {p50:.2f} ms, p95 {waits[int(len(waits) * 0.95)] * 1000:.2f} ms, "
+          f"max {waits[-1] * 1000:.1f} ms, about {len(waits) / SECONDS:.0f} a second")  # fmt: skip
+    print(f"bench-connect: p99 {p99:.2f} ms (goal ≤ 10 ms at 20/s)")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
