@@ -7,6 +7,7 @@
 #   make features       which promised behaviour is proven by which test; rewrites docs/features.md
 #   make replay CAPTURES=folder   recorded AMI sessions against the fake PBX
 #   make bench, make bench-NAME   the measurements of docs/benchmarks.md
+#   make simulate SEEDS=N         fault schedules on simulated time, judged from outside
 #   make install        as root: install or upgrade the service (docs/installation.md)
 #   make lock           renew the lock files (needs uv)
 
@@ -25,7 +26,7 @@ CAPTURES ?= ../shared/asterisk/captures
 # Folders that hold Python of ours; those not there yet are left out.
 CODE := $(wildcard daemon fake_asterisk simulation tests benchmarks tools)
 
-.PHONY: help demo test check features replay bench test-asterisk install lock notice format format-check lint types imports clean setup setup-dev
+.PHONY: help simulate demo test check features replay bench test-asterisk install lock notice format format-check lint types imports clean setup setup-dev
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -93,6 +94,11 @@ bench: setup-dev
 
 bench-%: setup-dev
 	@$(PY) -m benchmarks.$(subst -,_,$*)
+
+# Chaos on simulated time, resumable; ends with "simulate: N seeds, V violations".
+SEEDS ?= 300
+simulate: setup-dev
+	@$(PY) -m simulation --seeds $(SEEDS) $(SIMULATE_ARGS)
 
 install:
 	@bash tools/install.sh
