@@ -41,6 +41,7 @@ class Leg:
         "is_agent",
         "listed_bridge",
         "moving_to",
+        "name",
         "parked",
         "peer",
         "playing",
@@ -55,6 +56,8 @@ class Leg:
         self.is_agent = agent_of(leg) is not None
         self.channel = leg
         """Uniqueid of the channel that carries the leg now; commands go there."""
+        self.name = ""
+        """The channel's name, where it is not the one we gave an id to."""
         self.created = self.ringing = self.answered = self.parked = False
         self.amd = False
         """Machine detection was asked for and has not decided yet."""
@@ -83,6 +86,12 @@ class Leg:
         self.hangup_cause: int | None = None
         """A Hangup was asked for before the channel existed: to be sent as soon as it does."""
 
+    @property
+    def bridge_name(self) -> str:
+        """What to call the channel in Bridge, which takes the first whose id or name *begins* so: ids of ours and names
+        are of one length, but the server's `1795302905.5` would also be taken for `1795302905.51`."""
+        return self.name if self.name and self.channel != self.id else self.channel
+
 
 class Channels:
     """All legs of one site, by carrying channel."""
@@ -94,6 +103,8 @@ class Channels:
         self.by_channel: dict[str, Leg] = {}
         self.children: dict[str, str] = {}
         """Uniqueid of a server-made channel, or of a far half, → id of the leg it works for."""
+        self.names: dict[str, str] = {}
+        """Names of the children."""
         self.bridges: dict[str, list[str]] = {}
         """Bridge → Uniqueids of the channels of ours in it, children too."""
         self.bridge_of: dict[str, str] = {}
@@ -117,11 +128,12 @@ class Channels:
         leg = self.legs.get(leg_id)
         return leg.channel if leg else leg_id
 
-    def adopt_child(self, unique_id: str, linked_id: str) -> None:
+    def adopt_child(self, unique_id: str, linked_id: str, name: str) -> None:
         """Note a channel that is not ours but works for a leg of ours (Linkedid, until the first bridge)."""
         owner = linked_id if linked_id in self.legs else self.children.get(linked_id)
         if owner is not None and unique_id not in self.by_channel:
             self.children[unique_id] = owner
+            self.names[unique_id] = name
 
     def survivor(self, leg: Leg, source: str) -> str:
         """Where a leg goes on when its Local channel is optimised away: on the channel behind the far half.
@@ -141,7 +153,7 @@ class Channels:
             self.leave(leg.channel)
             self.by_channel.pop(leg.channel, None)
             self.children.pop(unique_id, None)
-            leg.channel = unique_id
+            leg.channel, leg.name = unique_id, self.names.pop(unique_id, "")
             self.by_channel[unique_id] = leg
         leg.moving_to = ""
 
@@ -190,6 +202,7 @@ class Channels:
         self.leave(unique_id)
         self.by_channel.pop(unique_id, None)
         self.children.pop(unique_id, None)
+        self.names.pop(unique_id, None)
 
     def replace(self, listed: list[Leg]) -> None:
         """Forget everything but `listed`, found by a resync with peers set; keep what no listing tells."""
@@ -197,6 +210,7 @@ class Channels:
         self.legs = {leg.id: leg for leg in listed}
         self.by_channel = {leg.channel: leg for leg in listed}
         self.children = {child: owner for child, owner in children.items() if owner in self.legs}
+        self.names = {child: name for child, name in self.names.items() if child in self.children}
         self.bridges, self.bridge_of = {}, {}
         for leg in listed:
             if leg.listed_bridge:

@@ -78,9 +78,10 @@ class Mode:
         head = _originate(action.leg, channel, action.ring_timeout_s, caller, "")
         return {**head, **self._agent_park([f"__DIALER_AGENT={action.agent_id}"])}
 
-    def connect(self, action: Connect, agent: str, customer: str) -> list[AmiAction]:
-        """`agent`, `customer`: the channels to join. The last action's refusal is the Connect's."""
-        return [{"Action": "Bridge", "Channel1": customer, "Channel2": agent, "Tone": "no"}]
+    def connect(self, action: Connect, agent: Leg, customer: Leg) -> list[AmiAction]:
+        """What joins the two. The last action's refusal is the Connect's."""
+        names = {"Channel1": customer.bridge_name, "Channel2": agent.bridge_name}
+        return [{"Action": "Bridge", **names, "Tone": "no"}]
 
     def connect_refused(self, customer: str) -> list[AmiAction]:
         """What undoes a refused `connect` on the customer's side."""
@@ -134,8 +135,8 @@ class AsyncAgiMode(Mode):
     capabilities = frozenset(CAPABILITIES)
     """hold_limit too: AbsoluteTimeout ends the wait, though without a message."""
 
-    def connect(self, action: Connect, agent: str, customer: str) -> list[AmiAction]:
-        return [self._command(agent, f"EXEC Bridge {customer}", f"bridge.{action.customer}")]
+    def connect(self, action: Connect, agent: Leg, customer: Leg) -> list[AmiAction]:
+        return [self._command(agent.channel, f"EXEC Bridge {customer.bridge_name}", f"bridge.{customer.id}")]
 
     def play(self, action: PlayMessage, channel: str) -> list[AmiAction]:
         sound = _checked("sound", action.sound, _SOUND)
@@ -185,8 +186,8 @@ class DialplanMode(Mode):
     needs = ("Originate", "Bridge", "Setvar", "Redirect", "Hangup", "Status")
     capabilities = frozenset(CAPABILITIES) - {"record"}
 
-    def connect(self, action: Connect, agent: str, customer: str) -> list[AmiAction]:
-        return [_setvar(customer, "DIALER_BRIDGED", "1"), *super().connect(action, agent, customer)]
+    def connect(self, action: Connect, agent: Leg, customer: Leg) -> list[AmiAction]:
+        return [_setvar(customer.channel, "DIALER_BRIDGED", "1"), *super().connect(action, agent, customer)]
 
     def connect_refused(self, customer: str) -> list[AmiAction]:
         return [_setvar(customer, "DIALER_BRIDGED", "0")]

@@ -137,7 +137,7 @@ class Performer:
             self._spawn(self._write_connect(action, agent, customer))
 
     async def _write_connect(self, action: Connect, agent: Leg, customer: Leg) -> None:
-        requests = self.mode.connect(action, agent.channel, customer.channel)
+        requests = self.mode.connect(action, agent, customer)
         for request in requests[:-1]:
             self._spawn(self._follow_up(action.customer, request))
         if len(requests) > 1:

@@ -39,7 +39,7 @@ def legs_of(channels: list[Message], bridges: set[str], site: str) -> list[Leg]:
 
 def _leg(leg_id: str, item: Message, bridges: set[str]) -> Leg:
     leg = Leg(leg_id)
-    leg.channel = item.get("Uniqueid")
+    leg.channel, leg.name = item.get("Uniqueid"), item.get("Channel")
     leg.created = True
     leg.answered = item.get("ChannelState") == "6"
     leg.ringing = item.get("ChannelState") == "5"

@@ -99,7 +99,7 @@ class ModernTranslator:
         unique_id = message.get("Uniqueid")
         leg = self.channels.recognise(unique_id)
         if leg is None:
-            self.channels.adopt_child(unique_id, message.get("Linkedid"))
+            self.channels.adopt_child(unique_id, message.get("Linkedid"), message.get("Channel"))
         elif not leg.created:
             leg.created = True
             self._failing.pop(leg.id, None)

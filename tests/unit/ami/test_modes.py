@@ -97,16 +97,25 @@ def test_a_sound_can_not_bring_an_application_of_its_own() -> None:
 
 
 def test_connecting() -> None:
-    connect = Connect(leg=AGENT, customer=CUSTOMER)
-    (command,) = mode(AsyncAgiMode).connect(connect, "agent-channel", "customer-channel")
-    assert command["Channel"] == "agent-channel"
-    assert command["Command"] == "EXEC Bridge customer-channel"
+    connect, agent, customer = Connect(leg=AGENT, customer=CUSTOMER), Leg(AGENT), Leg(CUSTOMER)
+    (command,) = mode(AsyncAgiMode).connect(connect, agent, customer)
+    assert (command["Channel"], command["Command"]) == (AGENT, f"EXEC Bridge {CUSTOMER}")
     assert str(command["CommandID"]).startswith(f"bridge.{CUSTOMER}.")
-    mark, bridge = mode(DialplanMode).connect(connect, "a", "c")
+    mark, bridge = mode(DialplanMode).connect(connect, agent, customer)
     assert (mark["Action"], mark["Variable"], mark["Value"]) == ("Setvar", "DIALER_BRIDGED", "1")
-    assert (bridge["Action"], bridge["Channel1"], bridge["Channel2"]) == ("Bridge", "c", "a")
+    assert (bridge["Action"], bridge["Channel1"], bridge["Channel2"]) == ("Bridge", CUSTOMER, AGENT)
     assert mode(DialplanMode).connect_refused("c")[0]["Value"] == "0"
-    assert [action["Action"] for action in mode(BasicMode).connect(connect, "a", "c")] == ["Bridge"]
+    assert [action["Action"] for action in mode(BasicMode).connect(connect, agent, customer)] == ["Bridge"]
+
+
+def test_a_channel_with_an_id_of_the_servers_is_bridged_by_its_name() -> None:
+    """Bridge takes the first channel whose id begins so, and 1795302905.5 begins 1795302905.51 too."""
+    agent, customer = Leg(AGENT), Leg(CUSTOMER)
+    customer.channel, customer.name = "1795302905.5", "PJSIP/trunk-00000001"
+    (command,) = mode(AsyncAgiMode).connect(Connect(leg=AGENT, customer=CUSTOMER), agent, customer)
+    assert command["Command"] == "EXEC Bridge PJSIP/trunk-00000001"
+    (bridge,) = mode(BasicMode).connect(Connect(leg=AGENT, customer=CUSTOMER), agent, customer)
+    assert bridge["Channel1"] == "PJSIP/trunk-00000001"
 
 
 def test_asyncagi_guards_waiting_customers_and_lets_conversations_run() -> None:

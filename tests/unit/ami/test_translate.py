@@ -186,6 +186,7 @@ def test_local_optimisation_moves_the_leg_and_ends_nothing() -> None:
     names += heard.say(end, wire.hangup(CUSTOMER, 16, 6), wire.hangup(FAR_HALF, 16, 6))
     assert names == []
     assert heard.channels.channel_of(CUSTOMER) == TRUNK
+    assert heard.channels.legs[CUSTOMER].bridge_name == "PJSIP/x-1"
     assert heard.say(wire.leave(TRUNK, "b1"), wire.hangup(TRUNK, 16, 6)) == ["LegUnbridged", "LegHungUp"]
     assert heard.last(ev.LegHungUp).leg == CUSTOMER
 
@@ -313,5 +314,5 @@ def test_nothing_is_kept_of_legs_that_ended() -> None:
     local_call(heard)
     heard.say(*(wire.hangup(uid, 16, 6) for uid in (TRUNK, FAR_HALF, CUSTOMER, AGENT)))
     channels = heard.channels
-    assert not (channels.legs or channels.by_channel or channels.children or channels.bridges)
+    assert not (channels.legs or channels.by_channel or channels.children or channels.names or channels.bridges)
     assert heard.say(wire.dial_end(CUSTOMER, "ANSWER"), wire.originate_response(CUSTOMER, "Failure", 0)) == []
