@@ -18,10 +18,8 @@ from daemon.clock import Clock
 from daemon.store.database import Database
 from daemon.store.tables import ATTEMPT_HISTORY_DAYS, PROMOTED_MAX
 
-COUNT_CHEAP_S = 0.1
-COUNT_SHARE = 20.0
-"""Counting all leads takes a second for some millions: an answer that took longer than COUNT_CHEAP_S is given again for
-COUNT_SHARE times as long, so that counting never takes more than a twentieth of the database."""
+COUNT_ROWS_MAX = 500
+"""Changes of the counts of a campaign's lists that are read before they are folded into one row a state."""
 
 _ACQUIRE = """
 INSERT INTO site_leases AS held (site, holder, fence, until)
@@ -144,17 +142,37 @@ _RELEASE_CLAIMS = """
 UPDATE leads SET claimed_by = NULL WHERE claimed_by = $1 AND NOT EXISTS (
     SELECT FROM attempts a WHERE a.lead_id = leads.id AND a.outcome IS NULL)"""
 
+# Sums of changes (migration 0002), and the waiting leads whose instant is past, which no change tells.
 _CALLABLE = """
-SELECT CASE
-        WHEN l.claimed_by IS NOT NULL THEN 'in_progress'
-        WHEN l.blocked_by <> '' AND l.eligible_at IS NULL THEN l.blocked_by
-        WHEN NOT s.active THEN 'list_off'
-        WHEN l.eligible_at IS NULL OR l.eligible_at <= $2 THEN 'due'
-        WHEN l.blocked_by <> '' THEN l.blocked_by
-        ELSE 'waiting' END AS reason, count(*) AS n
-FROM leads l JOIN lists s ON s.id = l.list_id
-WHERE l.list_id = ANY(SELECT unnest(list_ids) FROM campaigns WHERE id = $1)
-GROUP BY 1 ORDER BY 1"""
+WITH worked AS (
+    SELECT id, active FROM lists WHERE id = ANY(SELECT unnest(list_ids) FROM campaigns WHERE id = $1)),
+kept AS (
+    SELECT w.active, c.state, c.reason, c.n FROM lead_counts c JOIN worked w ON w.id = c.list_id),
+late AS (
+    SELECT w.active, l.blocked_by AS reason, count(*) AS n FROM worked w
+    JOIN leads l ON l.list_id = w.id AND l.turn IN (0, 1, 2, 3, 4) AND l.claimed_by IS NULL AND l.eligible_at <= $2
+    GROUP BY 1, 2)
+SELECT reason, sum(n)::bigint AS n FROM (
+    SELECT CASE
+            WHEN state = 'claimed' THEN 'in_progress'
+            WHEN state = 'blocked' THEN reason
+            WHEN NOT active THEN 'list_off'
+            WHEN state = 'ready' THEN 'due'
+            WHEN reason = '' THEN 'waiting' ELSE reason END AS reason, n FROM kept
+    UNION ALL SELECT 'due', n FROM late WHERE active
+    UNION ALL SELECT CASE WHEN reason = '' THEN 'waiting' ELSE reason END, -n FROM late WHERE active) c
+GROUP BY 1 HAVING sum(n) <> 0 ORDER BY 1"""
+
+_FOLD_NEEDED = """
+SELECT count(*) > $2 FROM (
+    SELECT FROM lead_counts WHERE list_id = ANY(SELECT unnest(list_ids) FROM campaigns WHERE id = $1) LIMIT $2 + 1) c"""
+
+_FOLD = """
+WITH gone AS (
+    DELETE FROM lead_counts WHERE list_id = ANY(SELECT unnest(list_ids) FROM campaigns WHERE id = $1)
+    RETURNING list_id, state, reason, n)
+INSERT INTO lead_counts (list_id, state, reason, n)
+SELECT list_id, state, reason, sum(n) FROM gone GROUP BY 1, 2, 3 HAVING sum(n) <> 0"""
 
 # One index probe a distinct value, however many leads there are.
 _TZ_GROUPS = """
@@ -220,7 +238,6 @@ class Dialling:
 
     _database: Database
     _clock: Clock
-    _counted: dict[int, tuple[dict[str, int], float, float]]
 
     async def acquire_lease(self, site: str, holder: str, ttl_s: float) -> Lease | None:
         async with self._database.connection() as connection:
@@ -318,15 +335,14 @@ class Dialling:
         return None if row is None else lead_of(row, campaign_id, client_id)
 
     async def callable_counts(self, campaign_id: int, now: datetime) -> dict[str, int]:
-        asked_at = self._clock.now()
-        counts, counted_at, took_s = self._counted.get(campaign_id, ({}, 0.0, 0.0))
-        if took_s > COUNT_CHEAP_S and asked_at - counted_at < took_s * COUNT_SHARE:
-            return dict(counts)
         async with self._database.connection() as connection:
             rows = await connection.fetch(_CALLABLE, campaign_id, now)
-        counts = {"due": 0} | {row["reason"]: row["n"] for row in rows}
-        self._counted[campaign_id] = (counts, asked_at, self._clock.now() - asked_at)
-        return dict(counts)
+            if await connection.fetchval(_FOLD_NEEDED, campaign_id, COUNT_ROWS_MAX):
+                async with connection.transaction():
+                    # One at a time: two that fold the same rows would wait for each other, and one would have none.
+                    if await connection.fetchval("SELECT pg_try_advisory_xact_lock(hashtext('lead_counts'))"):
+                        await connection.execute(_FOLD, campaign_id)
+        return {"due": 0} | {row["reason"]: row["n"] for row in rows}
 
     async def tz_groups(self, campaign_id: int) -> list[str]:
         async with self._database.connection() as connection:

@@ -40,7 +40,6 @@ class PostgresStore(Dialling, Applying, ConfigRows, People, Importing):
         self._clock = clock
         self._migrations = migrations
         self._days: set[date] = set()
-        self._counted: dict[int, tuple[dict[str, int], float, float]] = {}
 
     async def open(self) -> None:
         """Connect, migrate if asked to, and lay out the partitions of the days to come."""

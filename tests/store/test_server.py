@@ -205,3 +205,18 @@ async def test_a_late_intent_of_a_closed_attempt_waits_for_the_void(database: st
         await asyncio.gather(store.commit_intents([intent], world.lease), store.apply_facts(end))
     assert await store.open_attempts(SITE) == []
     await store.close()
+
+
+async def test_counts_stay_right_and_small_however_many_changes(database: str, clock: FixedClock) -> None:
+    store = PostgresStore(database, clock)
+    await store.open()
+    world = await make_world(store, clock)
+    await world.leads("+33612345678", "+33698765432")
+    for _ in range(300):
+        await world.claim()
+        await store.release_claims(SITE)
+    assert await store.callable_counts(world.campaign.id, clock.utcnow()) == {"due": 2}
+    async with store._database.connection() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM lead_counts") < 10
+    assert await store.callable_counts(world.campaign.id, clock.utcnow()) == {"due": 2}
+    await store.close()
