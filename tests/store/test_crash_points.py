@@ -1,0 +1,86 @@
+"""The in-memory store's crash points: before a commit nothing was done, after it everything was, whoever asks later."""
+
+from __future__ import annotations
+
+import pytest
+
+from daemon.calls.causes import Outcome
+from daemon.errors import StoreUnavailable
+from daemon.store import MemoryStore, MemoryTables
+from tests.store.world import FixedClock, World, make_world
+
+
+class Crash:
+    """Fails the named operation once, before or after its commit."""
+
+    def __init__(self) -> None:
+        self.before_op = self.after_op = ""
+
+    async def before(self, op: str) -> None:
+        if op == self.before_op:
+            self.before_op = ""
+            raise StoreUnavailable("before the commit")
+
+    async def after(self, op: str) -> None:
+        if op == self.after_op:
+            self.after_op = ""
+            raise StoreUnavailable("after the commit")
+
+
+@pytest.fixture
+async def crash() -> Crash:
+    return Crash()
+
+
+@pytest.fixture
+async def world(clock: FixedClock, crash: Crash) -> World:
+    store = MemoryStore(clock, tables=MemoryTables(), faults=crash)
+    await store.open()
+    return await make_world(store, clock)
+
+
+async def test_an_intent_whose_answer_was_lost_is_there_once(world: World, crash: Crash) -> None:
+    intent = world.intent()
+    crash.after_op = "commit_intents"
+    with pytest.raises(StoreUnavailable):
+        await world.store.commit_intents([intent], world.lease)
+    assert await world.store.commit_intents([intent], world.lease) == {}, "tried again, it is not granted twice"
+    [row] = await world.store.open_attempts(world.lease.site)
+    assert row.attempt_id == intent.attempt_id
+
+
+async def test_an_intent_that_failed_before_its_commit_is_not_there(world: World, crash: Crash) -> None:
+    intent = world.intent()
+    crash.before_op = "commit_intents"
+    with pytest.raises(StoreUnavailable):
+        await world.store.commit_intents([intent], world.lease)
+    assert await world.store.open_attempts(world.lease.site) == []
+    assert list(await world.store.commit_intents([intent], world.lease)) == [intent.attempt_id]
+
+
+@pytest.mark.parametrize("point", ["before_op", "after_op"])
+async def test_facts_tried_again_count_once(world: World, crash: Crash, point: str) -> None:
+    [lead_id] = await world.leads("+33612345678")
+    [lead] = await world.claim()
+    attempt = await world.place(lead.e164, lead_id)
+    rows = world.numbered(world.ended(attempt, Outcome.BUSY, lead_id))
+    setattr(crash, point, "apply_facts")
+    with pytest.raises(StoreUnavailable):
+        await world.store.apply_facts(rows)
+    await world.store.apply_facts(rows)
+    [again] = await world.claim()
+    assert again.attempts == 1
+
+
+async def test_what_one_daemon_wrote_another_reads(world: World, clock: FixedClock) -> None:
+    attempt = await world.place()
+    assert isinstance(world.store, MemoryStore)
+    await world.store.close()
+    heir = MemoryStore(clock, tables=world.store.tables)
+    await heir.open()
+    assert await heir.acquire_lease(world.lease.site, "daemon-b", 4.0) is None, "the dead holder's lease runs out first"
+    clock.forward(4)
+    lease = await heir.acquire_lease(world.lease.site, "daemon-b", 4.0)
+    assert lease is not None
+    assert lease.fence == world.lease.fence + 1
+    assert [row.attempt_id for row in await heir.open_attempts(world.lease.site)] == [attempt]
