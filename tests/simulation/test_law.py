@@ -8,17 +8,21 @@ from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
-from daemon.calls.records import LeadDraft, RecyclingRule
+from daemon.calls.records import CallerIdNumber, Group, LeadDraft, RecyclingRule
 from daemon.compliance import LeadFacts, dial_string, tz_group
 from daemon.compliance.rules import RULES_DIRECTORY
 from daemon.engine import commands as c
+from daemon.errors import CommandError
 from fake_asterisk import Leg, people
 from simulation.checkers import CUSTOMER
 from simulation.loop import VirtualLoop, run
 from simulation.world import World, pbx
 from tests.unit.compliance import oracle
+
+pytestmark = pytest.mark.timeout(400)
 
 START = datetime(2026, 11, 23, 11, 52, tzinfo=UTC)  # Monday, 12:52 in Paris
 END = datetime(2026, 11, 23, 14, 12, tzinfo=UTC)
@@ -83,6 +87,7 @@ def _dialled(world: World) -> dict[str, list[tuple[datetime, Leg]]]:
 @pytest.mark.feature("LEGL-08", clause="without consent a consumer is not dialled")
 @pytest.mark.feature("LEGL-06", clause="a number on an opposition list is never dialled")
 @pytest.mark.feature("LEGL-02", clause="the least gap between attempts holds")
+@pytest.mark.feature("LEGL-05", clause="a blocked attempt is kept with its rule, and the day's report counts it")
 def test_an_afternoon_within_the_law(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = tomllib.loads((RULES_DIRECTORY / "fr-b2c-2026.toml").read_text("utf-8"))
     wishes: dict[str, Any] = {
@@ -117,6 +122,43 @@ def test_an_afternoon_within_the_law(monkeypatch: pytest.MonkeyPatch) -> None:
         assert talking and max(leg.ended_at or 1e9 for leg in talking) > lunch_at + 5, "calls begun before go on"
         again = [made for made in dialled.values() if len(made) > 1]
         assert again, "some did not answer and were tried again after the gap"
+        assert world.store is not None
+        report = await world.store.report("refusals_by_day", group_id=world.list.group_id)
+        assert {(row["day"], row["rule"]) for row in report} >= {("2026-11-23", "consent")}
         await world.stop()
 
     run(main, seed=11)
+
+
+@pytest.mark.feature("LEGL-10", clause="a campaign showing a mobile number, or one not owned, can't be started")
+def test_a_campaign_shows_only_numbers_it_may() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        world = World(loop, seed=12, pbx_config=pbx(1))
+        plain = await world.furnish(agents=1, leads=0, rule_set="fr-b2c-2026")
+        store = world.store
+        assert store is not None
+        other = await store.create(Group(code="OTHER"))
+        numbers = {
+            "mobile": CallerIdNumber(group_id=plain.group_id, e164="+33612000000"),
+            "ordinary": CallerIdNumber(group_id=plain.group_id, e164="+33143000000"),
+            "not owned": CallerIdNumber(group_id=other.id, e164="+33162000001"),
+            "canvassing": CallerIdNumber(group_id=plain.group_id, e164="+33162000000"),
+        }
+        campaigns = {}
+        for name, number_ in numbers.items():
+            shown = await store.create(number_)
+            row = msgspec.structs.replace(plain, id=0, version=0, name=name, caller_id_ids=[shown.id])
+            campaigns[name] = await store.create(row)
+        await world.start()
+        for name, campaign in campaigns.items():
+            start = c.StartCampaign(campaign_id=campaign.id)
+            if name == "canvassing":
+                await world.submit(start)
+                continue
+            with pytest.raises(CommandError) as caught:
+                await world.submit(start)
+            assert caught.value.code == "caller_id_forbidden", name
+            assert world.live.campaigns[campaign.id].record.state == "stopped"
+        await world.stop()
+
+    run(main, seed=12)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +19,8 @@ from daemon.compliance.gates import may_play_message
 from daemon.compliance.law import eligibility, may_call
 from daemon.compliance.rules import RULES_DIRECTORY, RuleSet
 from tests.unit.compliance import oracle
+
+pytestmark = pytest.mark.timeout(400)  # slow on purpose; a busy machine makes it slower
 
 RAW = {path.stem: tomllib.loads(path.read_text("utf-8")) for path in sorted(RULES_DIRECTORY.glob("*.toml"))}
 MINUTE = timedelta(minutes=1)
