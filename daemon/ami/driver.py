@@ -68,6 +68,7 @@ class AmiDriver:
         self._performer: Performer | None = None
         self._held: list[Message] | None = []
         """Events since the connection was made, until the resync is done; None while up."""
+        self._version = ""
         self._timer: asyncio.TimerHandle | None = None
         self._up = False
         self._since: datetime | None = None
@@ -112,7 +113,7 @@ class AmiDriver:
             since=self._since,
             mode=choice.mode.name if choice else "",
             mode_reason=choice.reason if choice else "",
-            version=self._client.link.banner,
+            version=self._version,
             capabilities=tuple(sorted(choice.capabilities)) if choice else (),
             missing=(*(entry for entry in denied if entry not in missing), *missing),
             error_code=code,
@@ -144,6 +145,7 @@ class AmiDriver:
         self._dialect = dialect_for(self._client.link.version)
         restarted = self._restarted()
         commands = await self._allowed_commands()
+        self._version = await self._ask_version(commands)
         include = await self._include_present()
         options = self._options
         self._choice = choice = choose_mode(
@@ -162,7 +164,7 @@ class AmiDriver:
                 mode=choice.mode.name,
                 capabilities=choice.capabilities,
                 missing=choice.missing,
-                version=self._client.link.banner,
+                version=self._version,
                 restarted=restarted,
             )
         )
@@ -209,6 +211,19 @@ class AmiDriver:
         commands = tuple(name for name in answer.headers() if name not in ("Response", "ActionID", "Message"))
         self._client.link.commands = commands
         return commands
+
+    async def _ask_version(self, commands: tuple[str, ...]) -> str:
+        """The greeting, and what Asterisk it is where that may be asked. Too old a version is warned of, not refused."""
+        link = self._client.link
+        if link.version and link.version < self._dialect.version_min:
+            log.warning("ami.unsupported_version", site=self.site, greeting=link.banner)
+        if "CoreSettings" not in commands:
+            return link.banner
+        try:
+            asterisk = (await self._client.send({"Action": "CoreSettings"})).get("AsteriskVersion")
+        except PbxRejected:
+            return link.banner
+        return f"{link.banner}, Asterisk {asterisk}" if asterisk else link.banner
 
     async def _include_present(self) -> bool | None:
         templates = self._options.templates

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from daemon.calls import events as ev
 from daemon.calls.actions import Connect, Hangup
@@ -238,3 +239,45 @@ async def test_an_action_without_an_answer_leads_to_a_resync(pbx: ScriptedAmi) -
         assert (await site.seen(ev.LinkDown)).code == "half_open"
         pbx.answers["originate"] = healthy
         await site.seen(ev.PbxSnapshot, since=since)
+
+
+@pytest.mark.feature("S100-03", clause="version in the site's status; an unsupported one is a warning, no crash")
+async def test_the_version_is_told_and_an_old_one_is_warned_of(pbx: ScriptedAmi) -> None:
+    async def settings(session: Session, action: Action) -> None:
+        session.respond(action, AMIversion="11.0.0", AsteriskVersion="22.10.1")
+
+    pbx.answers["coresettings"] = settings
+    pbx.commands = [*pbx.commands, "CoreSettings"]
+    async with site_on(ground(pbx), "asyncagi") as site:
+        assert site.driver.status().version == "Asterisk Call Manager/11.0.0, Asterisk 22.10.1"
+    pbx.banner = b"Asterisk Call Manager/1.1\r\n"
+    with capture_logs() as logs:
+        async with site_on(ground(pbx), "asyncagi") as site:
+            assert site.driver.status().up
+            assert site.driver.status().version.startswith("Asterisk Call Manager/1.1")
+    assert "ami.unsupported_version" in [entry["event"] for entry in logs]
+
+
+@pytest.mark.feature("S100-10", clause="two sites: two connections, each reconnecting by itself; no secret in any log")
+@pytest.mark.feature("PBX-04", clause="one site's trouble never delays another")
+async def test_two_sites_do_not_wait_for_each_other(pbx: ScriptedAmi) -> None:
+    async with ScriptedAmi(secret="0ther-secret") as second:
+        with capture_logs() as logs:
+            async with (
+                site_on(ground(pbx), "asyncagi") as ours,
+                site_on(ground(second), "asyncagi", action_deadline_s=0.5) as theirs,
+            ):
+                second.answers |= {"challenge": silent, "originate": silent}
+                stuck = theirs.customer(NUMBERS["talks"])
+                second.sessions[-1].cut()
+                await theirs.seen(ev.LinkDown)
+                leg = ours.customer(NUMBERS["talks"])
+                await until(lambda: pbx.actions("originate"), within_s=0.5)
+                parked(pbx.sessions[-1], leg)
+                await ours.seen(ev.LegParked, leg=leg, within_s=0.5)
+                assert not [event for event in ours.events if isinstance(event, ev.LinkDown)]
+                await theirs.seen(ev.ActionInDoubt, leg=stuck)
+                del second.answers["challenge"]
+                await theirs.seen(ev.PbxSnapshot, since=len(theirs.events), within_s=10)
+        assert "0ther-secret" not in str(logs) + str(theirs.driver.status())
+        assert pbx.secret not in str(logs) + str(ours.driver.status())
