@@ -15,7 +15,7 @@ from time import perf_counter
 
 from benchmarks.pacing import latency
 from benchmarks.pacing.peers import PEERS, PolicyDialer
-from benchmarks.pacing.report import last_line, table
+from benchmarks.pacing.report import last_line, page, table
 from benchmarks.pacing.scenarios import Scenario, reporting, tuning
 from benchmarks.pacing.simulator import CallCentre, Result
 
@@ -85,7 +85,7 @@ def main() -> int:
     print(text)
     print(speed)
     if options.write:
-        options.write.write_text(f"{text}\n{speed}\n\n`{last_line(scenarios, kept.results)}`\n")
+        options.write.write_text(page(scenarios, kept.results, speed))
     print(last_line(scenarios, kept.results))
     return 0
 

@@ -50,6 +50,27 @@ def table(scenarios: list[Scenario], results: Results) -> str:
     return "\n".join(lines) + "\n"
 
 
+def page(scenarios: list[Scenario], results: Results, speed: str) -> str:
+    """The whole Markdown page: what was run, the table, how to read it."""
+    own = sum(len(of(results, "policy", scenario)) for scenario in scenarios)
+    return f"""# Pacing: measured results
+
+Made by `python -m benchmarks.pacing --write docs/pacing-results.md`; what it simulates is in [pacing.md](pacing.md).
+{own} four-hour shifts under the policy, every seed of every scenario; peers with the first seed of each (none at 1,000
+agents). Figures are live connects in percent of the zero-idle bound.
+
+{table(scenarios, results)}
+- *abandoned*: lowest and highest shift; *worst hour*: abandoned calls over 3 % in the worst clock hour of any shift, lawful
+  up to +1.
+- A peer's `0 [x, y %]`: x percent of the bound, with y percent abandoned in its shift: over 3.0 %, so it scores zero.
+  `(hour)`: the shift is within 3.0 %, an hour is not.
+
+{speed}. Processor time of one decision, measured in the same run.
+
+`{last_line(scenarios, results)}`
+"""
+
+
 def _scores(scenarios: list[Scenario], results: Results, dialer: str) -> list[float]:
     return [score(rows) for scenario in scenarios if (rows := of(results, dialer, scenario))]
 
