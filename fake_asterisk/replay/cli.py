@@ -32,17 +32,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _record(_record_parser().parse_args(words[1:]))
     options = _parser().parse_args(words)
     try:
-        recordings, left_out = read_folder(options.captures)
+        recordings, left_out, wrong = read_folder(options.captures)
         recordings, more = _chosen(recordings, options)
         known = _secrets(options.secret)
-    except (ScenarioError, ValueError) as error:
+    except ValueError as error:
         print(error, file=sys.stderr)
         return 2
     for line in [*left_out, *more]:
         print(f"left out: {line}")
-    equal = _replay_all(recordings, options, known)
-    print(f"replay: {equal} of {len(recordings)} equal")
-    return 0 if recordings and equal == len(recordings) else 1
+    for line in wrong:
+        print(f"WRONG      {line}")
+    equal, count = _replay_all(recordings, options, known), len(recordings) + len(wrong)
+    print(f"replay: {equal} of {count} equal")
+    return 0 if equal == count > 0 else 1
 
 
 def _chosen(recordings: list[Recording], options: argparse.Namespace) -> tuple[list[Recording], list[str]]:
@@ -136,6 +138,8 @@ async def _record_one(path: Path, server: ExternalServer, known: Mapping[str, st
     draft = load_draft(path)
     outcome = await record(draft, server, known, entropy.token_hex(4), folder)
     await _clean(server, outcome, known)
+    if outcome.problems:
+        raise ScenarioError(f"{draft.name}: {'; '.join(outcome.problems)}")
     return draft.name
 
 

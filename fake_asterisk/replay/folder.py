@@ -26,22 +26,22 @@ class Recording:
         return [*undone, *compare(self.run(), replayed)]
 
 
-def read_folder(folder: Path) -> tuple[list[Recording], list[str]]:
-    """All recordings in `folder`, and why others are left out. Raises ScenarioError for a scenario that is wrong."""
-    recordings, left_out = [], []
+def read_folder(folder: Path) -> tuple[list[Recording], list[str], list[str]]:
+    """All recordings in `folder`; why other files are left out; and what is wrong with scenarios that are wrong."""
+    recordings, left_out, wrong = [], [], []
     for path in sorted(folder.glob("*.json")):
         stream = path.with_suffix(".ami")
         if not stream.exists():
             left_out.append(f"{path.name}: no {stream.name} beside it")
             continue
-        scenario = load(path)
-        if scenario.name != path.stem:
-            raise ScenarioError(f"{path.name}: calls itself {scenario.name}")
-        recordings.append(Recording(scenario, stream.read_bytes()))
+        try:
+            recordings.append(Recording(load(path), stream.read_bytes()))
+        except (OSError, ScenarioError) as error:
+            wrong.append(str(error))
     left_out += [f"{path.name}: ARI, not AMI" for path in sorted(folder.glob("*.jsonl"))]
     left_out += [
         f"{path.name}: no {path.stem}.json beside it"
         for path in sorted(folder.glob("*.ami"))
         if not path.with_suffix(".json").exists()
     ]
-    return recordings, left_out
+    return recordings, left_out, wrong

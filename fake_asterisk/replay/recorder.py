@@ -1,7 +1,8 @@
 """Makes a recording: a draft scenario is done to a server, and what it says is kept as the other recordings are.
 
-In: a draft, which is a scenario file whose steps have a `gap` (or an `after` and a `gap`) but no `at`, and whose `ids`
-name the client's roles (`{"call-1": {"chosen_by": "client"}}`). Out: NAME.json, NAME.ami and NAME.md in a folder.
+In: a draft, which is a scenario file whose steps have a `gap` (or an `after` and a `gap`) but no `at`, a `wait` where
+what comes `after` may take more than a few seconds, and whose `ids` name the client's roles
+(`{"call-1": {"chosen_by": "client"}}`). Out: NAME.json, NAME.ami and NAME.md in a folder.
 """
 
 import json
@@ -22,7 +23,7 @@ def load_draft(path: Path) -> Scenario:
         source = json.loads(path.read_text(encoding="utf-8"))
         at = 0.0
         for step in source["timeline"]:
-            at += float(step.get("gap", 0.0))
+            at += float(step.get("gap", 0.0)) + float(step.pop("wait", 0.0))
             step["at"] = at
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ScenarioError(f"{path.name}: {type(error).__name__}: {error}") from error
@@ -30,10 +31,10 @@ def load_draft(path: Path) -> Scenario:
 
 
 async def record(draft: Scenario, server: Server, known: Mapping[str, str], token: str, folder: Path) -> Outcome:
-    """Does the draft and writes the three files; raises ScenarioError, and writes nothing, if a step can't be done."""
+    """Does the draft and writes the three files; nothing if a step could not be done, which `problems` tells."""
     outcome = await Replay(draft, server, known, token).run()
     if outcome.problems:
-        raise ScenarioError(f"{draft.name}: {'; '.join(outcome.problems)}")
+        return outcome
     roles = Roles(draft.new_ids(token))
     for message in parse_stream(outcome.received).messages:
         roles.observe(message)

@@ -84,7 +84,7 @@ def load(path: Path) -> Scenario:
         source = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(source, dict) or "timeline" not in source:
             raise ScenarioError("no timeline")
-        return parse(source)
+        return parse({**source, "name": path.stem})  # the file's name is what it is called by
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ScenarioError) as error:
         raise ScenarioError(f"{path.name}: {type(error).__name__}: {error}") from error
 

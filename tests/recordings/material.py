@@ -11,18 +11,21 @@ OWN = Path(__file__).resolve().parent
 SHARED = ROOT.parent / "shared" / "asterisk" / "captures"
 
 
-def all_recordings() -> list[Recording]:
-    """Every recording, the shared ones first. Says what it misses; a test without any skips."""
+def all_recordings() -> tuple[list[Recording], list[str]]:
+    """Every recording, the shared ones first, and what is wrong with others. Says which folder it misses."""
     found: list[Recording] = []
+    errors: list[str] = []
     for folder in (SHARED, OWN):
         if folder.is_dir():
-            found += read_folder(folder)[0]
+            recordings, _, wrong = read_folder(folder)
+            found += recordings
+            errors += wrong
         else:
             print(f"no recordings in {folder}")
-    return found
+    return found, errors
 
 
-RECORDINGS = all_recordings()
+RECORDINGS, WRONG = all_recordings()
 BY_NAME = {recording.scenario.name: recording for recording in RECORDINGS}
 
 
