@@ -218,7 +218,7 @@ def _view(ask: Ask, agent_id: int) -> AgentView | None:
     return view if isinstance(view, AgentView) else None
 
 
-@routes.get("/desk", permission=Permission.DESK, reply=DeskAnswer)
+@routes.get("/desk", permission=Permission.DESK, reply=DeskAnswer, extra=(404,))
 async def desk(ask: Ask) -> Reply:
     """The signed-in agent's desk, whole: what a reload needs to paint the same state."""
     if not ask.who.agent_id:

@@ -110,13 +110,13 @@ async def upload(ask: Ask) -> Reply:
     return Reply(state, 201)
 
 
-@routes.get("/{key}", permission=Permission.MANAGE, reply=dict[str, Any])
+@routes.get("/{key}", permission=Permission.MANAGE, reply=dict[str, Any], extra=(501,))
 async def import_state(ask: Ask) -> Reply:
     """How far it is, and the report when it is done."""
     return Reply(await _state(ask))
 
 
-@routes.get("/{key}/report", permission=Permission.MANAGE, raw_body="text/csv")
+@routes.get("/{key}/report", permission=Permission.MANAGE, raw_body="text/csv", extra=(501,))
 async def report_file(ask: Ask) -> web.StreamResponse:
     """Every row that is no lead of its own, with the reason, as CSV that no spreadsheet runs (features IMPT-05)."""
     await _state(ask)

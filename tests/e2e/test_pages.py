@@ -242,7 +242,7 @@ async def test_a_number_is_red_listed_with_one_paste(browser: Browser) -> None:
         assert site.world.door.of(c.LeadsChanged)[0].e164s == ("+33199000123",)
 
 
-async def _desk_world(site: Site) -> FakeDoor:
+async def desk_world(site: Site) -> FakeDoor:
     world, group = site.world, site.world.rows["group"].id
     for seed in (*SEED_STATUSES, *SEED_PAUSES):
         kind = Status if isinstance(seed, Status) else PauseCode
@@ -257,7 +257,7 @@ async def _desk_world(site: Site) -> FakeDoor:
 @pytest.mark.feature("STAT-05", clause="disposition from the desk, by keyboard alone")
 async def test_an_agent_works_a_call_by_keyboard_and_survives_a_reload(browser: Browser) -> None:
     async with open_site(browser, demo="agent") as site:
-        door = await _desk_world(site)
+        door = await desk_world(site)
         agent = site.world.rows["agent"].id
         page = await site.open("/desk")
         await expect(page.get_by_role("button", name="Se connecter")).to_be_enabled()
@@ -293,7 +293,7 @@ async def test_an_agent_works_a_call_by_keyboard_and_survives_a_reload(browser: 
 
 async def test_the_drafts_are_also_kept_by_the_daemon(browser: Browser) -> None:
     async with open_site(browser, demo="agent") as site:
-        door = await _desk_world(site)
+        door = await desk_world(site)
         agent, now = site.world.rows["agent"].id, datetime.now(UTC)
         door.show(call_view(ATTEMPT, agent_id=agent, stage="talking", since=now, started=now))
         door.change("agents", agent, state="on_call", attempt_id=ATTEMPT, lead_id=site.world.rows["lead_id"], since=now)
