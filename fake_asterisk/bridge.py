@@ -29,6 +29,7 @@ class Bridge:
         self.type, self.technology, self.creator, self.name = type, technology, creator, name
         self.dissolves = dissolves
         self.counted_besides = 0  # a conference's announcer is a channel too
+        self.exchanges_lines = True  # each is told the other's number; Dial has done that before
         self.announcer = ""  # name of a conference's own channel
         self.channels: list[Channel] = []
         self.destroyed = False
@@ -73,7 +74,7 @@ class Bridge:
             channel.linkedid, channel.linked_born = eldest.linkedid, eldest.linked_born
         one, two = self.channels[0], self.channels[-1]
         for me, peer in ((two, one), (one, two)):
-            if peer.caller != ("", ""):
+            if self.exchanges_lines and peer.caller != ("", ""):
                 me.set_connected(peer.caller)
         native = all(c.tech == "PJSIP" and not c.recordings and not c.frame_hooks for c in self.channels)
         self._introduce(_CHANGE_ROUNDS if native else 1)

@@ -123,7 +123,8 @@ def endpoints() -> dict[str, Endpoint]:
     for number in range(1001, 1010):
         name = str(number)
         caller = (name, f"Agent {name}") if number <= 1005 else ("", "")
-        found[name] = Endpoint(name, "from-agent", caller, registered=number != 1009)
+        contact = f"sip:{_CONTACTS[name]}@127.0.0.1:5070" if name in _CONTACTS else f"sip:{name}@127.0.0.1:5071"
+        found[name] = Endpoint(name, "from-agent", caller, registered=number != 1009, contact=contact)
     return found
 
 

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from fake_asterisk.bridge import Bridge
     from fake_asterisk.pbx import FakeAsterisk
 
+_LOCAL_DEPTH_MAX = 5  # Local behind Local behind Local
+
 
 class Half:
     """The far end of one half is the other half."""
@@ -180,6 +182,19 @@ class Locals:
         inner.dissolve()
 
 
+def telephone_behind(channel: Channel, depth: int = 0) -> Telephone | None:
+    """The telephone whose sound arrives on a channel: its own, or the one that talks into the other Local half."""
+    far_end = channel.far_end
+    if isinstance(far_end, Telephone):
+        return far_end
+    if isinstance(far_end, Half) and far_end.other.bridge is not None and depth < _LOCAL_DEPTH_MAX:
+        for peer in far_end.other.bridge.channels:
+            if peer is not far_end.other and (found := telephone_behind(peer, depth + 1)) is not None:
+                return found
+    return None
+
+
 def media_flows(channel: Channel) -> bool:
-    """Whether sound arrives on a channel from its own far end now."""
-    return isinstance(channel.far_end, Telephone) and channel.far_end.media_flows()
+    """Whether sound arrives on a channel now."""
+    telephone = telephone_behind(channel)
+    return telephone is not None and telephone.media_flows()

@@ -50,7 +50,7 @@ def parse_event_mask(text: str) -> int:
     word = text.strip().lower()
     if not word or word in ("on", "true", "yes", "y", "t", "1"):
         return ALL
-    if word in ("off", "false", "no", "n", "f", "0"):
+    if word in ("off", "false", "no", "n", "f", "0", "-1"):
         return 0
     if word.isdigit():
         return int(word) & ALL

@@ -170,7 +170,7 @@ def show_endpoints(session: Session, message: Message) -> None:
     session.start_list(message, "A listing of Endpoints follows, presented as EndpointList events")
     for name, endpoint in pbx.config.endpoints.items():
         contact = endpoint.contact or f"sip:{name}@127.0.0.1:5071"
-        active = [c.name for c in pbx.channels.values() if c.device == f"PJSIP/{name}"]
+        active = sum(c.device == f"PJSIP/{name}" for c in pbx.channels.values())
         state = pbx.devices.state(f"PJSIP/{name}")
         text = {"NOT_INUSE": "Not in use", "INUSE": "In use", "RINGING": "Ringing", "RINGINUSE": "Ring+Inuse"}
         session.list_item(
@@ -178,7 +178,7 @@ def show_endpoints(session: Session, message: Message) -> None:
             "EndpointList",
             f"ObjectType: endpoint\r\nObjectName: {name}\r\nTransport: transport-udp\r\nAor: {name}\r\nAuths: \r\n"
             f"OutboundAuths: \r\nContacts: {f'{name}/{contact},' if endpoint.registered else ''}\r\n"
-            f"DeviceState: {text.get(state, 'Unavailable')}\r\nActiveChannels: {','.join(active)}\r\n",
+            f"DeviceState: {text.get(state, 'Unavailable')}\r\nActiveChannels: {active}\r\n",
         )
     session.end_list(message, "EndpointListComplete", len(pbx.config.endpoints))
 

@@ -27,6 +27,13 @@ def start_recording(channel: Channel, file: str, options: str) -> str:
     return number
 
 
+def stop_recordings(channel: Channel, wanted: str = "") -> None:
+    """Stop the recording with this id, or all."""
+    for number in [n for n in channel.recordings if not wanted or n == wanted]:
+        del channel.recordings[number]
+        channel.event(CALL, "MixMonitorStop")
+
+
 def _channel(session: Session, message: Message) -> Channel | None:
     name = message.get("Channel")
     if not name:
@@ -62,14 +69,11 @@ def stop_mix_monitor(session: Session, message: Message) -> None:
     if channel is None:
         return
     wanted = message.get("MixMonitorID")
-    found = [number for number in channel.recordings if not wanted or number == wanted]
-    if not found:
+    if not any(not wanted or number == wanted for number in channel.recordings):
         session.error(message, "Could not stop monitoring channel")
         return
     session.success(message)
-    for number in found:
-        del channel.recordings[number]
-        channel.event(CALL, "MixMonitorStop")
+    stop_recordings(channel, wanted)
 
 
 @action("MixMonitorMute", SYSTEM | CALL, "Mute / unMute a Mixmonitor recording.")

@@ -6,7 +6,6 @@ to a bridge: then commands are accepted and never run.
 """
 
 import re
-import shlex
 from collections import deque
 
 from fake_asterisk import rights
@@ -140,10 +139,22 @@ class AsyncAgi:
 
 
 def _words(command: str) -> list[str]:
-    try:
-        return shlex.split(command)
-    except ValueError:
-        return command.split()
+    """Words between blanks; double quotes hold blanks together, a backslash takes the next character as it is."""
+    words, word, quoted, escaped, begun = [], "", False, False, False
+    for character in command:
+        if escaped:
+            word, escaped = word + character, False
+        elif character == "\\":
+            escaped = begun = True
+        elif character == '"':
+            quoted, begun = not quoted, True
+        elif character in " \t" and not quoted:
+            if begun:
+                words.append(word)
+            word, begun = "", False
+        else:
+            word, begun = word + character, True
+    return [*words, word] if begun else words
 
 
 async def run_command(channel: Channel, command: str) -> tuple[int, str, str]:
@@ -152,7 +163,7 @@ async def run_command(channel: Channel, command: str) -> tuple[int, str, str]:
     verbs = [w.upper() for w in words[:3]] + ["", "", ""]
     first, two = verbs[0], f"{verbs[0]} {verbs[1]}"
     if first == "EXEC" and len(words) > 1:
-        return await _exec(channel, command)
+        return await _exec(channel, words[1], words[2] if len(words) > 2 else "")
     if two == "GET VARIABLE" and len(words) > 2:
         value = channel.get_variable(words[2])
         return _success("result=0" if value is None else f"result=1 ({value})")
@@ -202,12 +213,8 @@ def _success(result: str) -> tuple[int, str, str]:
     return 200, result, "Success"
 
 
-async def _exec(channel: Channel, command: str) -> tuple[int, str, str]:
-    """EXEC App arguments: no substitution; blanks around, not inside, are trimmed."""
-    _, name, *rest = command.split(None, 2)
-    data = rest[0] if rest else ""
-    if len(data) > 1 and data[0] == data[-1] == '"':
-        data = data[1:-1]
+async def _exec(channel: Channel, name: str, data: str) -> tuple[int, str, str]:
+    """EXEC App arguments: no substitution, and the arguments end at the first blank that is not quoted."""
     if not exists(name):
         return 200, "result=-2", "Unknown Result"
     channel.run(name, data)

@@ -4,7 +4,7 @@ from fake_asterisk import rights
 from fake_asterisk.apps.registry import END, application, arguments, execute, exists
 from fake_asterisk.channel import UP, Channel, Diverted, Hungup
 from fake_asterisk.dialplan import substitute, truth
-from fake_asterisk.local import media_flows
+from fake_asterisk.local import media_flows, telephone_behind
 
 FOREVER_S = 1e9
 _FIRST_SOUND_S = 0.5
@@ -199,10 +199,19 @@ async def mix_monitor(channel: Channel, data: str) -> None:
     start_recording(channel, file, options)
 
 
+@application("StopMixMonitor")
+async def stop_mix_monitor(channel: Channel, data: str) -> None:
+    """Stop all recordings, or the one with this id."""
+    from fake_asterisk.actions.recording import stop_recordings
+
+    stop_recordings(channel, data.strip())
+
+
 @application("AMD")
 async def answering_machine_detection(channel: Channel, data: str) -> None:
     """Decide from the first sounds. The times are those seen with the lab's voices."""
-    voice = getattr(getattr(channel.far_end, "behaviour", None), "voice", "silent")
+    telephone = telephone_behind(channel)
+    voice = telephone.behaviour.voice if telephone is not None else "silent"
     since_answer = channel.pbx.now() - (channel.answered_at or channel.pbx.now())
     status, cause, decided_at = {
         "human": ("HUMAN", "HUMAN-800-800", 1.6),

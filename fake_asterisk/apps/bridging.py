@@ -248,10 +248,12 @@ async def _talk(state: _Dialled, leg: Leg) -> int:
     if channel.state != UP:
         pbx.answer(channel)
     together = Bridge(pbx)
+    together.exchanges_lines = False
     peer.publish()
     together.push(peer)
     pbx.start(peer, _peer_stay(together, peer))
     together.push(channel)
+    together.exchanges_lines = True
     reason = await together.stay(channel)
     state.elapsed("ANSWEREDTIME", state.answered_at)
     state.elapsed("DIALEDTIME", state.began_at)
