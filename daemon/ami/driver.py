@@ -213,7 +213,7 @@ class AmiDriver:
         return commands
 
     async def _ask_version(self, commands: tuple[str, ...]) -> str:
-        """The greeting, and what Asterisk it is where that may be asked. Too old a version is warned of, not refused."""
+        """The greeting, and which Asterisk where that may be asked. Too old a version is warned of, not refused."""
         link = self._client.link
         if link.version and link.version < self._dialect.version_min:
             log.warning("ami.unsupported_version", site=self.site, greeting=link.banner)
