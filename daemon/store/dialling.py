@@ -6,6 +6,7 @@ the leads returned, not the leads looked at. Waiting leads whose instant has com
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -33,6 +34,13 @@ UPDATE site_leases SET until = clock_timestamp() + make_interval(secs => $4)
 WHERE site = $1 AND holder = $2 AND fence = $3 RETURNING fence"""
 
 _RELEASE = "UPDATE site_leases SET until = clock_timestamp() WHERE site = $1 AND holder = $2 AND fence = $3"
+
+_CAMPAIGN = """
+SELECT list_ids, "order", client_id, EXISTS (
+    SELECT FROM leads l JOIN lists s ON s.id = l.list_id AND s.active
+    WHERE l.list_id = ANY(c.list_ids) AND l.turn IN (0, 1, 2, 3, 4) AND l.claimed_by IS NULL AND l.eligible_at <= $2
+    ) AS overdue
+FROM campaigns c WHERE id = $1"""
 
 _PROMOTE = """
 WITH due AS (
@@ -71,35 +79,40 @@ WITH picked AS (
 locked AS (
     SELECT id FROM leads WHERE id = ANY(ARRAY(SELECT id FROM picked))
         AND claimed_by IS NULL AND blocked_by = '' AND eligible_at IS NULL
-    FOR UPDATE SKIP LOCKED)
-UPDATE leads SET claimed_by = $4, claimed_fence = $5, claimed_campaign_id = $6
-FROM picked WHERE leads.id = picked.id AND picked.id IN (SELECT id FROM locked)
-RETURNING leads.id, picked.place"""
+    FOR UPDATE SKIP LOCKED),
+claimed AS (
+    UPDATE leads SET claimed_by = $4, claimed_fence = $5, claimed_campaign_id = $6
+    FROM picked WHERE leads.id = picked.id AND picked.id IN (SELECT id FROM locked)
+    RETURNING leads.*, picked.place)
+{facts} ORDER BY l.place"""
 
 # After a bulk load, statistics may not be there yet; these keep the claim on its index whatever the planner believes.
 # One plan for all arguments: planning anew would cost more than the claim itself.
-_ON_INDEX = (
-    "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_hashjoin = off;"
+_BEGIN_ON_INDEX = (
+    "BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_hashjoin = off;"
     " SET LOCAL plan_cache_mode = force_generic_plan"
 )
 
-_FACTS = """
+_FACTS_OF = """
 SELECT l.*, p.times, p.last_at, p.refused_last_at, p.abandoned_last_at,
     c.at AS person_consent_at, c.until AS person_consent_until, c.out_of_hours AS person_out_of_hours,
     c.automated AS person_automated,
-    (SELECT max(revoked_at) FROM consents WHERE client_id = $2 AND e164 = l.e164) AS consent_revoked_at,
-    EXISTS (SELECT FROM dnc WHERE client_id = $2 AND e164 = l.e164) AS dnc
-FROM leads l
+    (SELECT max(revoked_at) FROM consents WHERE client_id = {client} AND e164 = l.e164) AS consent_revoked_at,
+    EXISTS (SELECT FROM dnc WHERE client_id = {client} AND e164 = l.e164) AS dnc
+FROM {leads} l
 LEFT JOIN LATERAL (
-    SELECT array_agg(at ORDER BY at) FILTER (WHERE counted IS NOT FALSE AND kind <> 'inbound' AND at > $3) AS times,
+    SELECT
+        array_agg(at ORDER BY at) FILTER (WHERE counted IS NOT FALSE AND kind <> 'inbound' AND at > {since}) AS times,
         max(at) FILTER (WHERE kind <> 'inbound') AS last_at,
         max(disposition_at) FILTER (WHERE refused) AS refused_last_at,
         max(ended_at) FILTER (WHERE outcome = 'abandoned') AS abandoned_last_at
-    FROM attempts WHERE client_id = $2 AND e164 = l.e164) p ON true
+    FROM attempts WHERE client_id = {client} AND e164 = l.e164) p ON true
 LEFT JOIN LATERAL (
     SELECT at, until, out_of_hours, automated FROM consents
-    WHERE client_id = $2 AND e164 = l.e164 AND at IS NOT NULL ORDER BY at DESC, id DESC LIMIT 1) c ON true
-WHERE l.id = ANY($1)"""
+    WHERE client_id = {client} AND e164 = l.e164 AND at IS NOT NULL ORDER BY at DESC, id DESC LIMIT 1) c ON true"""
+
+_FACTS = _FACTS_OF.format(leads="leads", client="$2", since="$3") + " WHERE l.id = ANY($1)"
+_CLAIMED_FACTS = _FACTS_OF.format(leads="claimed", client="$7", since="$8::timestamptz")
 
 _INTENTS = """
 INSERT INTO attempts (id, site, fence, kind, group_id, campaign_id, client_id, lead_id, e164, line_id, caller_id,
@@ -297,25 +310,43 @@ class Dialling:
     ) -> list[Lead]:
         if count <= 0 or not open_tz_groups:
             return []
-        async with self._database.transaction() as connection:
-            campaign = await connection.fetchrow(
-                'SELECT list_ids, "order", client_id FROM campaigns WHERE id = $1', campaign_id
-            )
-            if campaign is None or not campaign["list_ids"]:
-                return []
-            await connection.execute(_ON_INDEX)
-            lists = list(dict.fromkeys(campaign["list_ids"]))
+        async with self._database.connection() as connection:
+            await connection.execute(_BEGIN_ON_INDEX)
+            try:
+                rows, client_id = await self._claim(
+                    connection, campaign_id, count, now, list(dict.fromkeys(open_tz_groups)), (site, fence)
+                )
+            except BaseException:
+                # On a broken or cancelled connection this fails too, and the server rolls back by itself.
+                with contextlib.suppress(Exception):
+                    await connection.execute("ROLLBACK")
+                raise
+            await connection.execute("COMMIT")
+        return [lead_of(row, campaign_id, client_id) for row in rows]
+
+    async def _claim(
+        self,
+        connection: asyncpg.Connection,
+        campaign_id: int,
+        count: int,
+        now: datetime,
+        zones: list[str],
+        holder: tuple[str, int],
+    ) -> tuple[list[asyncpg.Record], int]:
+        """Few round trips, since a claim is short: the campaign, what fell due (if any), the claim with its facts."""
+        campaign = await connection.fetchrow(_CAMPAIGN, campaign_id, now)
+        if campaign is None or not campaign["list_ids"]:
+            return [], 0
+        lists = list(dict.fromkeys(campaign["list_ids"]))
+        if campaign["overdue"]:
             await connection.execute(_PROMOTE, lists, now, max(PROMOTED_MAX, 4 * count))
-            order, key1, key2 = _ORDERS[LeadOrder(campaign["order"])]
-            claim = _CLAIM.format(order=order, key1=key1, key2=key2)
-            zones = list(dict.fromkeys(open_tz_groups))
-            claimed = await connection.fetch(claim, lists, zones, count, site, fence, campaign_id)
-            if not claimed:
-                return []
-            places: dict[int, int] = {row["id"]: row["place"] for row in claimed}
-            rows = await connection.fetch(_FACTS, list(places), campaign["client_id"], self._history_since())
-        leads = [lead_of(row, campaign_id, campaign["client_id"]) for row in rows]
-        return sorted(leads, key=lambda lead: places[lead.id])
+        order, key1, key2 = _ORDERS[LeadOrder(campaign["order"])]
+        claim = _CLAIM.format(order=order, key1=key1, key2=key2, facts=_CLAIMED_FACTS)
+        client_id: int = campaign["client_id"]
+        rows = await connection.fetch(
+            claim, lists, zones, count, *holder, campaign_id, client_id, self._history_since()
+        )
+        return rows, client_id
 
     def _history_since(self) -> datetime:
         return self._clock.utcnow() - timedelta(days=ATTEMPT_HISTORY_DAYS)
