@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from typing import Any
 from urllib.parse import unquote
 
 import msgspec
@@ -31,7 +32,7 @@ from daemon.api import (
 )
 from daemon.api.auth import Auth
 from daemon.api.decode import query_of, read_json
-from daemon.api.deps import Deps, Importer
+from daemon.api.deps import Deps, Importer, log_alert
 from daemon.api.guard import PEER, PEER_TRUSTED, ROUTE, Guard
 from daemon.api.metrics import Metrics
 from daemon.api.quota import Quotas
@@ -77,6 +78,7 @@ def build_app(
     rule_sets: Mapping[str, RuleSet] | None = None,
     extensions: Callable[[str], Collection[str]] = lambda site: (),
     importer: Importer | None = None,
+    notify: Callable[[str, Mapping[str, Any]], None] = log_alert,
     demo_token: str = "",
     version: str = __version__,
     token_bytes: Callable[[int], bytes] = secrets.token_bytes,
@@ -84,7 +86,8 @@ def build_app(
     """The application. `demo_token`: browsers on this machine are signed in with it (demo only).
 
     `token_bytes` makes token secrets: the OS's generator in production, seeded in simulations. `rule_sets` bound
-    what may be saved; `extensions` lists the phones a site's PBX is known to have.
+    what may be saved; `extensions` lists the phones a site's PBX is known to have; `notify`
+    takes alerts (click2call.quota, .failures, .no_line) with their figures.
     """
     auth, metrics = Auth(store, clock, http), Metrics()
     deps = Deps(
@@ -103,6 +106,7 @@ def build_app(
         rule_sets=rule_sets or {},
         extensions=extensions,
         importer=importer,
+        notify=notify,
         demo_token=demo_token,
         token_bytes=token_bytes,
     )

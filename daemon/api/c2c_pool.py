@@ -77,6 +77,8 @@ class PhonePool:
                 raise CommandError("line_refused", {"value": wanted})
         ids = [line.id for line in candidates if line.id not in excluded]
         leased = self._pool.take(ids, strategy, attempt, self._clock.now())
+        if leased is None and wanted:
+            raise CommandError("line_refused", {"value": wanted})
         if leased is None:
             raise CommandError("line_unavailable", {"lines": len(lines)})
         self._leases[attempt] = (leased.record.id, self._clock.now())

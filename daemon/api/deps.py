@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import structlog
+
 from daemon.clock import Clock
 from daemon.compliance.rules import RuleSet
 from daemon.engine.views import EngineDoor
@@ -49,6 +51,11 @@ class Importer(Protocol):
         ...
 
 
+def log_alert(topic: str, details: Mapping[str, Any]) -> None:
+    """Where alerts go when nothing else is given."""
+    structlog.get_logger("cadran.api").warning(topic, **details)
+
+
 @dataclass(kw_only=True)
 class Deps:
     """The doors' surroundings. `extensions`: site → phones its PBX is known to have
@@ -70,6 +77,7 @@ class Deps:
     importer: Importer | None = None
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
     extensions: Callable[[str], Collection[str]] = lambda site: ()
+    notify: Callable[[str, Mapping[str, Any]], None] = log_alert
     demo_token: str = ""
     default_language: str = "fr"
     drafts: dict[str, dict[str, Any]] = field(default_factory=dict)

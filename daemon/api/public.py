@@ -21,6 +21,7 @@ from aiohttp import web
 from msgspec import Meta
 
 from daemon.api import cors
+from daemon.api.c2c_alerts import C2CAlerts
 from daemon.api.c2c_pool import PhonePool
 from daemon.api.deps import Deps
 from daemon.api.errors import clicsipx
@@ -122,6 +123,7 @@ class Service:
     """What click-to-call keeps between requests. Made on first use, one an app."""
 
     pool: PhonePool
+    alerts: C2CAlerts
     answers: OrderedDict[tuple[int, str], asyncio.Future[Any]] = field(default_factory=OrderedDict)
     warned: set[int] = field(default_factory=set)
 
@@ -139,7 +141,7 @@ def make_service(deps: Deps) -> Service:
     pool = PhonePool(deps.store, deps.door, deps.clock, deps.rng)
     deps.door.listen(pool.on_changes)
     deps.auth.listeners.append(pool.forget)
-    return Service(pool)
+    return Service(pool, C2CAlerts(deps.notify))
 
 
 async def _group(ask: Ask) -> Group:
@@ -312,7 +314,9 @@ async def _place(ask: Ask, request: Request, attempt_id: UUID) -> None:
             return
         except CommandError as error:
             pool.give_back(attempt_id)
-            if error.code not in TRY_NEXT or wanted:
+            if error.code in TRY_NEXT and wanted:
+                raise CommandError("line_refused", {"value": wanted}) from error
+            if error.code not in TRY_NEXT:
                 raise
             excluded.append(leased.record.id)
 
@@ -361,6 +365,8 @@ async def _finish(ask: Ask, request: Request, error: CommandError | None) -> Non
     status, body = clicsipx(error) if error else (200, {"error": ""})
     await deps.quotas.settle(request.group.id, taken=request.taken, error=body["error"], response_ms=response_ms)
     deps.metrics.c2c.labels(error.code if error else "ok").inc()
+    no_line = error is not None and error.code == "line_unavailable"
+    service_of(ask).alerts.look(request.group, await deps.quotas.hour(request.group.id), no_line=no_line)
     deps.quotas.note(
         {
             "created_at": deps.clock.utcnow(),

@@ -36,6 +36,7 @@ async def serve(world: World) -> AsyncIterator[Serve]:
         app = build_app(
             world.door, world.store, HttpTable(**http), world.clock, random.Random(3),
             site_ids=("main",), rule_sets=RULES, demo_token=demo_token,
+            notify=lambda topic, details: world.alerts.append((topic, dict(details))),
             token_bytes=random.Random(5).randbytes, extensions=lambda site: ("1001", "1002", "1003"),
         )  # fmt: skip
         client = TestClient(TestServer(app))

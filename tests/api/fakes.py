@@ -254,6 +254,7 @@ class World:
     door: FakeDoor
     tokens: dict[str, str] = field(default_factory=dict)
     rows: dict[str, Any] = field(default_factory=dict)
+    alerts: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     rng: random.Random = field(default_factory=lambda: random.Random(7))
 
     async def token(self, key: str, group_id: int, **fields: Any) -> str:

@@ -255,3 +255,37 @@ async def test_one_groups_token_never_rings_another_groups_phone(client: Client,
     async with client.post(PATH, json=body, headers=world.auth("est")) as response:
         assert response.status == 400
     assert not world.door.of(c.CallExtension)
+
+
+async def test_a_named_phone_in_use_is_refused_by_its_own_message(client: Client, world: World) -> None:
+    body = {**NUMBER, "phone_line_used": "8002"}
+    assert (await call(client, world, body))[0] == 200
+    refused = (400, {"success": False, "error": "Ligne non disponible ou non autorisée"})
+    assert await call(client, world, body) == refused
+
+
+@pytest.mark.feature("C2C-12", clause="quota over 80 %, failures over 10 %, no line: once each")
+async def test_alerts_are_given_once(client: Client, world: World) -> None:
+    await world.store.update(Group, world.rows["group"].id, {"c2c_per_hour": 10}, None)
+    for _ in range(9):
+        assert (await call(client, world))[0] == 200
+        end_calls(world)
+    assert world.alerts == [("click2call.quota", {"group": "OUEST", "used": 9, "limit": 10})]
+    for _ in range(3):
+        assert (await call(client, world, {"number_to_call": "112"}))[0] == 403
+    assert [topic for topic, _ in world.alerts] == ["click2call.quota", "click2call.failures"]
+    assert world.alerts[1][1]["error"] == "Appel interdit : urgence"
+    for phone in world.rows["phones"]:
+        world.door.change("lines", phone.id, state="off")
+    for _ in range(2):
+        assert (await call(client, world))[0] == 503
+    assert world.alerts[2:] == [("click2call.no_line", {"group": "OUEST"})]
+    for phone in world.rows["phones"]:
+        world.door.change("lines", phone.id, state="active")
+    assert (await call(client, world))[0] == 200
+    world.clock.advance(3600)
+    end_calls(world)
+    for _ in range(9):
+        await call(client, world)
+        end_calls(world)
+    assert [topic for topic, _ in world.alerts[3:]] == ["click2call.quota"]
