@@ -242,7 +242,8 @@ async def read_lead(ask: Ask) -> Reply:
 async def lead_history(ask: Ask) -> Reply:
     """Every attempt, status and note of a lead, newest first (features IMPT-12)."""
     lead = await _lead(ask, ask.id)
-    return Reply([shown(ask, row) for row in await ask.deps.store.lead_history(lead.id)])
+    history = await ask.deps.store.lead_history(lead.id)
+    return Reply([shown(ask, row) for row in reversed(history)])
 
 
 @routes.patch("/leads/{id}", permission=Permission.MANAGE, body=LeadPatch, reply=dict[str, Any])
