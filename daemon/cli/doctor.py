@@ -69,6 +69,12 @@ async def _database(settings: Settings, clock: Clock) -> Finding:
     return Finding("database", True, f"{kind} answers, its schema is up to date")
 
 
+def _rights(what: str, missing: tuple[str, ...]) -> Finding:
+    """What no control mode gives is told; only what a right or the include would mend is amiss."""
+    amiss = [text for text in missing if "not in mode" not in text]
+    return Finding(what, not amiss, ", ".join(amiss or missing) or "all that this mode needs")
+
+
 async def _site(site: SiteTable, settings: Settings, clock: Clock) -> list[Finding]:
     what = f"site {site.id}"
     try:
@@ -95,7 +101,7 @@ async def _site(site: SiteTable, settings: Settings, clock: Clock) -> list[Findi
             return [Finding(what, False, f"{site.host}:{site.tcp_port}: {last.message if last else 'no answer'}")]
         findings = [
             Finding(what, True, f"logged in, {status.version}, mode {status.mode} ({status.mode_reason})"),
-            Finding(f"{what} rights", not status.missing, ", ".join(status.missing) or "all that this mode needs"),
+            _rights(f"{what} rights", status.missing),
         ]
         sound = settings.dialer.safe_message
         there = await driver.probe_sound(sound)
