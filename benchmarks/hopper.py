@@ -98,7 +98,8 @@ async def main() -> None:
             await store.close()
     took.sort()
     p50, p99 = took[len(took) // 2] * 1000, took[min(len(took) - 1, int(len(took) * 0.99))] * 1000
-    print(f"{len(took)} claims of {BATCH}, p50 {p50:.1f} ms, slowest {took[-1] * 1000:.1f} ms")
+    load = f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+    print(f"{len(took)} claims of {BATCH}, p50 {p50:.1f} ms, slowest {took[-1] * 1000:.1f} ms; {load}")
     print(f"bench-hopper: {claimed / seconds:,.0f} leads/s p99 {p99:.1f} ms (goal ≥ 5,000/s, p99 ≤ 50 ms)")
 
 

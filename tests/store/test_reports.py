@@ -119,6 +119,7 @@ async def test_a_mistyped_report_or_parameter_is_refused(store: Store) -> None:
         await store.report("totals", campagne_id=1)
 
 
+@pytest.mark.feature("C2C-10", clause="the documented query of api_call_logs works as is")
 async def test_the_documented_query_of_the_log_works_as_is(database: str, clock: FixedClock) -> None:
     store = PostgresStore(database, clock)
     await store.open()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import shutil
 import stat
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from daemon.calls import facts as f
 from daemon.calls.ids import uuid7
 from daemon.calls.records import Group
 from daemon.errors import SettingsError, StoreConflict, StoreError, StoreUnavailable
-from daemon.store import EmbeddedPostgres, PostgresStore
+from daemon.store import EmbeddedPostgres, PostgresStore, embedded
 from daemon.store.embedded import account_to_use, closed_parent
 from daemon.store.migrate import migrate, pending, shipped
 from tests.store.conftest import throw_away
@@ -74,6 +75,28 @@ async def test_a_folder_that_cannot_be_used_is_one_clear_error() -> None:
             with pytest.raises(SettingsError, match="may not pass through"):
                 await EmbeddedPostgres(closed / "pg").start()
             assert stat.S_IMODE(closed.stat().st_mode) == 0o700
+
+
+async def test_a_closed_home_does_not_keep_the_servers_user_from_its_binaries(monkeypatch: pytest.MonkeyPatch) -> None:
+    binaries = embedded.wheel_binaries()
+    account = account_to_use()
+    if not account.switch:
+        assert embedded._reachable_binaries(account) == binaries, "our own are ours to run"
+        return
+    with throw_away() as folder:
+        home = folder / "home"
+        home.mkdir(mode=0o700)
+        package = binaries.parents[1]
+        for name in (package.name, f"{package.name}.libs"):
+            shutil.copytree(package.with_name(name), home / name, symlinks=True)
+        closed = home / binaries.relative_to(package.parent)
+        monkeypatch.setattr(embedded, "wheel_binaries", lambda: closed)
+        monkeypatch.setattr(embedded, "SHARED_BINARIES", folder / "shared")
+        async with EmbeddedPostgres(folder / "pg", durable=False, tied=True) as server:
+            connection = await asyncpg.connect(server.dsn())
+            assert await connection.fetchval("SELECT 1") == 1
+            await connection.close()
+        assert stat.S_IMODE(home.stat().st_mode) == 0o700
 
 
 def test_the_server_never_runs_as_root() -> None:
