@@ -93,6 +93,7 @@ class Channel:
         self.jumped = False
         self.runs_dialplan = False
         self.made_by_dial = False
+        self.dialled_by: Channel | None = None
         self.created_at = pbx.now()
         self.answered_at: float | None = None
         self.far_end: FarEnd | None = None

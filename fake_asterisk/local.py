@@ -140,6 +140,8 @@ class Locals:
         if pair is not None:
             other = pair.one if channel is pair.two else pair.two
             other.caller = channel.connected
+            if other.dialled_by is not None and other.bridge is None:
+                other.dialled_by.set_connected(other.caller)
             if other.bridge is not None and other.bridge.type == "basic":
                 for peer in other.bridge.channels:
                     if peer is not other:

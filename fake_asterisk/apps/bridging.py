@@ -150,6 +150,7 @@ def _request_all(state: _Dialled, destinations: str) -> None:
 def _introduce(channel: Channel, dialled: Channel, resource: str) -> None:
     """What the dialled channel inherits, and whom it sees as calling."""
     dialled.made_by_dial = True
+    dialled.dialled_by = channel
     dialled.set_variable("DIALEDPEERNUMBER", resource)
     dialled.inherit_variables(channel)
     if dialled.caller == ("", ""):
