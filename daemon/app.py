@@ -165,6 +165,7 @@ class Application:
         self.store_since = self.started
         self._restarts: dict[str, list[float]] = {}
         self._draining = False
+        self._originating_off: set[str] = set()
         self._beats: dict[str, float] = {}
         self.http_address = ""
 
@@ -219,6 +220,9 @@ class Application:
         """A site's runner for ever: a lost lease stands by, a broken engine table starts anew from the stores."""
         while True:
             runner = self._runner(site)
+            if site.id in self._originating_off:
+                runner.core.live.draining = True
+                runner.core.live.alerts[f"site {site.id}"] = "originating_off"
             try:
                 await runner.run()
             except* LeaseLost:
@@ -227,8 +231,7 @@ class Application:
                 log.exception("site.failed", site=site.id)
                 if self._too_many_restarts(site.id):
                     log.error("site.originating_off", site=site.id)
-                    runner.core.live.draining = True
-                    self._draining = True
+                    self._originating_off.add(site.id)
             self._close_log(site.id)
             await asyncio.sleep(1.0)
 

@@ -24,7 +24,7 @@ from daemon.clock import Clock
 from daemon.dialer.ledger import LedgerRow, hour_key
 from daemon.engine.commands import AnyCommand, ConfigChanged, Drain
 from daemon.engine.core import BATCH_MAX, EngineCore, Rows
-from daemon.engine.live import Claim
+from daemon.engine.live import Call, Claim
 from daemon.engine.views import Changes
 from daemon.errors import CommandError, InvariantViolated, StoreError, StoreUnavailable
 from daemon.ports import Pbx, Store
@@ -220,9 +220,10 @@ class SiteRunner:
             self.core.live.counters["invariants_broken"] += 1
             leg = getattr(event, "leg", None)
             call = self.core.live.legs.get(leg) if leg else None
-            campaign = getattr(call, "campaign", None)
-            if campaign is not None:
-                self.core.operations.suspend(campaign, "invariant")
+            if isinstance(call, Call):
+                self.core.calls.hang_up(call, by="engine")
+                if call.campaign is not None:
+                    self.core.operations.suspend(call.campaign, "invariant")
 
     async def _work(self) -> None:
         """The loop: a batch whenever something is in the inbox or a deadline has come."""
