@@ -27,8 +27,8 @@ SNAPSHOT = re.compile(
 SNAPSHOT_TYPES = frozenset({"Newchannel", "NewCallerid", "NewConnectedLine", "Newexten", "Newstate", "Hangup"})
 LIFE = SNAPSHOT_TYPES | {"HangupRequest", "SoftHangupRequest", "Hold", "Unhold"}
 DIAL = frozenset({"DialBegin", "DialState", "DialEnd"})
-# Transfers are a sequence of their own: a real server told one before the BridgeLeaves it causes, between them and after
-# them, in a third of the runs otherwise than it was recorded.
+# Transfers are a sequence of their own: a real server tells one before, between or after the BridgeLeaves it causes; in
+# a third of the runs it was otherwise than recorded.
 MEMBERSHIP = frozenset({"BridgeEnter", "BridgeLeave"})
 NAMED_BY = ("Peer", "Exten", "Mailbox", "BridgeUniqueid")  # what an event without channel is about
 
