@@ -3,47 +3,9 @@ results are published. No scenario and no seed is in both; both were written dow
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from simulation.centre import Scenario
 
-SHIFT_S = 4 * 3600.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scenario:
-    """A team, its people, the people it calls and its lines, for one four-hour shift. Seconds and shares 0..1."""
-
-    name: str
-    agents: int
-    answer: tuple[tuple[float, float], ...] = ((0.0, 0.30),)
-    """(hour, share answered) points; steps, unless `drift`, then straight lines between them."""
-    drift: bool = False
-    talk_s: float = 120.0
-    wrap_s: float = 20.0
-    wrap_limit_s: float | None = None
-    ring_timeout_s: float = 20.0
-    quick_share: float = 0.30
-    """Of the calls not answered, those that fail within seconds (busy, congestion)."""
-    machines: float = 0.0
-    """Of the answers, machines; detection is on if above 0."""
-    lines: int = 1_000_000
-    cps: float = 1_000_000.0
-    break_every_s: float = 0.0
-    break_s: float = 300.0
-    walkout: tuple[float, float, float] | None = None
-    """(hour, share of the team, minutes): a common pause."""
-    seeds: tuple[int, ...] = field(default=())
-
-    def answer_rate(self, at_s: float) -> float:
-        hour = at_s / 3600.0
-        before = self.answer[0]
-        for point in self.answer:
-            if point[0] > hour:
-                if not self.drift:
-                    return before[1]
-                part = (hour - before[0]) / (point[0] - before[0])
-                return before[1] + part * (point[1] - before[1])
-            before = point
-        return before[1]
+__all__ = ["Scenario", "reporting", "tuning"]
 
 
 def _flat(rate: float) -> tuple[tuple[float, float], ...]:
