@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 from daemon.api.app import build_app
 from daemon.compliance.rules import load_rule_sets
@@ -23,6 +23,7 @@ from tests.api.fakes import HandClock, World, make_world
 
 CHROMIUM = os.environ.get("CADRAN_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser") or ""
 RULES = load_rule_sets()
+expect.set_options(timeout=20_000)  # a busy machine must not fail a page; a page that hangs still does
 
 
 class WallClock(HandClock):

@@ -204,6 +204,43 @@ async def test_sign_in_language_theme_and_an_expired_token(browser: Browser) -> 
         await expect(page.get_by_text("Your access has expired")).to_be_visible()
 
 
+async def test_the_next_person_in_a_browser_never_sees_the_last_ones_state(browser: Browser) -> None:
+    """All tabs share one stream: it must not outlive a change of person."""
+    async with open_site(browser, demo="") as site:
+        first = await site.open("/")
+        await first.locator("[name=token]").fill(site.world.tokens["administrator"])
+        await first.keyboard.press("Enter")
+        await expect(first.locator("tr.campaign")).to_contain_text("Assurance Auto 31")
+        second = await site.open("/")
+        await expect(second.locator("tr.campaign")).to_contain_text("Assurance Auto 31")
+        await second.get_by_role("button", name="Se déconnecter").click()
+        await second.locator("[name=token]").fill(site.world.tokens["other_admin"])
+        await second.keyboard.press("Enter")
+        await expect(second.locator("tr.campaign")).to_contain_text("Autre")
+        site.world.door.change("campaigns", 1, speed=2)
+        site.world.door.change("campaigns", 2, speed=3)
+        await expect(second.locator("tr.campaign .stepper .figure")).to_have_text("3")
+        await expect(second.get_by_text("Assurance Auto 31")).to_have_count(0)
+
+
+@pytest.mark.feature("LEGL-04", clause="campaign hours are set on the page")
+@pytest.mark.feature("RECY-02", clause="delays are chosen on the page")
+async def test_hours_and_recycling_are_edited_as_rows(browser: Browser) -> None:
+    async with open_site(browser) as site:
+        page = await site.open("/#/campagnes/1/horaires")
+        await page.get_by_role("button", name="Ajouter").click()
+        await expect(page.locator("main .list li")).to_contain_text("10:00 – 13:00")
+        await page.goto(site.url("/#/campagnes/1/recyclage"))
+        await page.locator("[name=on]").select_option("busy")
+        await page.locator("[name=delay_s]").select_option("21600")
+        await page.get_by_role("button", name="Ajouter").click()
+        await expect(page.locator("main .list li")).to_contain_text("6 h")
+        row = await site.world.store.get(Campaign, 1)
+        assert row is not None and [w.days for w in row.hours] == [[1, 2, 3, 4, 5]]
+        assert [(r.on, r.delay_s, r.max_count) for r in row.recycling] == [("busy", 21600.0, 3)]
+        assert not site.troubles
+
+
 async def test_a_token_is_shown_once(browser: Browser) -> None:
     async with open_site(browser) as site:
         page = await site.open("/#/acces")

@@ -117,7 +117,7 @@ async function leave() {
 
 function begin() {
   if (session.who.role === 'agent') { location.replace('/desk'); return; }
-  if (started) restart(); else start();
+  if (started) restart(session.who.csrf); else start(session.who.csrf);
   started = true;
   read();
 }
@@ -146,6 +146,7 @@ async function main() {
   onPaint(draw);
   window.addEventListener('hashchange', read);
   window.addEventListener('keydown', onKey);
+  window.addEventListener('cadran:refused', () => { if (session.who) whoAmI().catch(() => {}); });
   window.addEventListener('cadran:signed-out', () => { if (session.who) { session.who = null; problem = t('error.signed_out'); paint(); } });
   try { await whoAmI(); begin(); } catch { /* the sign-in form says it */ }
   paint();

@@ -229,7 +229,7 @@ function takeOver() { elsewhere = false; channel?.postMessage({ take: tabId }); 
 channel?.addEventListener('message', ({ data }) => { if (data.take && data.take !== tabId) { elsewhere = true; paint(); } });
 
 function begin() {
-  if (started) restart(); else start();
+  if (started) restart(session.who.csrf); else start(session.who.csrf);
   started = true;
   takeOver();
 }
@@ -245,6 +245,7 @@ async function main() {
   });
   setInterval(() => { if (own.queue && fresh()) flush(); }, 1000);
   window.addEventListener('keydown', onKey);
+  window.addEventListener('cadran:refused', () => { if (session.who) whoAmI().catch(() => {}); });
   window.addEventListener('cadran:signed-out', () => { if (session.who) { session.who = null; own.problem = t('error.signed_out'); paint(); } });
   try { await whoAmI(); begin(); } catch { /* the form says it */ }
   paint();

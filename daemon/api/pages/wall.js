@@ -40,7 +40,7 @@ function draw() {
     h('main', { class: `panels n${Math.min(rows.length, SHOWN)}` }, rows.length === 0 ? h('p', { class: 'hero' }, t('wall.none')) : rows.slice(page * SHOWN, (page + 1) * SHOWN).map(panel)));
 }
 async function begin() {
-  start();
+  start(session.who.csrf);
   try { await navigator.wakeLock?.request('screen'); } catch { /* the screen may sleep; the page can't forbid it */ }
 }
 async function main() {

@@ -22,7 +22,7 @@ export class Feed {
 
   restart() { this.close(); this.connect(); }
 
-  close() { if (this.source) this.source.close(); this.source = null; this.state = empty(); this.beat = null; }
+  close() { clearTimeout(this.timer); if (this.source) this.source.close(); this.source = null; this.state = empty(); this.beat = null; }
 
   connect() {
     const source = new EventSource('/api/v1/stream');
@@ -30,6 +30,7 @@ export class Feed {
     source.addEventListener('snapshot', (e) => {
       const data = JSON.parse(e.data);
       this.state = { ...empty(), ...data, ready: true };
+      this.wait = 0;
       this.say({ kind: 'snapshot', state: this.state });
     });
     source.addEventListener('delta', (e) => {
@@ -51,8 +52,10 @@ export class Feed {
     source.onerror = () => {
       this.say({ kind: 'lost' });
       if (source.readyState === EventSource.CLOSED && this.source === source) {
-        this.source = null; // refused for good (401, 503): try again ourselves, slowly
-        setTimeout(() => { if (!this.source) this.connect(); }, 2000 + Math.random() * 2000);
+        this.source = null; // refused (401, 503): try again ourselves, more and more slowly; the page asks why
+        this.say({ kind: 'refused' });
+        this.wait = Math.min(30000, (this.wait || 1000) * 2);
+        this.timer = setTimeout(() => this.open(), this.wait + Math.random() * 1000);
       }
     };
   }

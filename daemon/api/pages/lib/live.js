@@ -58,6 +58,7 @@ function hear(message) {
     for (const fn of [...watchers]) fn(message.delta);
   }
   if (message.kind === 'beat') hearBeat(message.beat, 0);
+  if (message.kind === 'refused') window.dispatchEvent(new Event('cadran:refused'));
   if (message.kind === 'bye' && message.reason !== 'restart') window.dispatchEvent(new Event('cadran:signed-out'));
   paint();
 }
@@ -70,16 +71,17 @@ function hearBeat(beat, late) {
   live.version = beat.version || live.version;
 }
 
-export function start() {
+// `who`: the session's own value, so that a shared worker never shows one person's state to the next.
+export function start(who) {
   if (window.SharedWorker) {
     try {
       const worker = new SharedWorker('/static/worker.js', { type: 'module', name: 'cadran' });
       port = worker.port;
       port.onmessage = ({ data }) => hear(data);
       port.start();
-      port.postMessage('open');
+      port.postMessage({ open: who });
       window.addEventListener('pagehide', () => port.postMessage('close'));
-      window.addEventListener('pageshow', (e) => { if (e.persisted) restart(); });
+      window.addEventListener('pageshow', (e) => { if (e.persisted) restart(who); });
       return;
     } catch { port = null; }
   }
@@ -87,8 +89,9 @@ export function start() {
   feed.open();
 }
 
-export function restart() {
-  if (port) port.postMessage('restart');
+export function restart(who) {
+  live.state = empty();
+  if (port) port.postMessage({ open: who });
   if (feed) feed.restart();
 }
 

@@ -4,7 +4,7 @@ import { t, word } from '../lib/i18n.js';
 import { num, pct, duration } from '../lib/format.js';
 import { live, since, paint } from '../lib/live.js';
 import { post, may, all } from '../lib/api.js';
-import { chip, request, whyNot, confirm, ui, STATE_ICON, attempt } from '../lib/ui.js';
+import { chip, request, whyNot, confirm, ui, STATE_ICON, attempt, field, formValues, select, toast } from '../lib/ui.js';
 import { agentCounts } from './direct.js';
 
 const ROW = 32;
@@ -98,13 +98,13 @@ export function view() {
   const counts = agentCounts();
   const totalCount = Object.keys(live.state.agents).length;
   const moved = arrange();
-  const height = Math.max(320, innerHeight - 220);
+  const height = Math.max(320, innerHeight - 260);
   const first = Math.max(0, Math.floor(scroll / ROW) - SPARE);
   const shown = order.slice(first, first + Math.ceil(height / ROW) + 2 * SPARE);
   const button = (state, label, n) => h('button', { key: state || 'all', class: 'quiet', 'aria-pressed': String(filter === state), onclick: () => { filter = filter === state ? '' : state; frozen = false; paint(); } },
     state && h('span', { class: `s-${state}` }, icon(STATE_ICON[state])), ` ${label} `, h('span', { class: 'figure' }, num(n)));
   const columns = ['name', 'extension', 'state', 'since', 'campaign', 'call', 'line', 'calls', 'sales', 'occupancy'];
-  return h('section', { class: 'card' },
+  return [h('section', { class: 'card' },
     h('div', { class: 'toolbar tabs' },
       button('', t('agents.all'), totalCount),
       FILTERS.map((s) => button(s, word('state', s), (counts[s] || 0) + (s === 'reserved' ? counts.ringing || 0 : 0) + (s === 'on_call' ? counts.on_hold || 0 : 0))),
@@ -117,8 +117,20 @@ export function view() {
         h('div', { style: { height: `${(order.length + 1) * ROW}px` } }),
         h('table', { class: 'grid', 'aria-rowcount': order.length + 1, style: { top: '0', transform: `translateY(${first * ROW}px)` } },
           h('thead', null, h('tr', null, columns.map((c, i) => h('th', { key: c, scope: 'col', class: i === 3 || i > 6 ? 'n' : '' }, t(`agent.${c}`))))),
-          h('tbody', null, shown.map((id, i) => row(id, first + i))))));
+          h('tbody', null, shown.map((id, i) => row(id, first + i)))))), adder()];
 }
+
+async function create(e) {
+  e.preventDefault();
+  const form = e.target;
+  const values = formValues(form);
+  if (!values.extension) delete values.extension;
+  const made = await attempt(() => post('/agents', values));
+  if (made) { form.reset(); toast(t('agents.made', { name: made.name })); }
+}
+const adder = () => may('manage') && h('details', { class: 'card' }, h('summary', null, t('agents.add')),
+  h('form', { class: 'form', onsubmit: create }, field(t('agent.name'), h('input', { name: 'name', required: true, maxlength: 120 })), field(t('agents.login'), h('input', { name: 'login', required: true }), t('agents.login_hint')), field(t('agent.extension'), h('input', { name: 'extension' })), field(t('campaign.site'), select('site', Object.keys(live.state.links)[0], Object.keys(live.state.links).map((s) => [s, s]))),
+    field(t('agents.nailed'), h('input', { type: 'checkbox', name: 'nailed', checked: true }), t('agents.nailed_hint')), h('button', { class: 'primary' }, t('do.add'))));
 
 function reorder() { over = false; frozen = false; order = sorted(); paint(); }
 export function onKey(e) {

@@ -32,6 +32,8 @@ export async function enter(route) {
 }
 async function loadOptions() {
   for (const [name, path] of Object.entries({ ...LINKS, client_id: '/clients' })) options[name] = (await attempt(() => all(path))) || [];
+  const codes = async (path) => ((await attempt(() => all(path))) || []).filter((r) => !row || (r.group_id === row.group_id && [0, undefined, row.id].includes(r.campaign_id)));
+  [options.statuses, options.pauses] = [await codes('/statuses'), await codes('/pause-codes')];
 }
 
 // ---- list --------------------------------------------------------------------------------------------------
@@ -119,6 +121,51 @@ function settings() {
       Object.keys(LINKS).map((name) => field(t(`campaign.${name}`), picker(name, row[name]))),
       editable && h('div', { class: 'buttons wide' }, h('button', { class: 'primary' }, t('do.save')))));
 }
+// ---- hours and recycling: rows of the campaign itself --------------------------------------------------------------------
+const DAYS = [1, 2, 3, 4, 5, 6, 7];
+async function saveRows(name, rows) { await send({ [name]: rows }, etag); }
+function hours() {
+  const add = (e) => {
+    e.preventDefault();
+    const form = new FormData(e.target);
+    const days = form.getAll('day').map(Number);
+    if (days.length) saveRows('hours', [...row.hours, { days, start: form.get('start'), end: form.get('end') }]);
+  };
+  const name = (d) => new Intl.DateTimeFormat(document.documentElement.lang, { weekday: 'short' }).format(new Date(Date.UTC(2024, 0, d, 12)));
+  return h('section', { class: 'card' }, h('p', { class: 'muted' }, t('hours.law', { rules: row.rule_set })),
+    row.hours.length === 0 ? h('p', { class: 'empty' }, t('hours.none')) : h('ul', { class: 'list' }, row.hours.map((x, i) => h('li', { key: i }, x.days.map(name).join(' '), ` ${x.start} – ${x.end}`, may('manage') && h('button', { class: 'quiet right', 'aria-label': t('do.remove'), onclick: () => saveRows('hours', row.hours.filter((_, j) => j !== i)) }, '×')))),
+    may('manage') && h('form', { class: 'toolbar', onsubmit: add }, DAYS.map((d) => h('label', { key: d }, h('input', { type: 'checkbox', name: 'day', value: d, checked: d < 6 }), ` ${name(d)}`)), h('input', { type: 'time', name: 'start', required: true, value: '10:00', 'aria-label': t('hours.start') }), h('input', { type: 'time', name: 'end', required: true, value: '13:00', 'aria-label': t('hours.end') }), h('button', null, t('do.add'))));
+}
+const DELAYS = [3600, 21600, 43200, 86400, 172800, 604800];
+function recycling() {
+  const on = ['no_answer', 'busy', 'machine', 'congestion', ...(options.statuses || []).map((s) => s.code)];
+  const add = (e) => {
+    e.preventDefault();
+    const v = formValues(e.target);
+    saveRows('recycling', [...row.recycling.filter((r) => r.on !== v.on), { on: v.on, delay_s: Number(v.delay_s), max_count: v.max_count, priority: v.priority }]);
+  };
+  const said = (s) => (s >= 86400 ? t('recycling.days', { n: s / 86400 }) : t('recycling.hours', { n: s / 3600 }));
+  return h('section', { class: 'card' }, row.recycling.length === 0 ? h('p', { class: 'empty' }, t('recycling.none')) : h('ul', { class: 'list' }, row.recycling.map((r) => h('li', { key: r.on }, h('b', null, word('outcome', r.on)), ` ${said(r.delay_s)}, ${t('recycling.most', { n: r.max_count })}, ${t(`recycling.${r.priority}`)}`, may('manage') && h('button', { class: 'quiet right', 'aria-label': t('do.remove'), onclick: () => saveRows('recycling', row.recycling.filter((x) => x !== r)) }, '×')))),
+    may('manage') && h('form', { class: 'toolbar', onsubmit: add }, select('on', on[0], on.map((o) => [o, word('outcome', o)]), { 'aria-label': t('recycling.on') }), select('delay_s', 86400, DELAYS.map((d) => [d, said(d)]), { 'aria-label': t('recycling.delay') }), h('input', { type: 'number', name: 'max_count', min: 1, max: 10, value: 3, 'aria-label': t('recycling.max') }), select('priority', 'normal', ['high', 'normal', 'low'].map((p) => [p, t(`recycling.${p}`)]), { 'aria-label': t('campaign.priority') }), h('button', null, t('do.add'))));
+}
+
+// ---- statuses and pause codes of the group -------------------------------------------------------------------------------
+const FLAGS = ['sale', 'machine', 'callback', 'not_interested', 'final', 'not_workable'];
+async function addCode(e, path, values) {
+  e.preventDefault();
+  const made = await attempt(() => post(path, { group_id: row.group_id, ...values(formValues(e.target)) }));
+  if (made) { e.target.reset(); await loadOptions(); paint(); }
+}
+function statuses() {
+  return h('section', { class: 'card' }, h('table', { class: 'grid' }, h('thead', null, h('tr', null, h('th', { scope: 'col' }, t('status.code')), h('th', { scope: 'col' }, t('status.name')), h('th', { scope: 'col' }, t('status.category')), FLAGS.map((f) => h('th', { key: f, scope: 'col' }, t(`status.${f}`))))),
+    h('tbody', null, (options.statuses || []).map((s) => h('tr', { key: s.id }, h('th', { scope: 'row' }, s.code), h('td', null, s.name), h('td', null, s.category), FLAGS.map((f) => h('td', { key: f }, s[f] ? icon('ready') : '', h('span', { class: 'sr' }, s[f] ? t('status.yes') : t('status.no')))))))),
+    may('manage') && h('form', { class: 'toolbar', onsubmit: (e) => addCode(e, '/statuses', (v) => ({ ...v, code: v.code.toUpperCase(), campaign_id: row.id })) }, h('input', { name: 'code', required: true, minlength: 2, maxlength: 12, placeholder: t('status.code'), 'aria-label': t('status.code') }), h('input', { name: 'name', required: true, placeholder: t('status.name'), 'aria-label': t('status.name') }), FLAGS.map((f) => h('label', { key: f }, h('input', { type: 'checkbox', name: f }), ` ${t(`status.${f}`)}`)), h('button', null, t('do.add'))));
+}
+function pauses() {
+  return h('section', { class: 'card' }, h('ul', { class: 'list' }, (options.pauses || []).map((p) => h('li', { key: p.id }, h('b', null, p.code), ` ${p.name}`, h('span', { class: 'right' }, t('pauses.minutes', { n: Math.round(p.expected_s / 60) }))))),
+    may('manage') && h('form', { class: 'toolbar', onsubmit: (e) => addCode(e, '/pause-codes', (v) => ({ code: v.code.toUpperCase(), name: v.name, expected_s: v.minutes * 60 })) }, h('input', { name: 'code', required: true, placeholder: t('status.code'), 'aria-label': t('status.code') }), h('input', { name: 'name', required: true, placeholder: t('status.name'), 'aria-label': t('status.name') }), h('input', { type: 'number', name: 'minutes', min: 1, value: 10, 'aria-label': t('pauses.expected') }), h('button', null, t('do.add'))));
+}
+
 function changed(values) {
   const out = {};
   for (const [name, value] of Object.entries(values)) {
@@ -192,11 +239,12 @@ export function view(route) {
   if (id === 'nouvelle') return create();
   const c = live.state.campaigns[id];
   if (!row && !c) return h('p', { class: 'empty' }, t('loading'));
-  const tabs = ['cadence', 'reglages'];
+  const tabs = ['cadence', 'reglages', 'horaires', 'recyclage', 'statuts', 'pauses'];
+  const bodies = { reglages: settings, horaires: () => [conflict && compare(), hours()], recyclage: () => [conflict && compare(), recycling()], statuts: statuses, pauses };
   return [
     h('div', { class: 'toolbar' }, h('a', { href: '#/campagnes' }, '‹ ', t('nav.campagnes')), h('h1', null, c?.name || row.name),
       c && h('span', { class: 'muted' }, t('campaign.since', { state: word('campaign_state', c.state), at: clock(new Date(c.since), false), rules: c.rule_set })), h('span', { class: 'grow' }), c && controls(c)),
     h('div', { class: 'tabs', role: 'tablist' }, tabs.map((name) => h('a', { key: name, class: 'button', role: 'tab', 'aria-selected': String(tab === name), href: `#/campagnes/${id}/${name}` }, t(`tab.${name}`)))),
-    tab === 'cadence' ? (c ? cadence(c) : h('p', { class: 'empty' }, t('campaign.not_live'))) : row ? settings() : h('p', { class: 'empty' }, t('loading')),
+    tab === 'cadence' ? (c ? cadence(c) : h('p', { class: 'empty' }, t('campaign.not_live'))) : row && bodies[tab] ? bodies[tab]() : h('p', { class: 'empty' }, t('loading')),
   ];
 }
