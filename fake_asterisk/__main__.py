@@ -6,6 +6,7 @@ import contextlib
 import random
 import signal
 import sys
+from pathlib import Path
 
 from fake_asterisk import FakeAsterisk, lab, people
 from fake_asterisk.config import FakeConfig
@@ -21,6 +22,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--control-port", type=int, help="JSON lines: stops, faults, ledger; 0 chooses one")
     parser.add_argument("--lab", action="store_true", help="users, telephones and numbers of the recorded server")
     parser.add_argument("--seed", type=int, default=1, help="of all that is left to chance (default %(default)s)")
+    parser.add_argument("--config", type=Path, help="TOML instead of the options below (people.from_toml)")
     parser.add_argument("--agents", type=int, default=10, help="agents' extensions from 1001 on, without --lab")
     parser.add_argument("--answer-chance", type=float, default=0.35, metavar="P")
     parser.add_argument("--talk-mean", type=float, default=60.0, metavar="S", help="mean seconds a customer stays")
@@ -32,6 +34,8 @@ def configuration(options: argparse.Namespace) -> FakeConfig:
     """What the options ask for."""
     if options.lab:
         return lab.config()
+    if options.config is not None:
+        return people.from_toml(options.config.read_text(encoding="utf-8"))
     crowd = People(answer_chance=options.answer_chance, talk_mean_s=options.talk_mean, speaks=not options.silent)
     return people.config(agents=options.agents, people=crowd)
 
@@ -56,12 +60,12 @@ async def serve(options: argparse.Namespace) -> None:
 
 
 def main() -> int:
-    """Entry point; 1 if a port cannot be opened."""
+    """Entry point; 1 if a port cannot be opened or a configuration not be read."""
     options = arguments().parse_args()
     with contextlib.suppress(KeyboardInterrupt):
         try:
             asyncio.run(serve(options))
-        except OSError as error:
+        except (OSError, ValueError) as error:
             sys.stderr.write(f"fake_asterisk: {error}\n")
             return 1
     return 0

@@ -65,6 +65,10 @@ class Bridge:
             self._joined()
 
     def _joined(self) -> None:
+        self._acquaint()
+        self.pbx.locals.introduced(self)
+
+    def _acquaint(self) -> None:
         """What follows once two are in: one Linkedid, connected lines, peer variables, perhaps optimisation."""
         if self.type != "basic":
             self._name_peers()

@@ -21,6 +21,8 @@ class Behaviour:
     fail_sip: int = 0  # final SIP status instead of an answer
     fail_after_s: float = 0.007
     hangup_after_s: float | None = None  # says goodbye this long after the answer
+    patience_s: float | None = None  # says goodbye this long after the answer if nobody talks with it by then
+    talk_s: float | None = None  # says goodbye this long after somebody first talks with it
     media_s: float = 0.0  # sound arrives for so long after the answer: 20 ms ticks, Local pairs optimise
     voice: str = "silent"  # "human", "machine" or "silent": what AMD decides on
 

@@ -22,6 +22,9 @@ USERS = (
     ManagerUser.of("filtered", SECRET, "all", "all", "!Event: VarSet", "!Event: Newexten"),
 )
 
+for _user in USERS:
+    _user.write_timeout_s = 5.0 if _user.name == "dialer" else 0.1
+
 # Number prefix -> what the far end does.
 NUMBERS = {
     "100": Behaviour(answer_after_s=0.505),

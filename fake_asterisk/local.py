@@ -147,6 +147,14 @@ class Locals:
                     if peer is not other:
                         peer.set_connected(other.caller)
 
+    def introduced(self, bridge: "Bridge") -> None:
+        """Two telephones that hear each other, directly or through Local pairs, are in a conversation."""
+        telephones = [telephone_behind(channel) for channel in bridge.channels]
+        present = [telephone for telephone in telephones if telephone is not None]
+        if len(present) > 1:
+            for telephone in present:
+                telephone.in_talk()
+
     def joined(self, bridge: "Bridge") -> None:
         """Two channels are together in a bridge: if a pair now hangs between two bridges, see whether sound flows."""
         for channel in bridge.channels:

@@ -3,7 +3,8 @@
 `config(...)` gives the generic PBX of the demo, the load tests and the simulations.
 """
 
-from dataclasses import dataclass, field
+import tomllib
+from dataclasses import dataclass, field, fields
 from random import Random
 
 from fake_asterisk import lab
@@ -23,7 +24,9 @@ class People:
     ring_mean_s: float = 9.0  # time to answer, log-normal
     ring_spread: float = 0.5
     talk_mean_s: float = 60.0  # from the answer to the customer's hanging up, exponential
-    patience_mean_s: float = 60.0  # kept for callers of `behaviour`; equals talk when nobody tells the two apart
+    patience_mean_s: float | None = (
+        None  # set: who waits hangs up after so long (exponential), talk counts from the talk
+    )
     speaks: bool = True  # sound arrives: 20 ms ticks, Local pairs optimise, AMD decides
     fixed: dict[str, Behaviour] = field(default_factory=dict)  # whole numbers or prefixes
 
@@ -47,6 +50,12 @@ class People:
         answer = ring + rng.lognormvariate(0.0, self.ring_spread) * self.ring_mean_s
         machine = rng.random() < self.machine_share
         talk = 2.0 + rng.expovariate(1.0 / self.talk_mean_s)
+        if self.patience_mean_s is not None and not machine:
+            patience = 1.0 + rng.expovariate(1.0 / self.patience_mean_s)
+            return Behaviour(
+                ring_after_s=ring, answer_after_s=answer, patience_s=patience, talk_s=talk,
+                media_s=1e9 if self.speaks else 0.0, voice="human" if self.speaks else "silent",
+            )  # fmt: skip
         return Behaviour(
             ring_after_s=ring, answer_after_s=answer, hangup_after_s=30.0 if machine else talk,
             media_s=1e9 if self.speaks else 0.0,
@@ -69,6 +78,46 @@ class Phones:
         answer = 0.1 + rng.random() * 2 * self.answer_mean_s
         return Behaviour(ring_after_s=0.02, answer_after_s=answer, media_s=1e9 if self.speaks else 0.0)
 
+
+def from_toml(text: str) -> FakeConfig:
+    """A configuration from TOML: tables `pbx` (agents, first_extension, trunks, timing and other plain settings of
+    FakeConfig), `people`, `phones`, `sounds` (name = seconds) and `users` (name, secret, read, write, eventfilters).
+    Raises ValueError for what is not known."""
+    source = tomllib.loads(text)
+    pbx = source.pop("pbx", {})
+    known = {key: pbx.pop(key) for key in ("agents", "first_extension", "dialplan") if key in pbx}
+    if "trunks" in pbx:
+        known["trunks"] = tuple(pbx.pop("trunks"))
+    if "users" in source:
+        known["users"] = tuple(
+            ManagerUser.of(
+                u["name"], u["secret"], u.get("read", "all"), u.get("write", "all"), *u.get("eventfilters", ())
+            )
+            for u in source.pop("users")
+        )
+    try:
+        known["people"], known["phones"] = People(**source.pop("people", {})), Phones(**source.pop("phones", {}))
+        found = config(**known)
+    except TypeError as error:
+        raise ValueError(str(error)) from error
+    found.sounds.update(source.pop("sounds", {}))
+    for key, value in pbx.items():
+        if key not in _PLAIN:
+            raise ValueError(f"pbx.{key} is not known")
+        setattr(found, key, tuple(value) if isinstance(value, list) else value)
+    if source:
+        raise ValueError(f"{', '.join(source)}: not known")
+    return found
+
+
+_PLAIN = {f.name for f in fields(FakeConfig)} - {
+    "users",
+    "endpoints",
+    "behaviour_of",
+    "dialplan",
+    "sounds",
+    "boot_events",
+}
 
 OUTBOUND_ROUTE = """
 [Sortant_General]

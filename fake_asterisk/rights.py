@@ -66,6 +66,7 @@ class ManagerUser:
     read: int = ALL
     write: int = ALL
     eventfilters: list[str] = field(default_factory=list)
+    write_timeout_s: float = 5.0  # a reader who blocks our writing for so long is cut off (`writetimeout`)
 
     @classmethod
     def of(cls, name: str, secret: str, read: str, write: str, *eventfilters: str) -> "ManagerUser":

@@ -11,6 +11,7 @@ from fake_asterisk.render import ENCODING, ENCODING_ERRORS
 if TYPE_CHECKING:
     from fake_asterisk.pbx import FakeAsterisk
 
+_UNKNOWN_WRITE_TIMEOUT_S = 0.1
 ALLOWED_BEFORE_LOGIN = ("login", "logoff", "challenge")
 
 
@@ -32,6 +33,7 @@ class Session(asyncio.Protocol):
         self._blocked = False
         self._held: list[bytes] = []
         self._auth_timer: asyncio.TimerHandle | None = None
+        self._write_timer: asyncio.TimerHandle | None = None
         self._read_mask = 0
 
     # ---- transport
@@ -66,15 +68,21 @@ class Session(asyncio.Protocol):
         self._work()
 
     def pause_writing(self) -> None:
-        """The peer reads too slowly; Asterisk closes after `writetimeout`, we keep what we have."""
+        """The peer reads too slowly: it has `writetimeout` to catch up, then it is cut off."""
+        timeout = self.user.write_timeout_s if self.user is not None else _UNKNOWN_WRITE_TIMEOUT_S
+        self._write_timer = self.pbx.loop.call_later(timeout, self.abort)
 
     def resume_writing(self) -> None:
-        """Nothing to do: nothing was held back."""
+        """It caught up."""
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
 
     def _forget(self) -> None:
         self.closed = True
         if self._auth_timer is not None:
             self._auth_timer.cancel()
+        self.resume_writing()
         if self in self.pbx.sessions:
             self.pbx.sessions.remove(self)
             self.pbx.refresh_wanted()

@@ -22,6 +22,7 @@ class Telephone:
         self._tell = tell
         self._timers: list[asyncio.TimerHandle] = []
         self._media_until = 0.0
+        self._in_talk = False
 
     def invite(self) -> None:
         """The INVITE is sent."""
@@ -54,6 +55,19 @@ class Telephone:
         self._tell("answered")
         if b.hangup_after_s is not None:
             self._later(b.hangup_after_s, self.say_goodbye)
+        if b.patience_s is not None:
+            self._later(b.patience_s, self._lose_patience)
+
+    def _lose_patience(self) -> None:
+        if not self._in_talk:
+            self.say_goodbye()
+
+    def in_talk(self) -> None:
+        """Somebody is at the other end of the bridge."""
+        if not self._in_talk:
+            self._in_talk = True
+            if self.behaviour.talk_s is not None:
+                self._later(self.behaviour.talk_s, self.say_goodbye)
 
     def _final(self) -> None:
         self._fail(self.behaviour.fail_sip)

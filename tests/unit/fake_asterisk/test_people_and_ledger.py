@@ -2,6 +2,8 @@
 
 import random
 
+import pytest
+
 from fake_asterisk import Behaviour, people
 from fake_asterisk.people import People
 
@@ -61,3 +63,33 @@ def test_shares_of_what_people_do():
 def test_some_numbers_can_be_given_a_behaviour():
     crowd = People(answer_chance=0.0, fixed={"0600": Behaviour(answer_after_s=1.0)})
     assert crowd.behaviour("0600000001", random.Random(1)).answer_after_s == 1.0
+
+
+@pytest.mark.parametrize("trunk", ["PJSIP/{}@trunk", "Local/{}@outbound/n"])
+def test_who_waits_loses_patience_and_who_talks_does_not(make_rig, trunk):
+    crowd = People(fixed={"06": Behaviour(answer_after_s=0.2, patience_s=3.0, talk_s=10.0)})
+    rig = make_rig(people.config(people=crowd))
+    client = rig.login()
+    rig.originate(client, "a", "PJSIP/1001")
+    rig.run(3)
+    for uniqueid in ("talks", "waits"):
+        rig.originate(client, uniqueid, trunk.format("0612345678"))
+    rig.run(1)
+    rig.agi(client, "a", f"EXEC Bridge {rig.fake.channel('talks').name}", "b")
+    rig.run(3)
+    assert client.events("Hangup", Uniqueid="waits") and not client.events("Hangup", Uniqueid="talks")
+    rig.run(10)
+    assert client.events("Hangup", Uniqueid="talks") and client.events("AsyncAGIExec", CommandId="b")
+
+
+def test_configuration_from_toml():
+    found = people.from_toml(
+        'users = [{name = "x", secret = "y", read = "call", write = "originate"}]\n'
+        "[pbx]\nagents = 2\nagi_tick_s = 0.05\npermit = ['127.0.0.1']\n"
+        "[people]\nanswer_chance = 1.0\n[sounds]\nhello = 4\n"
+    )
+    assert set(found.users) == {"x"} and {"1001", "1002", "trunk"} == set(found.endpoints)
+    assert (found.agi_tick_s, found.permit, found.sounds["hello"]) == (0.05, ("127.0.0.1",), 4)
+    for wrong in ("[pbx]\nspeed = 1\n", "[people]\ncharm = 1\n", "[weather]\n"):
+        with pytest.raises(ValueError):
+            people.from_toml(wrong)

@@ -192,3 +192,14 @@ def test_hangup_by_expression(rig):
     action_id = client.send("Hangup", Channel="/^PJSIP.trunk/", wait=0.1)
     assert client.response(action_id)["EventList"] == "start"
     assert client.events("Hangup", Uniqueid="x") and not client.events("Hangup", Uniqueid="y")
+
+
+def test_a_reader_who_stops_reading_is_cut_off(rig):
+    client, other = rig.login("dialer"), rig.login("capture")
+    for slow in (client, other):
+        slow.protocol.pause_writing()
+    rig.run(0.2)
+    assert (client.transport.state, other.transport.state) == ("open", "reset")
+    client.protocol.resume_writing()
+    rig.run(10)
+    assert client.transport.state == "open"
