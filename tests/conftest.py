@@ -17,11 +17,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
 FEATURES = ROOT / "docs" / "features.toml"
 OUTCOMES = ROOT / ".cache" / "feature-outcomes.json"
 REQUIRE_ALL = os.environ.get("CADRAN_REQUIRE_ALL") == "1"
+
+# One commit, one verdict: generated examples are the same in each run. CADRAN_EXPLORE=1 draws fresh ones.
+settings.register_profile("repeatable", derandomize=True, deadline=None, print_blob=True)
+settings.register_profile("explore", deadline=None, print_blob=True)
+settings.load_profile("explore" if os.environ.get("CADRAN_EXPLORE") == "1" else "repeatable")
 
 _outcomes: dict[str, str] = {}
 

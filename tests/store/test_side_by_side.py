@@ -402,7 +402,7 @@ def test_memory_and_postgres_do_the_same(machine: type[SideBySide]) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=60,
+            max_examples=25,
             stateful_step_count=50,
             derandomize=True,
             database=None,

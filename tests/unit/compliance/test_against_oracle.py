@@ -139,7 +139,7 @@ def later_instants(at: datetime, until: datetime | None) -> list[datetime]:
     return [at + n * MINUTE for n in sorted(picks) if 0 <= n < span]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(case=cases())
 def test_may_call_agrees_with_the_oracle_now_and_until_it_lets_go(
     case: tuple[dict[str, Any], dict[str, Any], LeadFacts, datetime],
@@ -156,7 +156,7 @@ def test_may_call_agrees_with_the_oracle_now_and_until_it_lets_go(
             assert oracle.verdict(raw, wishes, facts, ours.until) == "allowed"
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=70, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(case=cases())
 def test_eligibility_is_the_verdict_without_the_clock_on_the_wall(
     case: tuple[dict[str, Any], dict[str, Any], LeadFacts, datetime],
@@ -169,7 +169,7 @@ def test_eligibility_is_the_verdict_without_the_clock_on_the_wall(
         assert not oracle.binding(raw, wishes, facts, ours.until) - {"holiday", "hours", "campaign_hours"}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(case=cases())
 def test_a_machine_speaks_only_to_those_who_agreed_to_it(
     case: tuple[dict[str, Any], dict[str, Any], LeadFacts, datetime],
@@ -186,7 +186,7 @@ CLOCK_CHANGES = {  # number → the UTC minute at which its wall clock jumps
 }
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_windows_that_begin_or_end_while_the_clocks_change(data: st.DataObject) -> None:
     """Around a jump of the wall clock, every quarter of an hour of a random night window is read alike by both."""
