@@ -155,6 +155,10 @@ _RELEASE_CLAIMS = """
 UPDATE leads SET claimed_by = NULL WHERE claimed_by = $1 AND NOT EXISTS (
     SELECT FROM attempts a WHERE a.lead_id = leads.id AND a.outcome IS NULL)"""
 
+_UNCLAIM = """
+UPDATE leads SET claimed_by = NULL WHERE id = ANY($1) AND claimed_by = $2 AND claimed_fence = $3 AND NOT EXISTS (
+    SELECT FROM attempts a WHERE a.lead_id = leads.id AND a.outcome IS NULL)"""
+
 # Sums of changes (migration 0002), and the waiting leads whose instant is past, which no change tells.
 _CALLABLE = """
 WITH worked AS (
@@ -251,6 +255,7 @@ class Dialling:
 
     _database: Database
     _clock: Clock
+    _doubtful: dict[tuple[str, int], list[int]]
 
     async def acquire_lease(self, site: str, holder: str, ttl_s: float) -> Lease | None:
         async with self._database.connection() as connection:
@@ -312,16 +317,22 @@ class Dialling:
             return []
         async with self._database.connection() as connection:
             await connection.execute(_BEGIN_ON_INDEX)
+            doubtful = self._doubtful.pop((site, fence), [])
+            rows: list[asyncpg.Record] = []
             try:
+                if doubtful:
+                    await connection.execute(_UNCLAIM, doubtful, site, fence)
                 rows, client_id = await self._claim(
                     connection, campaign_id, count, now, list(dict.fromkeys(open_tz_groups)), (site, fence)
                 )
+                await connection.execute("COMMIT")
             except BaseException:
+                # Was it committed? Nobody has these leads, so the next claim gives them back if it was.
+                self._doubtful[site, fence] = doubtful + [row["id"] for row in rows]
                 # On a broken or cancelled connection this fails too, and the server rolls back by itself.
                 with contextlib.suppress(Exception):
                     await connection.execute("ROLLBACK")
                 raise
-            await connection.execute("COMMIT")
         return [lead_of(row, campaign_id, client_id) for row in rows]
 
     async def _claim(

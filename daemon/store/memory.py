@@ -75,6 +75,7 @@ class MemoryStore:
         self._clock = clock
         self._facts = FactApplier(self.tables)
         self._open = False
+        self._doubtful: dict[tuple[str, int], list[int]] = {}
 
     async def _do(self, op: str, work: Callable[[], Any]) -> Any:
         if not self._open:
@@ -181,17 +182,29 @@ class MemoryStore:
             campaign = self.tables.config[Campaign].get(campaign_id)
             if not isinstance(campaign, Campaign) or count <= 0 or not open_tz_groups:
                 return []
+            self._unclaim(self._doubtful.pop((site, fence), []), site, fence)
             lists = [each for each in self._lists(campaign) if each.active]
             for each in lists:
                 self.tables.promote(each.id, now, max(PROMOTED_MAX, 4 * count))
             taken = self.tables.take(lists, dict.fromkeys(open_tz_groups), campaign.order, count)
             for lead in taken:
                 lead.claimed_by, lead.claimed_fence, lead.claimed_campaign_id = site, fence, campaign_id
+            self._doubtful[site, fence] = [lead.id for lead in taken]
             since = self._history_since()
             return [people.lead_of(self.tables, lead, campaign_id, campaign.client_id, since) for lead in taken]
 
+        # Should the answer be lost, nobody would ever call these: the next claim gives them back.
         leads: list[Lead] = await self._do("claim_leads", work)
+        self._doubtful.pop((site, fence), None)
         return leads
+
+    def _unclaim(self, lead_ids: Sequence[int], site: str, fence: int) -> None:
+        busy = {row.lead_id for row in self.tables.open.values()}
+        for lead_id in lead_ids:
+            lead = self.tables.leads[lead_id]
+            if (lead.claimed_by, lead.claimed_fence) == (site, fence) and lead_id not in busy:
+                lead.claimed_by = None
+                self.tables.touch(lead)
 
     def _history_since(self) -> datetime:
         return self._clock.utcnow() - timedelta(days=people.ATTEMPT_HISTORY_DAYS)

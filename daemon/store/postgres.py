@@ -40,6 +40,7 @@ class PostgresStore(Dialling, Applying, ConfigRows, People, Importing):
         self._clock = clock
         self._migrations = migrations
         self._days: set[date] = set()
+        self._doubtful: dict[tuple[str, int], list[int]] = {}
 
     async def open(self) -> None:
         """Connect, migrate if asked to, and lay out the partitions of the days to come."""

@@ -6,7 +6,7 @@ import pytest
 
 from daemon.calls.causes import Outcome
 from daemon.errors import StoreUnavailable
-from daemon.store import MemoryStore, MemoryTables
+from daemon.store import MemoryStore, MemoryTables, PostgresStore
 from tests.store.world import FixedClock, World, make_world
 
 
@@ -84,3 +84,24 @@ async def test_what_one_daemon_wrote_another_reads(world: World, clock: FixedClo
     assert lease is not None
     assert lease.fence == world.lease.fence + 1
     assert [row.attempt_id for row in await heir.open_attempts(world.lease.site)] == [attempt]
+
+
+async def test_a_claim_whose_answer_was_lost_is_given_back_by_the_next(world: World, crash: Crash) -> None:
+    ids = await world.leads("+33612345678", "+33698765432")
+    crash.after_op = "claim_leads"
+    with pytest.raises(StoreUnavailable):
+        await world.claim(1)
+    assert [lead.id for lead in await world.claim(5)] == ids
+    assert await world.claim(5) == []
+
+
+async def test_postgres_gives_back_a_claim_whose_commit_got_no_answer(database: str, clock: FixedClock) -> None:
+    store = PostgresStore(database, clock)
+    await store.open()
+    world = await make_world(store, clock)
+    ids = await world.leads("+33612345678", "+33698765432")
+    claimed = await world.claim(1)
+    store._doubtful[world.lease.site, world.lease.fence] = [lead.id for lead in claimed]  # as a lost answer leaves it
+    assert [lead.id for lead in await world.claim(5)] == ids
+    assert await world.claim(5) == []
+    await store.close()
