@@ -119,6 +119,14 @@ class Ledger:
                         found.append(Talk(bridge, one, other, start, min(ends) if ends else None))
         return found
 
+    def forget(self, before: float) -> int:
+        """Drop legs that ended, and originates that were made, before this time (long runs); how many legs."""
+        gone = [u for u, leg in self.legs.items() if leg.ended_at is not None and leg.ended_at < before]
+        for uniqueid in gone:
+            del self.legs[uniqueid]
+        self.originates = [entry for entry in self.originates if entry.at >= before]
+        return len(gone)
+
     def counts(self) -> dict[str, int]:
         """Totals for a status line."""
         legs = self.legs.values()

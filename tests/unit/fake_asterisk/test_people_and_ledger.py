@@ -93,3 +93,12 @@ def test_configuration_from_toml():
     for wrong in ("[pbx]\nspeed = 1\n", "[people]\ncharm = 1\n", "[weather]\n"):
         with pytest.raises(ValueError):
             people.from_toml(wrong)
+
+
+def test_a_long_run_may_forget_what_is_over(rig):
+    client = rig.login()
+    rig.parked(client, "old", "PJSIP/110@trunk")
+    rig.parked(client, "stays", "PJSIP/100@trunk")
+    rig.run(5)
+    assert rig.fake.ledger.forget(rig.loop.time()) == 1
+    assert set(rig.fake.ledger.legs) == {"stays"} and rig.fake.ledger.originates == []
