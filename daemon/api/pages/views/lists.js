@@ -143,6 +143,7 @@ const finder = () => h('section', { class: 'card' },
 
 // ---- red list: one paste and Enter --------------------------------------------------------------------------------------
 export function redList(clients) {
+  if (!clients.length) return h('p', { class: 'empty' }, t('dnc.no_client'));
   const add = async (e) => {
     e.preventDefault();
     const form = e.target;
