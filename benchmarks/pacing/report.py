@@ -60,8 +60,8 @@ Made by `python -m benchmarks.pacing --write docs/pacing-results.md`; what it si
 agents). Figures are live connects in percent of the zero-idle bound.
 
 {table(scenarios, results)}
-- *abandoned*: lowest, highest shift; *worst hour*: abandoned calls over 3 % in the worst clock hour of any shift; lawful
-  is up to +1.
+- *abandoned*: lowest, highest shift; *worst hour*: abandoned calls over 3 % in the worst clock hour of any shift;
+  lawful up to +1.
 - A peer's `0 [x, y %]`: x percent of the bound, with y percent abandoned in its shift: over 3.0 %, so it scores zero.
   `(hour)`: the shift is within 3.0 %, an hour is not.
 
