@@ -105,6 +105,8 @@ class DispositionSet(Fact, frozen=True, kw_only=True):
     callback_agent_id: int = 0
     lead_eligible_at: datetime | None = None
     lead_blocked_by: str = ""
+    lead_recycled: bool = False
+    lead_recycle_priority: str = ""
 
 
 class RefusalFact(Fact, frozen=True, kw_only=True):

@@ -278,6 +278,7 @@ class Lead(msgspec.Struct, kw_only=True):
     email: str = ""
     priority: int = 5
     attempts: int = 0
+    failures: int = 0
     recycled: int = 0
     attempt_times: list[datetime] = []
     last_attempt_at: datetime | None = None

@@ -28,11 +28,13 @@ _DEAD_NUMBER = frozenset({Outcome.UNALLOCATED, Outcome.FAX})
 
 @dataclass(frozen=True, slots=True)
 class LeadNext:
-    """`eligible_at` UTC with `blocked_by` "recycling" (or "" = now); None with a final `blocked_by` = held for good."""
+    """`eligible_at` UTC with `blocked_by` "recycling" (or "" = now); None with a final `blocked_by` = held for good.
+    `priority`: its place among the leads that are due (RECY-04), "" = as it was."""
 
     eligible_at: datetime | None
     blocked_by: str
     recycled: bool = False
+    priority: str = ""
 
 
 def after_outcome(
@@ -79,4 +81,5 @@ def after_status(
 def _by_rule(rule: RecyclingRule, recycled: int, gap_min_s: float, now: datetime) -> LeadNext:
     if recycled >= rule.max_count:
         return LeadNext(None, "recycled_out")
-    return LeadNext(now + timedelta(seconds=max(rule.delay_s, gap_min_s)), "recycling", recycled=True)
+    at = now + timedelta(seconds=max(rule.delay_s, gap_min_s))
+    return LeadNext(at, "recycling", recycled=True, priority=rule.priority)

@@ -494,6 +494,7 @@ class CallFlow:
                 lead_eligible_at=following.eligible_at,
                 lead_blocked_by=following.blocked_by,
                 lead_recycled=following.recycled,
+                lead_recycle_priority=following.priority,
             )
         )
         live.event(call, "ended", outcome=str(outcome), cause=cause)
@@ -516,11 +517,11 @@ class CallFlow:
         rules = record.recycling
         if outcome is Outcome.NOT_PLACED or (outcome in NETWORK_OUR_SIDE and call.placed_at is None):
             return LeadNext(self._live.utc + timedelta(seconds=1.0), "")
-        following = after_outcome(outcome, rules, lead.recycled, lead.attempts + 1, record.gap_min_s, self._live.utc)
+        following = after_outcome(outcome, rules, lead.recycled, lead.failures + 1, record.gap_min_s, self._live.utc)
         recall = campaign.rules.recall_after_s
         if outcome is Outcome.ABANDONED and recall and following.eligible_at is not None:
             at = max(following.eligible_at, self._live.utc + timedelta(seconds=recall))
-            return LeadNext(at, following.blocked_by, following.recycled)
+            return LeadNext(at, following.blocked_by, following.recycled, following.priority)
         return following
 
     def _line_verdict(self, call: Call, outcome: Outcome) -> None:

@@ -291,6 +291,8 @@ class Operations:
                 callback_agent_id=desk.id if callback_at and mine else 0,
                 lead_eligible_at=following.eligible_at,
                 lead_blocked_by=following.blocked_by,
+                lead_recycled=following.recycled,
+                lead_recycle_priority=following.priority,
             )
         )
         if command and command.do_not_call:

@@ -93,7 +93,8 @@ UPDATE leads SET status = $2, last_agent_id = CASE WHEN $13::bigint = 0 THEN las
     refused_at = CASE WHEN $7 THEN $3 ELSE refused_at END,
     callback_at = coalesce($9, callback_at),
     callback_agent_id = CASE WHEN $9 IS NULL THEN callback_agent_id ELSE $10::bigint END,
-    turn = CASE WHEN $9 IS NULL THEN turn ELSE 0 END,"""
+    recycled = recycled + $14::integer,
+    turn = CASE WHEN $9 IS NOT NULL OR turn = 0 THEN 0 ELSE coalesce($15::smallint, turn) END,"""
     + _HELD.format(until="$11::timestamptz", at="$3", reason="$12::text")
     + " FROM done WHERE leads.id = done.lead_id AND done.lead_id <> 0"
 )
@@ -259,6 +260,7 @@ class _Batch:
             fact.final,
         )
         row += (fact.callback_at, fact.callback_agent_id, fact.lead_eligible_at, fact.lead_blocked_by, fact.agent_id)
+        row += (fact.lead_recycled, TURN_OF_RECYCLING.get(fact.lead_recycle_priority))
         self.people.append((_DISPOSED, row))
         payload = {
             "at": fact.at,

@@ -227,6 +227,7 @@ def lead_of(row: asyncpg.Record, campaign_id: int, client_id: int) -> Lead:
         email=row["email"],
         priority=row["priority"],
         attempts=row["attempts"],
+        failures=row["failures"],
         recycled=row["recycled"],
         attempt_times=list(row["times"] or ()),
         last_attempt_at=latest(row["last_attempt_at"], row["last_at"]),

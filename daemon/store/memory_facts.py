@@ -216,6 +216,9 @@ class FactApplier:
         if fact.callback_at is not None:
             lead.callback_at, lead.callback_agent_id = fact.callback_at, fact.callback_agent_id
             lead.turn = TURN_CALLBACK
+        elif lead.turn != TURN_CALLBACK:
+            lead.turn = TURN_OF_RECYCLING.get(fact.lead_recycle_priority, lead.turn)
+        lead.recycled += int(fact.lead_recycled)
         if lead.blocked_by not in STICKY:
             lead.hold(fact.lead_eligible_at, fact.lead_blocked_by, fact.at)
         self._t.touch(lead)

@@ -76,6 +76,7 @@ def lead_of(tables: MemoryTables, row: LeadRow, campaign_id: int, client_id: int
         email=row.email,
         priority=row.priority,
         attempts=row.attempts,
+        failures=row.failures,
         recycled=row.recycled,
         attempt_times=sorted(each.at for each in outgoing if each.counted is not False and each.at > since),
         last_attempt_at=latest(row.last_attempt_at, *(each.at for each in outgoing)),

@@ -115,7 +115,7 @@ async def test_a_technical_failure_is_no_attempt_of_the_lead(world: World) -> No
     attempt = await world.place(lead.e164, lead_id)
     await world.apply(world.ended(attempt, Outcome.CONGESTION, lead_id, counted=False))
     [again] = await world.claim()
-    assert (again.attempts, again.attempt_times) == (0, [])
+    assert (again.attempts, again.failures, again.attempt_times) == (0, 1, [])
 
 
 async def test_a_disposition_decides_over_the_end_of_the_call(world: World) -> None:
@@ -133,6 +133,21 @@ async def test_a_disposition_decides_over_the_end_of_the_call(world: World) -> N
     assert (row["disposition"], row["sale"], row["final"], row["notes"]) == ("VENTE", True, True, "ok")
     [lead_row] = (await world.store.search_leads(world.group.id, {"status": "VENTE"}, 10, None)).rows
     assert (lead_row["id"], lead_row["last_outcome"], lead_row["last_agent_id"]) == (lead_id, "connected", 4)
+
+
+async def test_a_status_may_send_the_lead_round_again_in_its_place(world: World) -> None:
+    ids = await world.leads("+33612345678", "+33698765432")
+    [lead] = await world.claim(1)
+    attempt = await world.place(lead.e164, lead.id)
+    soon = world.clock.utcnow() + timedelta(minutes=1)
+    disposed = world.disposed(
+        attempt, lead.id, "ABS", lead_eligible_at=soon, lead_recycled=True, lead_recycle_priority="low"
+    )
+    await world.apply(world.ended(attempt, Outcome.CONNECTED, lead.id, lead_blocked_by="disposition"), disposed)
+    world.clock.forward(61)
+    claimed = await world.claim()
+    assert [each.id for each in claimed] == ids[::-1]
+    assert claimed[1].recycled == 1
 
 
 async def test_an_agents_code_replaces_the_default_one_but_not_the_reverse(world: World) -> None:

@@ -282,6 +282,8 @@ class SideBySide(RuleBasedStateMachine):
             refused=refused,
             callback_at=self._until(back),
             callback_agent_id=2 if back else 0,
+            lead_recycled=index % 2 == 0,
+            lead_recycle_priority=("", "high", "normal", "low")[index % 4],
             lead_eligible_at=self._until(until),
             lead_blocked_by=reason,
         )
