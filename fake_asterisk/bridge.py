@@ -33,6 +33,7 @@ class Bridge:
         self.announcer = ""  # name of a conference's own channel
         self.channels: list[Channel] = []
         self.destroyed = False
+        self.cause = 0
         pbx.bridges[self.uniqueid] = self
         self.event("BridgeCreate")
         self.counted_besides = counted_besides
@@ -122,7 +123,9 @@ class Bridge:
         self.channels.remove(channel)
         channel.bridge = None
         if not channel.cause and not moving:
-            channel.cause = BRIDGED_CAUSE
+            channel.cause = self.cause or BRIDGED_CAUSE
+        if self.dissolves and not moving and not quiet:
+            self.cause = self.cause or channel.cause  # the others leave with the cause of the first (seen)
         if self.pbx.wanted & rights.CALL:
             self.event("BridgeLeave", channel.snapshot())
         if self.announcer:
@@ -179,9 +182,13 @@ def pull(channel: Channel) -> None:
     if channel.runs_dialplan:
         channel.priority += 1
         channel.runs_dialplan = False
+    told = channel.on_pulled
     if channel.fiber is not None:
         channel.fiber.drop()
     channel.fiber = None
+    channel.clear_absolute_timeout()  # it stays behind (seen)
+    if told is not None:
+        told()
     channel.outermost = ("", "")
     channel.run("", "")
 

@@ -6,6 +6,7 @@ NewCallerid may come after a Hangup: the last snapshot of a Local half may carry
 """
 
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fake_asterisk import causes, rights
@@ -110,6 +111,7 @@ class Channel:
         self.functions: dict[str, str] = {}
         self.absolute_deadline: float | None = None
         self._absolute_timer: asyncio.TimerHandle | None = None
+        self.on_pulled: Callable[[], None] | None = None  # whoever dials it learns that it was taken away
         self.fiber: Fiber | None = None
         self.watcher: Fiber | None = None  # the fiber that dials this channel, until it has one of its own
         self.pvt_call_id = pbx.new_uuid() if self.tech == "PJSIP" else ""
@@ -282,10 +284,15 @@ class Channel:
         for name, text in RTP_VARIABLES.items():
             self.set_variable(name + suffix, text.format(self.number * 7919 + 1) if "{}" in text else text)
 
-    def set_absolute_timeout(self, seconds: int) -> None:
-        """Hang up after so many seconds from now, parked or bridged."""
+    def clear_absolute_timeout(self) -> None:
+        """Lift it."""
         if self._absolute_timer is not None:
             self._absolute_timer.cancel()
+        self._absolute_timer = self.absolute_deadline = None
+
+    def set_absolute_timeout(self, seconds: int) -> None:
+        """Hang up after so many seconds from now, parked or bridged."""
+        self.clear_absolute_timeout()
         self.absolute_deadline = self.pbx.now() + seconds
         self._absolute_timer = self.pbx.loop.call_later(seconds, self.soft_hangup)
 

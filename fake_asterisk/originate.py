@@ -68,6 +68,7 @@ class Originate:
         channel = leg.channel
         channel.fiber = self.fiber
         self._prepare(channel)
+        channel.on_pulled = lambda: self._respond(FAILED, None)  # taken elsewhere while it rings (seen)
         try:
             reason = await self._dial(leg)
         except Hungup:
@@ -77,6 +78,8 @@ class Originate:
             channel.diverted = False
             self._cancelled(leg)
             return
+        finally:
+            channel.on_pulled = None
         if reason is None:
             return
         self._respond(reason, channel)
