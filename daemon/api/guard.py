@@ -47,6 +47,8 @@ THROTTLE_WINDOW_S = 60.0
 THROTTLE_ADDRESSES_MAX = 50_000
 BAD_STATUSES = frozenset({400, 401, 403, 413, 415})
 """What counts against an address: token guesses and malformed requests, not 404, 409 or 412 of an honest page."""
+STREAMS = ("/stream", "/events")
+"""Open for hours by nature: they have their own bound (stream.READERS_MAX) and take no place of short requests."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -70,11 +72,12 @@ class Guard:
         compatible = request.path.startswith(("/api/public/", "/api/external/"))
         request[STYLE] = "clicsipx" if compatible else "problem"
         started = self._clock.now()
-        self._active += 1
+        counted = 0 if request.path.endswith(STREAMS) else 1
+        self._active += counted
         try:
             response = await self._answer(request, call)
         finally:
-            self._active -= 1
+            self._active -= counted
         if response.status in BAD_STATUSES:
             self._count_bad(request[PEER])
         self._metrics.request(request, response.status, self._clock.now() - started)

@@ -248,6 +248,10 @@ async def _call(ask: Ask, group: Group, attempt_id: UUID) -> Reply:
     except CommandError as error:
         await _finish(ask, request, error)
         raise
+    except asyncio.CancelledError:
+        if request.taken:
+            deps.quotas.release(group.id)
+        raise
     response_ms = (deps.clock.now() - request.started) * 1000.0
     await _finish(ask, request, None)
     return _success(ask, request, response_ms, await deps.quotas.hour(group.id))

@@ -105,6 +105,12 @@ class Quotas:
         hour.in_flight += 1
         return hour
 
+    def release(self, group_id: int) -> None:
+        """Give back what `take` reserved for a request that was broken off: its client is gone, nothing is counted."""
+        hour = self._hours.get(group_id)
+        if hour is not None:
+            hour.in_flight = max(0, hour.in_flight - 1)
+
     async def settle(self, group_id: int, *, taken: bool, error: str, response_ms: float) -> None:
         """Count a finished request; only a success uses the quota up."""
         hour = await self.hour(group_id)

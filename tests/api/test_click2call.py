@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -25,6 +26,15 @@ async def call(client: Client, world: World, body: Any = NUMBER, **headers: str)
     sent = {**world.auth("c2c"), **{k.replace("_", "-"): v for k, v in headers.items()}}
     async with client.post(PATH, json=body, headers=sent) as response:
         return response.status, await response.json()
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Let the server's tasks run until something is true; five seconds at most."""
+    for _ in range(500):
+        if true():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("never true")
 
 
 def end_calls(world: World) -> None:
@@ -289,3 +299,17 @@ async def test_alerts_are_given_once(client: Client, world: World) -> None:
         await call(client, world)
         end_calls(world)
     assert [topic for topic, _ in world.alerts[3:]] == ["click2call.quota"]
+
+
+async def test_a_client_that_hangs_up_gives_its_quota_back(client: Client, world: World) -> None:
+    await world.store.update(Group, world.rows["group"].id, {"c2c_per_hour": 1}, None)
+    world.door.silent = True
+    waiting = asyncio.create_task(call(client, world))
+    await until(lambda: bool(world.door.of(c.CallExtension)))
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    quotas = client.app[DEPS].quotas
+    hour = await quotas.hour(world.rows["group"].id)
+    await until(lambda: hour.in_flight == 0)
+    world.door.silent = False
+    assert (await call(client, world))[0] == 200

@@ -173,3 +173,12 @@ async def test_a_stopping_daemon_says_good_bye(client: Client, world: World) -> 
 async def test_other_kinds_of_token_get_no_stream(client: Client, world: World, key: str) -> None:
     async with client.get("/api/v1/stream", headers=world.auth(key)) as response:
         assert response.status == 401
+
+
+async def test_open_streams_take_no_place_of_short_requests(serve: Any, world: World) -> None:
+    client = await serve(requests_max=1)
+    async with stream(client, world, "supervisor") as one, stream(client, world, "manager") as other:
+        await one.of("snapshot")
+        await other.of("snapshot")
+        async with client.get("/api/v1/status", headers=world.auth("supervisor")) as response:
+            assert response.status == 200
