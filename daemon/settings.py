@@ -61,6 +61,8 @@ class HttpTable(_Table, frozen=True, kw_only=True):
     requests_max: Annotated[int, Meta(ge=1, le=100_000)] = 256
     bad_requests_per_minute: Annotated[int, Meta(ge=1, le=100_000)] = 60
     stream_interval_s: Annotated[float, Meta(ge=0.02, le=5)] = 0.2
+    foreign_calls_per_day: Annotated[int, Meta(ge=0, le=1_000_000)] = 50
+    foreign_minutes_per_day: Annotated[float, Meta(ge=0, le=1_000_000)] = 240.0
 
 
 class DialerTable(_Table, frozen=True, kw_only=True):

@@ -20,7 +20,7 @@ import structlog
 from aiohttp import web
 from msgspec import Meta
 
-from daemon.api import cors
+from daemon.api import cors, fraud
 from daemon.api.c2c_alerts import C2CAlerts
 from daemon.api.c2c_pool import PhonePool
 from daemon.api.deps import Deps
@@ -296,6 +296,7 @@ async def _place(ask: Ask, request: Request, attempt_id: UUID) -> None:
     """Lease a phone and call; a phone that turns out busy or unregistered is passed over for the next."""
     deps, pool = ask.deps, service_of(ask).pool
     e164 = _e164(request.number)
+    await fraud.check(deps, request.group.id, e164, "click2call")
     wanted = "" if ask.body.phone_line_used is None else str(ask.body.phone_line_used).strip()
     client_id = await _client_id(ask, request.group)
     lines = await pool.lines(request.group.id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -12,7 +13,7 @@ from aiohttp.test_utils import TestClient
 
 from daemon.api import cors
 from daemon.api.app import DEPS
-from daemon.calls.records import Group, Strategy, TokenKind
+from daemon.calls.records import Group, Intent, Strategy, TokenKind
 from daemon.engine import commands as c
 from daemon.errors import CommandError
 from tests.api.fakes import World
@@ -313,3 +314,26 @@ async def test_a_client_that_hangs_up_gives_its_quota_back(client: Client, world
     await until(lambda: hour.in_flight == 0)
     world.door.silent = False
     assert (await call(client, world))[0] == 200
+
+
+async def test_a_stolen_token_can_spend_only_so_much_abroad(serve: Any, world: World) -> None:
+    client = await serve(foreign_calls_per_day=2)
+    group, line = world.rows["group"].id, world.rows["line"].id
+    lease = await world.store.acquire_lease("main", "test", 60.0)
+    assert lease is not None
+    at = world.clock.utcnow()
+    intents = [
+        Intent(
+            attempt_id=UUID(int=number), site="main", kind="click2call", group_id=group, campaign_id=0, client_id=0,
+            lead_id=0, e164=f"+44201234567{number}", line_id=line, caller_id="", agent_id=0, rule_set="",
+            attempts_max=0, attempts_days=0, at=at,
+        )
+        for number in (1, 2)
+    ]  # fmt: skip
+    assert len(await world.store.commit_intents(intents, lease)) == 2
+    status, body = await call(client, world, {"number_to_call": "+442012345679"})
+    assert (status, body) == (403, {"success": False, "error": "Appel interdit : plafond international"})
+    assert (await call(client, world))[0] == 200
+    world.clock.advance(86_400)
+    end_calls(world)
+    assert (await call(client, world, {"number_to_call": "+442012345679"}))[0] == 200
