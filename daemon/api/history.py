@@ -14,7 +14,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta
 
-from daemon.api import scope
+from daemon.api import fraud, scope
 from daemon.api.control import submit
 from daemon.api.leads_api import shown
 from daemon.api.numbers import e164_of
@@ -181,12 +181,14 @@ async def place_call(ask: Ask) -> Reply:
     group_id = scope.home_group(ask, body.group_id or None)
     if body.line_id:
         await scope.get(ask, Line, body.line_id)
+    e164 = e164_of(body.number, "number", allow_special=True)
+    await fraud.check(ask.deps, group_id, e164, "test")
     command = CallExtension(
         attempt_id=uuid7(ask.deps.clock.utcnow(), ask.deps.rng),
         site=body.site or sites[0],
         group_id=0 if ask.who.all_groups and not body.group_id else group_id,
         extension=body.extension,
-        e164=e164_of(body.number, "number", allow_special=True),
+        e164=e164,
         line_id=body.line_id,
         kind="test",
         by=ask.who.name,
