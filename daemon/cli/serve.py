@@ -9,7 +9,7 @@ import signal
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -138,13 +138,29 @@ def demo(
 def simulate(
     plan: Annotated[Path, typer.Argument(help="A plan (docs/simulate.md).")],
     report: Annotated[Path | None, typer.Option(help="Write an HTML report with plots here.")] = None,
+    from_history: Annotated[
+        int, typer.Option(help="Take answer rates and talk time from this campaign (its id); reads the database.")
+    ] = 0,
+    config: ConfigPath = DEFAULT,
 ) -> None:
     """What would this campaign do? Compares modes and speeds on simulated time; nobody is called."""
     try:
         from simulation.whatif import run_plan
     except ImportError as error:
         fail(f"the simulation is not installed: {error}", 2)
-    run_plan(plan, report, say=typer.echo)
+    history = asyncio.run(_history(config, from_history)) if from_history else None
+    run_plan(plan, report, say=typer.echo, history=history)
+
+
+async def _history(config: Path, campaign_id: int) -> list[dict[str, Any]]:
+    """A campaign's calls by hour."""
+    async with AsyncExitStack() as stack:
+        store = await open_database(load(config), SystemClock(), stack)
+        await store.open()
+        try:
+            return await store.report("by_hour", campaign_id=campaign_id)
+        finally:
+            await store.close()
 
 
 db = typer.Typer(help="The embedded PostgreSQL.", no_args_is_help=True)
