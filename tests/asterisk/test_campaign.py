@@ -42,7 +42,7 @@ async def test_a_campaign(fresh_lab: Lab, tmp_path: Path, mode: str) -> None:
         await lab_campaign.until_over(cadran, campaign, count, timeout_s=900)
         await lab_campaign.release(cadran, campaign, fresh_lab)
         evidence = await lab_campaign.gather(cadran, campaign, fresh_lab)
-        print(evidence.summary())
+        print(evidence.summary(), *fresh_lab.bed.husks())
         evidence.check()
         assert {attempt["lead_id"] for attempt in evidence.attempts if attempt["outcome"] != "not_placed"}
         snapshot = await cadran.get("/api/v1/snapshot")
@@ -73,7 +73,7 @@ async def test_a_campaign_with_cuts_and_a_restart(fresh_lab: Lab, tmp_path: Path
         await lab_campaign.until_over(cadran, campaign, count, timeout_s=900)
         await lab_campaign.release(cadran, campaign, fresh_lab)
         evidence = await lab_campaign.gather(cadran, campaign, fresh_lab, outages)
-        print(evidence.summary())
+        print(evidence.summary(), *fresh_lab.bed.husks())
         evidence.check()
         assert proxy.connections_count >= CUTS + 1
 
