@@ -57,7 +57,8 @@ def page(scenarios: list[Scenario], results: Results, speed: str) -> str:
 
 Made by `python -m benchmarks.pacing --write docs/pacing-results.md`; what it simulates is in [pacing.md](pacing.md).
 {own} four-hour shifts under the policy, every seed of every scenario; peers with the first seed of each (none at 1,000
-agents). Figures are live connects in percent of the zero-idle bound.
+agents, so that their mean is over one scenario fewer). Figures are live connects in percent of the zero-idle bound. The
+shifts themselves are in `benchmarks/pacing/results/reporting.jsonl`; without `--resume` all of them are run again.
 
 {table(scenarios, results)}
 - *abandoned*: lowest, highest shift; *worst hour*: abandoned calls over 3 % in the worst clock hour of any shift;
@@ -65,7 +66,7 @@ agents). Figures are live connects in percent of the zero-idle bound.
 - A peer's `0 [x, y %]`: x percent of the bound, with y percent abandoned in its shift: over 3.0 %, so it scores zero.
   `(hour)`: the shift is within 3.0 %, an hour is not.
 
-{speed}. Processor time of one decision, measured in the same run.
+{speed}. Processor time of one decision.
 
 `{last_line(scenarios, results)}`
 """
