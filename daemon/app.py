@@ -45,6 +45,7 @@ from daemon.settings import Settings, SiteTable, read_secret
 from daemon.store.embedded import EmbeddedPostgres
 from daemon.store.journal import Files, Journal, MemoryFiles
 from daemon.store.postgres import PostgresStore
+from daemon.store.pseudonyms import load_or_make_key
 from daemon.store.writer import FactWriter, backoff_s, keep_synced
 
 log = structlog.get_logger(__name__)
@@ -251,6 +252,9 @@ class Application:
             return
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self.store.close)
+            if not self._journal_in_memory:
+                folder = Path(self.settings.daemon.data_dir)
+                await self.store.use_pseudonyms(load_or_make_key(folder, secrets.token_bytes))
             await self._write_cli_token()
             await self._serve(stack)
             tasks = [asyncio.create_task(self._site(site), name=f"site {site.id}") for site in self.settings.sites]

@@ -67,6 +67,14 @@ class Pbx(Protocol):
         ...
 
 
+class Pseudonyms(Protocol):
+    """Numbers to pseudonyms, one way, under a key kept outside the database."""
+
+    def of(self, e164: str) -> str: ...
+    @property
+    def fingerprint(self) -> str: ...
+
+
 class Page(msgspec.Struct, frozen=True, kw_only=True):
     """One keyset page; `next_after` is None on the last."""
 
@@ -180,6 +188,25 @@ class Store(Protocol):
         ...
 
     async def revoke_consent(self, client_id: int, e164: str, at: datetime) -> list[int]: ...
+    # -- a person's rights (RGPD-01) ------------------------------------------------------------------------------
+    async def use_pseudonyms(self, pseudonyms: Pseudonyms) -> None:
+        """How erased numbers are written from now on. SettingsError if others were erased with another key."""
+        ...
+
+    async def person(self, group_id: int, e164: str) -> dict[str, Any]:
+        """All rows of the group that name the number, by table, and under `erased` what is left of an erasure."""
+        ...
+
+    async def erase_person(self, group_id: int, e164: str) -> dict[str, Any]:
+        """Forget the number and what was noted with it; attempts and red lists stay under its pseudonym, and bind again
+        when the number comes back. `counts` by table, `files` to delete, `pseudonym`. StoreConflict `open` while a call
+        to it is in progress, `pseudonym_key` without a key."""
+        ...
+
+    async def note(self, by: str, what: str, target: str, detail: dict[str, Any]) -> None:
+        """Append to the audit log what no engine did."""
+        ...
+
     async def ledger_rows(self, campaign_id: int, since: datetime) -> list[dict[str, Any]]: ...
     async def report(self, name: str, **parameters: Any) -> list[dict[str, Any]]:
         """Run a named report (store/sql/<name>.sql); rows as dictionaries."""

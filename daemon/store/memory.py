@@ -28,9 +28,9 @@ from daemon.calls.records import (
 )
 from daemon.clock import Clock
 from daemon.errors import StoreConflict, StoreUnavailable
-from daemon.ports import ImportTarget, Page
+from daemon.ports import ImportTarget, Page, Pseudonyms
 from daemon.store import memory_people as people
-from daemon.store import memory_reports
+from daemon.store import memory_privacy, memory_reports
 from daemon.store.memory_facts import FactApplier
 from daemon.store.memory_staging import MemoryStaging
 from daemon.store.memory_tables import AttemptRow, MemoryTables
@@ -75,6 +75,7 @@ class MemoryStore:
         self._clock = clock
         self._facts = FactApplier(self.tables)
         self._open = False
+        self._pseudonyms: Pseudonyms | None = None
         self._doubtful: dict[tuple[str, int], list[int]] = {}
 
     async def _do(self, op: str, work: Callable[[], Any]) -> Any:
@@ -401,11 +402,21 @@ class MemoryStore:
 
     async def add_leads(self, list_id: int, drafts: Sequence[LeadDraft]) -> list[int]:
         now = self._clock.utcnow()
-        ids: list[int] = await self._do("add_leads", lambda: people.add(self.tables, list_id, drafts, now))
+
+        def work() -> list[int]:
+            listed = self.tables.config[LeadList].get(list_id)
+            if isinstance(listed, LeadList):
+                numbers = [draft.e164 for draft in drafts]
+                memory_privacy.take_back(self.tables, self._pseudonyms, listed.group_id, numbers)
+            return people.add(self.tables, list_id, drafts, now)
+
+        ids: list[int] = await self._do("add_leads", work)
         return ids
 
     async def open_staging(self, target: ImportTarget) -> MemoryStaging:
-        staging: MemoryStaging = await self._do("open_staging", lambda: MemoryStaging(self.tables, target, self._do))
+        staging: MemoryStaging = await self._do(
+            "open_staging", lambda: MemoryStaging(self.tables, target, self._do, self._pseudonyms)
+        )
         return staging
 
     async def update_lead(self, lead_id: int, changes: Mapping[str, Any]) -> bool:
@@ -435,9 +446,13 @@ class MemoryStore:
 
     async def set_dnc(self, client_id: int, e164: str, on: bool, by: str, source: str) -> list[int]:
         now = self._clock.utcnow()
-        ids: list[int] = await self._do(
-            "set_dnc", lambda: people.set_dnc(self.tables, client_id, e164, on, {"at": now, "by": by, "source": source})
-        )
+
+        def work() -> list[int]:
+            if not on and self._pseudonyms is not None:
+                self.tables.dnc.pop((client_id, self._pseudonyms.of(e164)), None)
+            return people.set_dnc(self.tables, client_id, e164, on, {"at": now, "by": by, "source": source})
+
+        ids: list[int] = await self._do("set_dnc", work)
         return ids
 
     async def add_dnc(self, client_id: int, e164s: Sequence[str], by: str, source: str) -> tuple[int, int]:
@@ -456,6 +471,28 @@ class MemoryStore:
             "revoke_consent", lambda: people.revoke_consent(self.tables, client_id, e164, at)
         )
         return ids
+
+    # -- a person's rights -------------------------------------------------------------------------------------------
+
+    async def use_pseudonyms(self, pseudonyms: Pseudonyms) -> None:
+        self._pseudonyms = pseudonyms
+
+    async def person(self, group_id: int, e164: str) -> dict[str, Any]:
+        found: dict[str, Any] = await self._do(
+            "person", lambda: memory_privacy.person(self.tables, self._pseudonyms, group_id, e164)
+        )
+        return found
+
+    async def erase_person(self, group_id: int, e164: str) -> dict[str, Any]:
+        now = self._clock.utcnow()
+        done: dict[str, Any] = await self._do(
+            "erase_person", lambda: memory_privacy.erase(self.tables, self._pseudonyms, group_id, e164, now)
+        )
+        return done
+
+    async def note(self, by: str, what: str, target: str, detail: dict[str, Any]) -> None:
+        row = {"site": "", "at": self._clock.utcnow(), "by": by, "what": what, "target": target, "detail": detail}
+        await self._do("note", lambda: self.tables.audit.append(row | {"id": len(self.tables.audit) + 1}))
 
     async def ledger_rows(self, campaign_id: int, since: datetime) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = await self._do(

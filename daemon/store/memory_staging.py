@@ -11,8 +11,9 @@ import msgspec
 
 from daemon.calls.records import Campaign, LeadDraft, LeadList
 from daemon.errors import StoreConflict
-from daemon.ports import ImportCounts, ImportTarget, StagedLead
+from daemon.ports import ImportCounts, ImportTarget, Pseudonyms, StagedLead
 from daemon.store.memory_people import insert
+from daemon.store.memory_privacy import take_back
 from daemon.store.memory_tables import LeadRow, MemoryTables
 from daemon.store.tables import LEAD_COLUMNS, first_turn
 
@@ -33,8 +34,10 @@ def _filled(draft: LeadDraft) -> dict[str, Any]:
 class MemoryStaging:
     """One import under way (daemon.ports.LeadStaging)."""
 
-    def __init__(self, tables: MemoryTables, target: ImportTarget, do: Do) -> None:
-        self._tables, self._target, self._do = tables, target, do
+    def __init__(
+        self, tables: MemoryTables, target: ImportTarget, do: Do, pseudonyms: Pseudonyms | None = None
+    ) -> None:
+        self._tables, self._target, self._do, self._pseudonyms = tables, target, do, pseudonyms
         self._rows: list[StagedLead] = []
 
     async def stage(self, rows: Sequence[StagedLead]) -> None:
@@ -89,6 +92,7 @@ class MemoryStaging:
         listed = self._tables.config[LeadList].get(self._target.list_id)
         if not isinstance(listed, LeadList):
             raise StoreConflict(f"no list {self._target.list_id}", "list_id")
+        take_back(self._tables, self._pseudonyms, listed.group_id, [staged.draft.e164 for staged in self._rows])
         matches, people = self._matches(), self._people()
         if self._target.duplicates != "skip":
             latest = {lead_id: people[row] for row, lead_id in sorted(matches.items())}

@@ -10,8 +10,9 @@ from uuid import UUID
 from daemon.calls.records import LeadDraft
 from daemon.clock import Clock
 from daemon.errors import StoreConflict
-from daemon.ports import Page
+from daemon.ports import Page, Pseudonyms
 from daemon.store.database import Database
+from daemon.store.privacy import take_back
 from daemon.store.tables import (
     ATTEMPT_FILTERS,
     ATTEMPT_ROW,
@@ -109,6 +110,7 @@ class People:
 
     _database: Database
     _clock: Clock
+    _pseudonyms: Pseudonyms | None
 
     async def add_leads(self, list_id: int, drafts: Sequence[LeadDraft]) -> list[int]:
         if not drafts:
@@ -119,6 +121,7 @@ class People:
             group_id = await connection.fetchval("SELECT group_id FROM lists WHERE id = $1 FOR KEY SHARE", list_id)
             if group_id is None:
                 raise StoreConflict(f"no list {list_id}", "list_id")
+            await take_back(connection, self._pseudonyms, group_id, [draft.e164 for draft in drafts])
             rows = await connection.fetch(_ADD, list_id, group_id, self._clock.utcnow(), turns, *columns)
             if len(rows) == len(drafts):
                 return [row["id"] for row in rows]
@@ -215,7 +218,8 @@ class People:
                 )
                 change = "SET blocked_by = 'dnc', eligible_at = NULL WHERE (blocked_by = '' OR eligible_at IS NOT NULL)"
             else:
-                await connection.execute("DELETE FROM dnc WHERE client_id = $1 AND e164 = $2", client_id, e164)
+                names = [e164, self._pseudonyms.of(e164)] if self._pseudonyms is not None else [e164]
+                await connection.execute("DELETE FROM dnc WHERE client_id = $1 AND e164 = ANY($2)", client_id, names)
                 change = "SET blocked_by = '' WHERE blocked_by = 'dnc'"
             ids = [row["id"] for row in await connection.fetch(_TOUCHED, client_id, e164)]
             await connection.execute(f"UPDATE leads {change} AND id = ANY($1)", ids)

@@ -16,6 +16,7 @@ from daemon.store.database import Database
 from daemon.store.dialling import Dialling
 from daemon.store.migrate import migrate
 from daemon.store.people import People
+from daemon.store.privacy import Privacy
 from daemon.store.reports import load
 from daemon.store.staging import Importing
 
@@ -23,7 +24,7 @@ PARTITIONS_AHEAD_DAYS = 7
 _STREAM_ROWS = 1000
 
 
-class PostgresStore(Dialling, Applying, ConfigRows, People, Importing):
+class PostgresStore(Dialling, Applying, ConfigRows, People, Privacy, Importing):
     """Implements daemon.ports.Store and LeadSink. `clock` dates what no fact dates; the lease uses the database's."""
 
     def __init__(

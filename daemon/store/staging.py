@@ -15,8 +15,9 @@ from operator import attrgetter
 from daemon.calls.records import LeadDraft
 from daemon.clock import Clock
 from daemon.errors import StoreConflict, StoreError
-from daemon.ports import ImportCounts, ImportTarget, StagedLead
+from daemon.ports import ImportCounts, ImportTarget, Pseudonyms, StagedLead
 from daemon.store.database import Database
+from daemon.store.privacy import erased_of, take_back
 from daemon.store.tables import HOT_PRIORITY, LEAD_COLUMNS, TURN_HOT, TURN_NORMAL
 
 PREFIX = "lead_staging_"
@@ -75,14 +76,21 @@ def _merged(name: str, old: str, new: str) -> str:
 class PostgresStaging:
     """One import under way (daemon.ports.LeadStaging)."""
 
-    def __init__(self, database: Database, target: ImportTarget, table: str) -> None:
+    def __init__(
+        self, database: Database, target: ImportTarget, table: str, pseudonyms: Pseudonyms | None = None
+    ) -> None:
         self._database, self._target, self._table = database, target, table
+        self._pseudonyms = pseudonyms
+        self._erased: frozenset[str] = frozenset()
+        self._returning: list[str] = []
         self._matched = False
 
     async def create(self) -> None:
         columns = ", ".join(f"{name} {_TYPES.get(name, 'text')}" for name in LEAD_COLUMNS)
         async with self._database.connection() as connection:
             await connection.execute(_TABLE.format(table=self._table, columns=columns))
+            if self._pseudonyms is not None:
+                self._erased = await erased_of(connection, self._target.group_id)
 
     async def stage(self, rows: Sequence[StagedLead]) -> None:
         records = [
@@ -95,6 +103,9 @@ class PostgresStaging:
             )
             for staged in rows
         ]
+        if self._erased and self._pseudonyms is not None:
+            of = self._pseudonyms.of
+            self._returning += [r.draft.e164 for r in rows if of(r.draft.e164) in self._erased]
         async with self._database.connection() as connection:
             await connection.copy_records_to_table(
                 self._table, records=records, columns=["row", "root", "email_key", "name_key", *LEAD_COLUMNS]
@@ -135,6 +146,7 @@ class PostgresStaging:
                 )
                 if known is None:
                     raise StoreConflict(f"no list {self._target.list_id}", "list_id")
+                await take_back(connection, self._pseudonyms, known, self._returning)
                 updated = 0
                 if self._target.duplicates != "skip":
                     await connection.execute(self._fold_sql(), timeout=3600)
@@ -214,12 +226,13 @@ class Importing:
 
     _database: Database
     _clock: Clock
+    _pseudonyms: Pseudonyms | None
 
     async def open_staging(self, target: ImportTarget) -> PostgresStaging:
         async with self._database.connection() as connection:
             backend = await connection.fetchval("SELECT pg_backend_pid()")
         day = int(self._clock.utcnow().timestamp()) // 86_400
-        staging = PostgresStaging(self._database, target, f"{PREFIX}{day}_{backend}_{next(_numbers)}")
+        staging = PostgresStaging(self._database, target, f"{PREFIX}{day}_{backend}_{next(_numbers)}", self._pseudonyms)
         await staging.create()
         return staging
 
