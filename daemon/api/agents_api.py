@@ -218,6 +218,16 @@ def _view(ask: Ask, agent_id: int) -> AgentView | None:
     return view if isinstance(view, AgentView) else None
 
 
+async def _lead_id(ask: Ask, view: AgentView | None) -> int:
+    """The person on the desk: under preview or on the line; in wrap-up, the one of the call that just ended."""
+    if view is None or view.lead_id:
+        return view.lead_id if view else 0
+    if not view.last_attempt_id:
+        return 0
+    row = await ask.deps.store.attempt(UUID(view.last_attempt_id))
+    return int(row["lead_id"] or 0) if row else 0
+
+
 @routes.get("/desk", permission=Permission.DESK, reply=DeskAnswer, extra=(404,))
 async def desk(ask: Ask) -> Reply:
     """The signed-in agent's desk, whole: what a reload needs to paint the same state."""
@@ -225,7 +235,7 @@ async def desk(ask: Ask) -> Reply:
         raise CommandError("agent_unknown")
     agent = await scope.get(ask, Agent, ask.who.agent_id)
     store, view = ask.deps.store, _view(ask, agent.id)
-    lead_id = view.lead_id if view else 0
+    lead_id = await _lead_id(ask, view)
     lead = await store.lead_facts(lead_id) if lead_id else None
     campaign_id = view.campaign_id if view else 0
     campaigns = await _campaigns(ask, agent)

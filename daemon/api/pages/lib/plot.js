@@ -13,7 +13,7 @@ export function line(points, { top, unit, format }) {
   if (known.length < 2) return h('p', { class: 'empty' }, t('plot.none'));
   const [from, to] = [points[0][0], points[points.length - 1][0]];
   const high = Math.max(top || 0, ...known.map(([, v]) => v)) * 1.1 || 1;
-  const x = (at) => 28 + ((at - from) / Math.max(1, to - from)) * (W - 34);
+  const x = (at) => 38 + ((at - from) / Math.max(1, to - from)) * (W - 44);
   const y = (v) => H - FOOT - (v / high) * (H - FOOT - 8);
   const runs = [];
   let run = [];
@@ -24,9 +24,9 @@ export function line(points, { top, unit, format }) {
   const values = known.map(([, v]) => v);
   const said = t('plot.said', { low: format(Math.min(...values)), high: format(Math.max(...values)), last: format(values[values.length - 1]) });
   return h('svg', { class: 'plot', viewBox: `0 0 ${W} ${H}`, role: 'img', 'aria-label': `${unit}. ${said}` },
-    h('line', { class: 'grid-line', x1: 28, x2: W - 6, y1: y(0), y2: y(0) }), h('text', { x: 24, y: y(0), 'text-anchor': 'end' }, '0'), h('text', { x: 24, y: y(high / 1.1) + 8, 'text-anchor': 'end' }, format(high / 1.1)),
+    h('line', { class: 'grid-line', x1: 38, x2: W - 6, y1: y(0), y2: y(0) }), h('text', { x: 34, y: y(0), 'text-anchor': 'end' }, '0'), h('text', { x: 34, y: y(high / 1.1) + 8, 'text-anchor': 'end' }, format(high / 1.1)),
     runs.map((r, i) => h('polyline', { key: i, class: 'series', points: r.join(' ') })),
-    h('text', { x: 28, y: H - 3 }, clock(new Date(from), false)), h('text', { x: W - 6, y: H - 3, 'text-anchor': 'end' }, clock(new Date(to), false)));
+    h('text', { x: 38, y: H - 3 }, clock(new Date(from), false)), h('text', { x: W - 6, y: H - 3, 'text-anchor': 'end' }, clock(new Date(to), false)));
 }
 
 // bars: [{label, rate|null, events}]; under 30 events a bar is hollow. The ceiling is a line with its label.
@@ -34,10 +34,10 @@ export function bars(rows, ceiling, format) {
   if (!rows.length) return h('p', { class: 'empty' }, t('plot.none'));
   const high = Math.max(ceiling * 1.3, ...rows.map((r) => r.rate || 0));
   const y = (v) => H - FOOT - (v / high) * (H - FOOT - 8);
-  const width = (W - 34) / Math.max(rows.length, 6);
+  const width = (W - 44) / Math.max(rows.length, 6);
   const top = Math.max(...rows.map((r) => r.rate || 0));
   return h('svg', { class: 'plot', viewBox: `0 0 ${W} ${H}`, role: 'img', 'aria-label': t('plot.hour_said', { n: rows.length, high: format(top) }) },
-    h('line', { class: 'grid-line', x1: 28, x2: W - 6, y1: y(0), y2: y(0) }), h('text', { x: 24, y: y(0), 'text-anchor': 'end' }, '0'),
-    rows.map((r, i) => [h('rect', { key: `b${i}`, class: r.events < 30 ? 'hollow' : 'column', x: 30 + i * width, y: y(r.rate || 0), width: Math.max(2, width - 4), height: Math.max(0, y(0) - y(r.rate || 0)) }), h('text', { key: `t${i}`, x: 30 + i * width + width / 2, y: H - 3, 'text-anchor': 'middle' }, r.label)]),
-    h('line', { class: 'limit', x1: 28, x2: W - 6, y1: y(ceiling), y2: y(ceiling) }), h('text', { x: W - 6, y: y(ceiling) - 3, 'text-anchor': 'end' }, t('plot.ceiling', { ceiling: (ceiling * 100).toFixed(0) })));
+    h('line', { class: 'grid-line', x1: 38, x2: W - 6, y1: y(0), y2: y(0) }), h('text', { x: 34, y: y(0), 'text-anchor': 'end' }, '0'),
+    rows.map((r, i) => [h('rect', { key: `b${i}`, class: r.events < 30 ? 'hollow' : 'column', x: 40 + i * width, y: y(r.rate || 0), width: Math.max(2, width - 4), height: Math.max(0, y(0) - y(r.rate || 0)) }), h('text', { key: `t${i}`, x: 40 + i * width + width / 2, y: H - 3, 'text-anchor': 'middle' }, r.label)]),
+    h('line', { class: 'limit', x1: 38, x2: W - 6, y1: y(ceiling), y2: y(ceiling) }), h('text', { x: W - 6, y: y(ceiling) - 3, 'text-anchor': 'end' }, t('plot.ceiling', { ceiling: (ceiling * 100).toFixed(0) })));
 }

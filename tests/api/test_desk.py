@@ -1,0 +1,67 @@
+"""What the agent's desk gets from the API: the person, in the call and after it; drafts; nothing of others."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+from aiohttp.test_utils import TestClient
+
+from daemon.calls.records import Intent, LeadDraft
+from tests.api.fakes import World
+
+Client = TestClient[Any, Any]
+ATTEMPT = UUID("01999999-0000-7000-8000-000000000001")
+
+
+async def a_call(world: World) -> int:
+    """A lead of the first group and the attempt row of a call to it."""
+    draft = LeadDraft(e164="+33199001234", first_name="Jean", last_name="DUPONT")
+    (lead_id,) = await world.store.add_leads(world.rows["list"].id, [draft])
+    lease = await world.store.acquire_lease("main", "test", 60.0)
+    assert lease is not None
+    intent = Intent(
+        attempt_id=ATTEMPT, site="main", kind="campaign", group_id=world.rows["group"].id,
+        campaign_id=world.rows["campaign"].id, client_id=world.rows["client"].id, lead_id=lead_id,
+        e164="+33199001234", line_id=world.rows["line"].id, caller_id="", agent_id=world.rows["agent"].id,
+        rule_set="", attempts_max=0, attempts_days=0, at=world.clock.utcnow(),
+    )  # fmt: skip
+    assert await world.store.commit_intents([intent], lease)
+    return lead_id
+
+
+async def desk(client: Client, world: World) -> dict[str, Any]:
+    async with client.get("/api/v1/desk", headers=world.auth("agent")) as response:
+        assert response.status == 200
+        return dict(await response.json())
+
+
+@pytest.mark.feature("STAT-05", clause="the person stays on the desk through wrap-up")
+async def test_the_person_is_there_in_the_call_and_in_wrap_up(client: Client, world: World) -> None:
+    lead_id, agent = await a_call(world), world.rows["agent"].id
+    assert (await desk(client, world))["lead"] is None
+    world.door.change("agents", agent, state="on_call", attempt_id=str(ATTEMPT), lead_id=lead_id)
+    assert (await desk(client, world))["lead"]["last_name"] == "DUPONT"
+    world.door.change("agents", agent, state="wrap_up", attempt_id="", lead_id=0, last_attempt_id=str(ATTEMPT))
+    assert (await desk(client, world))["lead"]["last_name"] == "DUPONT"
+    world.door.change("agents", agent, state="ready", last_attempt_id="")
+    assert (await desk(client, world))["lead"] is None
+
+
+async def test_a_draft_comes_back_and_goes_with_its_disposition(client: Client, world: World) -> None:
+    await a_call(world)
+    headers = world.auth("agent")
+    body = {"attempt_id": str(ATTEMPT), "notes": "rappeler\nle soir", "code": "RAPPEL"}
+    async with client.put("/api/v1/desk/draft", headers=headers, json=body) as response:
+        assert response.status == 200
+    assert (await desk(client, world))["draft"]["notes"] == "rappeler\nle soir"
+    done = {"attempt_id": str(ATTEMPT), "code": "RAPPEL", "callback_at": "2026-11-25T09:00:00Z"}
+    async with client.post(f"/api/v1/agents/{world.rows['agent'].id}/dispose", headers=headers, json=done) as response:
+        assert response.status == 202
+    assert (await desk(client, world))["draft"] is None
+
+
+async def test_a_supervisors_token_has_no_desk(client: Client, world: World) -> None:
+    async with client.get("/api/v1/desk", headers=world.auth("supervisor")) as response:
+        assert response.status == 404
