@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from fake_asterisk import rights
-from fake_asterisk.channel import Channel, Diverted, Hungup
+from fake_asterisk.channel import RING, Channel, Diverted, Hungup
 from fake_asterisk.render import bridge_snapshot
 
 if TYPE_CHECKING:
@@ -201,7 +201,7 @@ def impart(bridge: Bridge, channel: Channel) -> None:
         bridge.push(channel)
         return
     pull(channel)
-    if channel.state != 6:
+    if channel.state == RING:  # a leg that we dialled rings on inside (seen)
         channel.pbx.answer(channel)
     bridge.push(channel)
     channel.pbx.start(channel, _imparted(bridge, channel))

@@ -294,7 +294,13 @@ class Channel:
         """Hang up after so many seconds from now, parked or bridged."""
         self.clear_absolute_timeout()
         self.absolute_deadline = self.pbx.now() + seconds
-        self._absolute_timer = self.pbx.loop.call_later(seconds, self.soft_hangup)
+        self._absolute_timer = self.pbx.loop.call_later(seconds, self._absolute_over)
+
+    def _absolute_over(self) -> None:
+        if self.on_pulled is not None and self.fiber is not None:
+            self.fiber.wake("time is over")  # to an originate that still rings it is its own timeout (seen)
+        else:
+            self.soft_hangup()
 
     def destroy(self) -> None:
         """The end: statistics, Hangup, device state; the channel is no longer on the PBX."""

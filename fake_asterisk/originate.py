@@ -115,6 +115,8 @@ class Originate:
         pbx.dial_event("DialBegin", None, channel, f"DialString: {self.request.resource}\r\n")
         leg.go()
         while True:
+            if channel.absolute_deadline is not None:
+                deadline = min(deadline, channel.absolute_deadline)
             left = deadline - pbx.now()
             what = await channel.pause(left) if left > 0 else None
             if what is None:

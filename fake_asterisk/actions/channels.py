@@ -249,6 +249,7 @@ def _send(channel: Channel, context: str, exten: str, priority: int) -> None:
     if channel.bridge is not None or channel.runs_dialplan:
         channel.divert(context, exten, priority)
         return
+    channel.music = None  # it ends without an event when the dialplan takes over (seen)
     pull(channel)
     channel.context, channel.exten, channel.priority = context, exten, priority
     channel.pbx.start(channel, channel.pbx.dialplan_run(channel))
