@@ -159,13 +159,15 @@ async def _furnish(store: Store, clock: Clock, count: int, token: str) -> tuple[
         )
         for name, capacity, priority in (("TR-1", 3 * count, 10), ("TR-2", count, 5))
     ]
+    names = [f"{first[0]}. {last}" for last in LAST_NAMES for first in FIRST_NAMES]
+    rng.shuffle(names)
     agents = [
         await store.create(
             Agent(
                 group_id=group.id,
                 site="demo",
                 login=str(1001 + n),
-                name=f"{rng.choice(FIRST_NAMES)[0]}. {rng.choice(LAST_NAMES)}",
+                name=names[n % len(names)],
                 extension=str(1001 + n),
             )
         )

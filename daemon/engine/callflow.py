@@ -335,7 +335,6 @@ class CallFlow:
         call.last_agent_id = desk.id
         wait = max(0.0, live.now - (call.need_at if call.need_at is not None else live.now))
         if call.campaign:
-            call.campaign.waits.append(wait)
             self._observe(call, pacing.Connected(call.attempt_id.hex, str(desk.id), live.now, wait))
             self._count(call, abandoned=False)
         self._enter(call, CallState.TALKING)

@@ -56,6 +56,8 @@ class Desks:
                 campaign.agents[state] += 1
             if before is AgentState.READY:
                 campaign.ready_s += spent
+                if desk.call is not None and desk.call.campaign is campaign:
+                    campaign.waits.append(spent)
             elif before in HANDLING and desk.last_campaign is campaign:
                 campaign.handling_s += spent
             campaign.dirty = True
