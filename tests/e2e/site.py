@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from daemon.api.app import build_app
 from daemon.compliance.rules import load_rule_sets
+from daemon.leads.service import ImportService
 from daemon.settings import HttpTable
 from tests.api.fakes import HandClock, World, make_world
 
@@ -73,9 +76,11 @@ async def open_site(
     """`demo`: whose token loopback browsers get; "" = they must sign in."""
     world = await make_world()
     world.clock = world.door.clock = WallClock()
+    folder = TemporaryDirectory()
+    importer = ImportService(world.store, world.store, world.clock, random.Random(4), Path(folder.name))
     app: web.Application = build_app(
         world.door, world.store, HttpTable(stream_interval_s=0.05), world.clock, random.Random(3),
-        site_ids=("main",), rule_sets=RULES, demo_token=world.tokens[demo] if demo else "",
+        site_ids=("main",), rule_sets=RULES, importer=importer, demo_token=world.tokens[demo] if demo else "",
     )  # fmt: skip
     server = TestServer(app)
     await server.start_server()
@@ -85,6 +90,8 @@ async def open_site(
     finally:
         await made.close()
         await server.close()
+        await importer.close()
+        folder.cleanup()
 
 
 @asynccontextmanager

@@ -269,6 +269,25 @@ async def test_every_page_opens_in_both_languages_without_trouble(browser: Brows
         assert not site.troubles, site.troubles
 
 
+@pytest.mark.feature("IMPT-04", clause="columns are mapped on the page, guessed by their headings")
+@pytest.mark.feature("IMPT-10", clause="dry run before the import, on the page")
+async def test_a_file_is_imported_in_four_clicks(browser: Browser) -> None:
+    async with open_site(browser) as site:
+        page = await site.open("/#/listes/importer")
+        text = "TEL;NOM;PRENOM;STATUT_2\r\n0199001234;DUPONT;Jean;x\r\n12;MARTIN;Zoé;\r\n0199001235;PETIT;Léa;\r\n"
+        await expect(page.locator("[name=list_id]")).to_have_value(str(site.world.rows["list"].id))
+        file = {"name": "clients.csv", "mimeType": "text/csv", "buffer": text.encode("cp1252")}
+        await page.locator("[name=file]").set_input_files([file])
+        await expect(page.locator("main")).to_contain_text("2 fiches seraient importées sur 3 lignes")
+        await expect(page.get_by_role("row", name="STATUT_2")).to_contain_text("à choisir")
+        await shot(page, "import-check-fr-light")
+        await page.get_by_role("button", name="Importer 2 fiches").click()
+        await expect(page.locator("main")).to_contain_text("2 fiches importées")
+        found = await site.world.store.search_leads(site.world.rows["group"].id, {}, 10, None)
+        assert sorted(row["last_name"] for row in found.rows) == ["DUPONT", "PETIT"]
+        assert not site.troubles
+
+
 @pytest.mark.feature("IMPT-13", clause="red list in one paste and Enter")
 async def test_a_number_is_red_listed_with_one_paste(browser: Browser) -> None:
     async with open_site(browser) as site:

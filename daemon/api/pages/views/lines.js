@@ -6,6 +6,11 @@ import { live, paint } from '../lib/live.js';
 import { all, get, post, may } from '../lib/api.js';
 import { attempt, confirm, field, formValues, request, select, waiting, whyNot } from '../lib/ui.js';
 
+// What usually mends each documented error.
+const HINTS = {
+  'Aucune ligne disponible': 'hint.no_line', 'Rate limit dépassé': 'hint.quota', 'Connection timeout': 'hint.timeout',
+  'Ligne non disponible ou non autorisée': 'hint.line', 'Domaine non autorisé': 'hint.origin',
+};
 const data = { callers: [], api: [], errors: [] };
 export async function enter() {
   const [callers, api, errors] = await Promise.all([attempt(() => all('/caller-ids')), attempt(() => get(`/reports/api_calls?start=${hour()}`)), attempt(() => get(`/reports/api_errors?start=${hour()}`))]);
@@ -56,5 +61,5 @@ export function view() {
       h('section', { class: 'card' }, h('h2', null, t('lines.caller_ids')), data.callers.length === 0 ? h('p', { class: 'empty' }, t('lines.no_caller_ids')) : h('ul', { class: 'list' }, data.callers.map((c) => h('li', { key: c.id }, h('b', { title: c.e164 }, phone(c.e164)), ` ${c.name}`, h('span', { class: 'right muted' }, c.enabled ? t('list.active') : t('list.inactive'))))),
         may('administer') && h('form', { class: 'toolbar', onsubmit: addCaller }, h('input', { name: 'e164', required: true, placeholder: '+33…', 'aria-label': t('lines.caller_id') }), h('input', { name: 'name', placeholder: t('line.name'), 'aria-label': t('line.name') }), h('button', null, t('do.add')))),
       h('section', { class: 'card' }, h('h2', null, t('lines.api')), api ? h('p', { title: 'api_calls.sql' }, t('lines.api_hour', { calls: num(api.calls), ok: num(api.succeeded), ms: api.response_mean_ms === null ? '—' : num(api.response_mean_ms) })) : h('p', { class: 'empty' }, t('lines.api_none')),
-        h('ul', { class: 'list' }, data.errors.map((x, i) => h('li', { key: i }, h('span', null, x.error), h('span', { class: 'right num' }, num(x.calls ?? x.count ?? 0)))))))];
+        h('ul', { class: 'list' }, data.errors.map((x, i) => h('li', { key: i }, h('b', { class: 'num' }, num(x.calls)), ` ${x.error}`, h('span', { class: 'muted' }, HINTS[x.error] ? t(HINTS[x.error]) : ''))))))];
 }
