@@ -23,7 +23,7 @@ from daemon.dialer.estimates import (
 )
 from daemon.dialer.modes import PacingSettings
 from daemon.dialer.risk import EXACT_ITEMS, ExactRisk, NormalRisk, transform
-from daemon.dialer.traffic import TALK_CLASSES, TALKING, WRAP, WRAP_CLASSES, Traffic
+from daemon.dialer.traffic import READY, TALK_CLASSES, TALKING, WRAP, WRAP_CLASSES, Traffic
 
 HORIZON_QUANTILES = (0.125, 0.375, 0.625, 0.875)
 """Of the time from originate to needing an agent: the instants at which the question is asked."""
@@ -101,8 +101,9 @@ class Forecast:
             talk, wraps, TALK_CLASSES, self.traffic.stay, [h + credit for h in self.horizons_s]
         )
         count = len(self.horizons_s)
-        self._talk_table = talking.reshape(-1, count)
-        self._wrap_table = np.tile(wrapping, (len(TALK_CLASSES), 1, 1)).reshape(-1, count)
+        repeated = np.tile(wrapping, (len(TALK_CLASSES), 1, 1)).reshape(-1, count)
+        self._agent_powers = _powers(np.concatenate((talking.reshape(-1, count), repeated)))
+        self._wrap_rows = len(repeated)
         self.traffic.agents_version += 1
         self._refresh_calls(now, settings)
 
@@ -129,14 +130,14 @@ class Forecast:
     def _frees(self, now: float, exact: bool) -> tuple[Any, float]:
         state, since, classes = self.traffic.agents()
         ages = np.minimum(now - since, AGENT_AGE_MAX_S - 1).astype(np.intp)
-        rows = classes * AGE_BINS + AGE_LUT[np.maximum(ages, 0)]
-        frees = np.concatenate((self._talk_table[rows[state == TALKING]], self._wrap_table[rows[state == WRAP]]))
-        middle = len(self.horizons_s) // 2
-        expected = float(frees[:, middle].sum())
+        rows = classes * AGE_BINS + AGE_LUT[np.maximum(ages, 0)] + (state == WRAP) * self._wrap_rows
+        powers = self._agent_powers[rows[state > READY]]
+        count = len(self.horizons_s)
         if exact:
-            return transform(None, frees, len(self.horizons_s)), expected
-        squares = frees * frees
-        return (frees.sum(axis=0), squares.sum(axis=0), (squares * frees).sum(axis=0)), expected
+            frees = powers[:, :count]
+            return transform(None, frees, count), float(frees[:, count // 2].sum())
+        sums = powers.sum(axis=0)
+        return (sums[:count], sums[count : 2 * count], sums[2 * count :]), float(sums[count // 2])
 
     def _needs(self, exact: bool) -> tuple[Any, float]:
         count = len(self.horizons_s)
