@@ -23,8 +23,8 @@ from daemon.calls.events import (
 
 
 class CallState(StrEnum):
-    """Where a call is. INTENDED: its row is being committed; AGENT_FIRST: the agent's phone rings before the customer
-    is dialled; ANSWERED: up, machine detection may run; WAITING: parked, needs an agent; CLOSING: our hang-up is sent."""
+    """Where a call is. INTENDED: its row is being committed; AGENT_FIRST: the agent rings before the customer is
+    dialled; ANSWERED: up, detection may run; WAITING: parked, needs an agent; CLOSING: our hang-up is sent."""
 
     INTENDED = "intended"
     AGENT_FIRST = "agent_first"

@@ -28,6 +28,9 @@ CLAIM_RETRY_S = 1.0
 """After an empty claim, the next one; new leads cut this short (LEAD-06)."""
 
 CLAIM_MAX = 200
+LAST_HOUR = 19
+"""The last clock hour of a day's calling that the day's ledger counts on; later hours count on themselves alone."""
+
 SAMPLE_S = 5.0
 """A decision that places nothing is stored at most this often; each one that places is stored within a second."""
 
@@ -175,13 +178,8 @@ class Placing:
             others_expected=self._expected_by_others(campaign),
             hour=hour_key(live.utc, record.zone),
             hour_left_s=max(1.0, hour_left),
-            day_left_s=self._day_left(local.hour),
+            day_left_s=max(0, LAST_HOUR - local.hour) * 3600.0 + max(1.0, hour_left),
         )
-
-    @staticmethod
-    def _day_left(hour: int) -> float:
-        """Seconds of calling left today, at least one hour: what the day's ledger may still expect."""
-        return max(1, 20 - hour) * 3600.0
 
     def _expected_by_others(self, campaign: CampaignLive) -> float:
         """Answers that other predictive campaigns sharing these agents expect soon, by the share of common agents."""
