@@ -171,6 +171,12 @@ ERRORS: Mapping[str, ErrorRow] = {
         "Cet appel s'est terminé avant votre action. Rien n'a été fait ; choisissez son issue.",
         "This call ended before your action. Nothing was done; choose its outcome.",
     ),
+    "person_in_call": E(
+        409,
+        "Un appel avec cette personne est en cours : rien n'est encore effacé, elle ne sera plus rappelée. Réessayez "
+        "après l'appel.",
+        "A call with this person is in progress: nothing is erased yet, they won't be called again. Retry after it.",
+    ),
     "callback_required": E(400, "Ce statut demande la date du rappel.", "This status needs the time of the callback."),
     "agent_not_in_call": E(409, "L'agent n'est pas en appel.", "The agent is not in a call."),
     "agent_signed_out": E(409, "L'agent est hors ligne : connectez-le d'abord.", "The agent is signed out: sign in."),

@@ -266,6 +266,9 @@ async def set_dnc(ask: Ask) -> Reply:
     e164 = e164_of(ask.body.number, "number", allow_special=True)
     source = ask.body.reason or "api"
     ids = await ask.deps.store.set_dnc(client.id, e164, ask.body.on, ask.who.name, source)
+    what = "red_list.on" if ask.body.on else "red_list.off"
+    detail = {"leads": ",".join(map(str, ids[:50])), "reason": ask.body.reason}
+    await ask.deps.store.note(ask.who.name, what, f"client:{client.id}", detail)
     await tell_engine(ask, LeadsChanged(lead_ids=tuple(ids), e164s=(e164,), by=ask.who.name))
     return Reply(Touched(e164=e164, leads=len(ids)))
 

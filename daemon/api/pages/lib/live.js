@@ -17,10 +17,11 @@ export function paint() {
   requestAnimationFrame(() => { scheduled = false; for (const fn of [...listeners]) fn(); });
 }
 
-export const serverNow = () => Date.now() + live.skew;
 export const since = (text) => (text ? (serverNow() - Date.parse(text)) / 1000 : null);
 // Seconds since the daemon was last heard; null before the first beat.
 export const age = () => (live.beatAt ? (Date.now() - live.beatAt) / 1000 : null);
+// The daemon's clock; it stands still with the data once nothing has been heard for 15 s.
+export const serverNow = () => (age() >= 15 ? live.beatAt : Date.now()) + live.skew;
 export const fresh = () => age() !== null && age() < 5;
 
 const EVENTS_MAX = 500;

@@ -85,6 +85,10 @@ function columns(job) {
         h('td', null, chosen ? h('span', { class: 's-ready' }, icon('ready'), ' ', t('import.guessed')) : h('span', { class: 'mark watch' }, icon('watch'), ' ', t('import.to_choose'))));
     })));
 }
+function reasonWord(reason) {
+  const bare = reason.replace(/^(alt_)?phone_/, '');
+  return has(`reason.${reason}`) ? t(`reason.${reason}`) : has(`reason.${bare}`) ? t(`reason.${bare}`) : reason;
+}
 function report(job) {
   const r = job.report;
   if (!r) return null;
@@ -92,7 +96,7 @@ function report(job) {
   return h('div', null,
     h('p', null, h('b', null, t(r.dry_run ? 'import.would' : 'import.did', { n: num(good), rows: num(r.rows) }))),
     h('p', { class: 'muted' }, t('import.counts', { base: num(r.duplicates_in_base), file: num(r.duplicates_in_file), rejected: num(r.rejected), cleaned: num(r.cleaned) })),
-    Object.keys(r.by_reason).length > 0 && h('p', null, Object.entries(r.by_reason).map(([reason, n]) => [h('span', { class: 'count', key: reason }, `${has(`reason.${reason}`) ? t(`reason.${reason}`) : reason} `, h('b', null, num(n))), ' '])),
+    Object.keys(r.by_reason).length > 0 && h('p', null, Object.entries(r.by_reason).map(([reason, n]) => [h('span', { class: 'count', key: reason }, `${reasonWord(reason)} `, h('b', null, num(n))), ' '])),
     h('p', null, h('a', { href: `/api/v1/imports/${job.id}/report` }, t('import.report'))));
 }
 function importer() {
