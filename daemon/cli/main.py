@@ -7,7 +7,7 @@ import sys
 import typer
 
 from daemon import __version__
-from daemon.cli import leads, remote, serve, tokens
+from daemon.cli import leads, people, remote, serve, tokens
 from daemon.cli.output import fail
 from daemon.errors import DaemonError, SettingsError, StoreUnavailable
 
@@ -31,6 +31,7 @@ serve.register(app)
 remote.register(app)
 leads.register(app)
 app.add_typer(tokens.app, name="token")
+app.add_typer(people.app, name="person")
 
 
 def main() -> None:

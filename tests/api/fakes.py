@@ -39,6 +39,7 @@ from daemon.engine.views import (
 )
 from daemon.errors import CommandError
 from daemon.store.memory import MemoryStore
+from daemon.store.pseudonyms import Pseudonyms
 
 START = datetime(2026, 11, 24, 13, 32, 7, tzinfo=UTC)
 TABLES = ("links", "campaigns", "agents", "calls", "lines", "system")
@@ -273,6 +274,7 @@ async def make_world() -> World:
     clock = HandClock()
     store = MemoryStore(clock)
     await store.open()
+    await store.use_pseudonyms(Pseudonyms(b"k" * 32))
     world = World(clock, store, FakeDoor(clock))
     create = store.create
     rows = world.rows
