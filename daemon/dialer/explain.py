@@ -43,10 +43,10 @@ def sentence(decision: Decision, language: str = "en") -> str:
     if french:
         parts = [
             f"{figures.ready} prêts",
-            f"{free} bientôt libres",
-            f"{rate} % décrochent",
+            f"{free} attendus",
+            f"réponse {rate} %",
             f"risque {risk} % {sign} {accepted} %",
-            f"{figures.abandoned} abandonnés sur {figures.allowed} permis",
+            f"{figures.abandoned} abandons sur {figures.allowed} permis",
         ]
     else:
         parts = [
@@ -60,4 +60,6 @@ def sentence(decision: Decision, language: str = "en") -> str:
 
 
 def _placing(count: int, french: bool) -> str:
-    return f"lancement de {count} :" if french else f"placing {count}:"
+    if not french:
+        return f"placing {count}:"
+    return f"{count} appel lancé :" if count < 2 else f"{count} appels lancés :"

@@ -233,6 +233,6 @@ def test_the_sentence_says_count_inputs_and_reason_in_both_languages() -> None:
     english, french = sentence(decision), sentence(decision, "fr")
     assert english.startswith(f"placing {decision.count}: 2 ready, ")
     assert "% answer" in english and "allowed" in english
-    assert french.startswith(f"lancement de {decision.count} : 2 prêts, ") and "permis" in french
+    assert french.startswith(f"{decision.count} appel") and " : 2 prêts, " in french and "permis" in french
     manual = PacingPolicy(PacingSettings(mode=Mode.MANUAL)).decide(snapshot(2), 0.0)
     assert "no call by itself" in sentence(manual)
