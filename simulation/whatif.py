@@ -109,6 +109,11 @@ class Outcome:
         return self.result.placed / max(1, self.result.connects)
 
     @property
+    def lines_per_agent(self) -> float:
+        """Lines in use for each agent, mean over the shift."""
+        return sum(lines for _, lines in self.samples) / max(1, len(self.samples)) / self.agents
+
+    @property
     def lawful(self) -> bool:
         """The shift within the ceiling, each clock hour within the ceiling plus one call."""
         hours = all(a <= self.ceiling * (c + a) + 1.0 for c, a in self.result.hours)
@@ -299,13 +304,14 @@ def run_plan(
 
 COLUMNS = {
     "mode · speed": "mode · speed",
-    "connects": "connects",
+    "connects": "talks",
     "per agent-hour": "/h",
     "occupancy": "busy",
     "agent waits": "waits",
     "abandoned": "abandoned",
     "calls per connect": "dials",
-    "lines at most": "lines",
+    "lines per agent": "lines",
+    "lines at most": "peak",
     "leads left": "left",
     "within the law": "lawful",
 }
@@ -323,6 +329,7 @@ def cells(outcome: Outcome) -> tuple[str, ...]:
         f"{outcome.wait_s:.0f} s",
         f"{100 * result.abandonment:.2f} %",
         f"{outcome.calls_per_connect:.1f}",
+        f"{outcome.lines_per_agent:.2f}",
         f"{result.peak_lines}",
         f"{outcome.leads_left}",
         "yes" if outcome.lawful else "NO",

@@ -79,11 +79,6 @@ def most_at_once(world: World, since: float, until: float) -> int:
     return max((count for _, count in in_use(world, since, until)), default=0)
 
 
-def mean_at_once(world: World, since: float, until: float) -> float:
-    """The mean number of customer legs."""
-    return sum(seconds * count for seconds, count in in_use(world, since, until)) / (until - since)
-
-
 def utc_of(world: World, at: float) -> datetime:
     """An instant of the loop on the wall clock."""
     return world.clock.utcnow() + timedelta(seconds=at - world.loop.time())

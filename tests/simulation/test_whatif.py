@@ -65,6 +65,23 @@ def test_more_aggressive_modes_talk_more_and_stay_within_the_law() -> None:
     assert auto.result.peak_lines <= 9
 
 
+@pytest.mark.feature("CAMP-04", clause="mean lines per agent 1 < 2 < 3 at equal input")
+def test_the_three_levels_use_ever_more_lines(tmp_path: Path) -> None:
+    file = tmp_path / "levels.toml"
+    file.write_text(
+        "team = { agents = 40, start = '14:00', end = '15:00', wrap_s = 10 }\n"
+        "people = { leads = 90000, answer_rate = 0.2, talk_s = 60 }\n"
+        "limits = { lines = 400, calls_per_second = 50 }\n"
+        "compare = { modes = ['AUTOMATIQUE1', 'AUTOMATIQUE2', 'AUTOMATIQUE3'], speeds = [10] }\n"
+    )
+    ran = CliRunner().invoke(app, ["simulate", str(file)])
+    assert ran.exit_code == 0, ran.output
+    rows = [line.split() for line in ran.output.splitlines() if line.startswith("AUTO ")]
+    lines = [float(row[-4]) for row in rows]
+    assert lines[0] < lines[1] < lines[2]
+    assert [row[-1] for row in rows] == ["yes"] * 3
+
+
 def _figures(outcome: Outcome) -> tuple[object, ...]:
     return (outcome.result.connects, outcome.result.placed, outcome.samples)
 
