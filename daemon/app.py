@@ -28,6 +28,7 @@ from daemon.ami.modes import SiteTemplates
 from daemon.api.app import build_app
 from daemon.api.auth import hash_of, new_token
 from daemon.calls.facts import AnyFact, NumberedFact
+from daemon.calls.rates import Rates, parse_rates
 from daemon.calls.records import ApiToken, Group, Lease, Role, TokenKind
 from daemon.clock import Clock
 from daemon.compliance import RuleSet, load_rule_sets, tzdata_version
@@ -68,6 +69,19 @@ def rule_sets_of(settings: Settings) -> Mapping[str, RuleSet]:
             raise SettingsError("daemon.rules_dir", str(folder), "is not a folder")
         found |= load_rule_sets(folder)
     return found
+
+
+def rates_of(settings: Settings) -> Rates | None:
+    """The operator's rate table, if there is one. Raises SettingsError for one that can't be used."""
+    name = settings.daemon.rates_file
+    if not name:
+        return None
+    try:
+        return parse_rates(Path(name).read_text("utf-8"))
+    except OSError as error:
+        raise SettingsError("daemon.rates_file", name, f"can't be read: {error.strerror}") from error
+    except ValueError as error:
+        raise SettingsError("daemon.rates_file", name, str(error)) from error
 
 
 def ami_driver(site: SiteTable, clock: Clock, rng: random.Random) -> Pbx:
@@ -305,6 +319,7 @@ class Application:
             extensions=self._extensions,
             demo_token=self._demo_token,
             importer=self._importer(stack),
+            rates=rates_of(self.settings),
         )
         runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
         await runner.setup()

@@ -188,6 +188,24 @@ class Store(Protocol):
         ...
 
     async def revoke_consent(self, client_id: int, e164: str, at: datetime) -> list[int]: ...
+    async def call_sums(
+        self,
+        group_id: int | None,
+        filters: Mapping[str, Any],
+        by: str,
+        zone: str,
+        digits: int,
+        increments: Sequence[int],
+    ) -> list[dict[str, Any]]:
+        """Calls in sums by `key` (the dimension `by`; hours, days and weeks of `zone`) and `prefix` (the first `digits`
+        characters of the number): calls, answered, no_answer, busy, failed, in_progress, talk_s, talked (calls with
+        talk), billed_s (answer to end, one sum an increment, rounded up call by call)."""
+        ...
+
+    def stream_attempts(self, group_id: int | None, filters: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        """As `search_attempts`, all of them, row by row."""
+        ...
+
     # -- a person's rights (RGPD-01) ------------------------------------------------------------------------------
     async def use_pseudonyms(self, pseudonyms: Pseudonyms) -> None:
         """How erased numbers are written from now on. SettingsError if others were erased with another key."""

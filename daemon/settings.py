@@ -31,6 +31,7 @@ class DaemonTable(_Table, frozen=True, kw_only=True):
     log_format: Annotated[str, Meta(pattern=r"^(console|json)$")] = "console"
     drain_s: Annotated[float, Meta(ge=0, le=3600)] = 30.0
     rules_dir: str = ""
+    rates_file: str = ""
 
 
 class DatabaseTable(_Table, frozen=True, kw_only=True):

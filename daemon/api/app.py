@@ -28,6 +28,7 @@ from daemon.api import (
     people_api,
     public,
     session_api,
+    stats_api,
     stream,
     tokens_api,
 )
@@ -38,6 +39,7 @@ from daemon.api.guard import PEER, PEER_TRUSTED, ROUTE, Guard
 from daemon.api.metrics import Metrics
 from daemon.api.quota import Quotas
 from daemon.api.routes import NOBODY, Ask, Permission, Principal, Reply, Route
+from daemon.calls.rates import Rates
 from daemon.clock import Clock
 from daemon.compliance.rules import RuleSet
 from daemon.engine.views import EngineDoor
@@ -60,6 +62,7 @@ def all_routes() -> list[Route]:
         imports_api.routes,
         history.routes,
         people_api.routes,
+        stats_api.routes,
         tokens_api.routes,
         stream.routes,
         public.routes,
@@ -80,6 +83,7 @@ def build_app(
     rule_sets: Mapping[str, RuleSet] | None = None,
     extensions: Callable[[str], Collection[str]] = lambda site: (),
     importer: Importer | None = None,
+    rates: Rates | None = None,
     notify: Callable[[str, Mapping[str, Any]], None] = log_alert,
     demo_token: str = "",
     version: str = __version__,
@@ -108,6 +112,7 @@ def build_app(
         rule_sets=rule_sets or {},
         extensions=extensions,
         importer=importer,
+        rates=rates,
         notify=notify,
         demo_token=demo_token,
         token_bytes=token_bytes,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
+from daemon.calls.rates import Rates
 from daemon.clock import Clock
 from daemon.compliance.rules import RuleSet
 from daemon.engine.views import EngineDoor
@@ -75,6 +76,7 @@ class Deps:
     site_ids: tuple[str, ...] = ()
     rule_sets: Mapping[str, RuleSet] = field(default_factory=dict)
     importer: Importer | None = None
+    rates: Rates | None = None
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
     extensions: Callable[[str], Collection[str]] = lambda site: ()
     notify: Callable[[str, Mapping[str, Any]], None] = log_alert

@@ -6,6 +6,7 @@ import asyncio
 import csv
 import io
 import re
+from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -34,11 +35,14 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 REPORT_NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
 
 Words = Annotated[str, Meta(max_length=40)]
+Columns = Annotated[str, Meta(max_length=2000)]
+"""Names of columns in the order wanted, by comma; left out = all."""
 Seconds = Annotated[float, Meta(ge=0, le=86_400)]
 
 
-class CallQuery(Query, kw_only=True):
-    """Filters of features TELC-06; all given ones apply together."""
+class CallFilters(Query, kw_only=True):
+    """Filters of features TELC-06; all given ones apply together. `number` is one person's, `numbers` several, by
+    comma; `status` what became of the call, `outcome` the same in our finer words (several, by comma)."""
 
     start: datetime | None = None
     end: datetime | None = None
@@ -46,17 +50,22 @@ class CallQuery(Query, kw_only=True):
     agent_id: Id | None = None
     lead_id: Id | None = None
     line_id: Id | None = None
-    direction: Annotated[str, Meta(pattern="^(in|out)$")] | None = None
+    direction: Annotated[str, Meta(pattern="^(in|out|internal)$")] | None = None
     kind: Words | None = None
     outcome: Words | None = None
     disposition: Words | None = None
     number: Words | None = None
+    numbers: Annotated[str, Meta(max_length=1000)] | None = None
+    status: Annotated[str, Meta(pattern="^(answered|no_answer|busy|failed|in_progress)$")] | None = None
     caller_id: Words | None = None
     site: Words | None = None
     open: bool | None = None
     duration_min: Seconds | None = None
     duration_max: Seconds | None = None
     group_id: IdOrZero = 0
+
+
+class CallQuery(CallFilters, kw_only=True):
     limit: Limit = 50
     after: After | None = None
 
@@ -79,6 +88,7 @@ class ReportQuery(Query, kw_only=True):
     zone: Words | None = None
     group_id: IdOrZero = 0
     format: Annotated[str, Meta(pattern="^(json|csv)$")] = "json"
+    columns: Columns | None = None
     language: Annotated[str, Meta(pattern="^(fr|en)$")] = "fr"
 
 
@@ -130,27 +140,36 @@ async def _row(ask: Ask, key: UUID | int) -> dict[str, Any] | None:
 async def search_calls(ask: Ask) -> Reply:
     """Search attempts, newest first; filters combine."""
     query: CallQuery = ask.query
-    if query.campaign_id:
-        await scope.get(ask, Campaign, query.campaign_id)
-    elif ask.who.campaign_ids:
-        raise CommandError("field_missing", {"field": "campaign_id"})
-    filters = _filters(query)
-    group_id: int | None = query.group_id or (None if ask.who.all_groups else ask.who.group_id)
-    if group_id is not None and not ask.who.sees_group(group_id):
-        raise CommandError("group_forbidden", {"group": group_id})
+    group_id, filters = await calls_asked(ask)
     page = await ask.deps.store.search_attempts(group_id, filters, query.limit, query.after)
     return Reply(CallPage(rows=[shown(ask, r) for r in page.rows], next_after=page.next_after))
 
 
-def _filters(query: CallQuery) -> dict[str, Any]:
+async def calls_asked(ask: Ask) -> tuple[int | None, dict[str, Any]]:
+    """(group or None for all, filters) of a CallFilters query, within what the principal may see."""
+    query: CallFilters = ask.query
+    if query.campaign_id:
+        await scope.get(ask, Campaign, query.campaign_id)
+    elif ask.who.campaign_ids:
+        raise CommandError("field_missing", {"field": "campaign_id"})
+    group_id: int | None = query.group_id or (None if ask.who.all_groups else ask.who.group_id)
+    if group_id is not None and not ask.who.sees_group(group_id):
+        raise CommandError("group_forbidden", {"group": group_id})
+    return group_id, _filters(query)
+
+
+def _filters(query: CallFilters) -> dict[str, Any]:
     """The store's names for the filters given."""
-    values = msgspec.structs.asdict(query)
-    filters = {k: v for k, v in values.items() if v is not None and k not in ("group_id", "limit", "after")}
+    names = [field.name for field in msgspec.structs.fields(CallFilters) if field.name != "group_id"]
+    filters = {name: value for name in names if (value := getattr(query, name)) is not None}
     for ours, theirs in (("start", "from"), ("end", "to")):
         if ours in filters:
             filters[theirs] = filters.pop(ours)
     if "number" in filters:
         filters["number"] = e164_of(filters["number"], "number", allow_special=True)
+    if "numbers" in filters:
+        wanted = [each for each in filters["numbers"].split(",") if each.strip()]
+        filters["numbers"] = [e164_of(each, "numbers", allow_special=True) for each in wanted]
     if "outcome" in filters:
         filters["outcome"] = filters["outcome"].split(",")
     return filters
@@ -297,7 +316,9 @@ async def _parameters(ask: Ask) -> dict[str, Any]:
     """The report's parameters within the principal's scope."""
     query: ReportQuery = ask.query
     values = msgspec.structs.asdict(query)
-    parameters = {k: v for k, v in values.items() if v is not None and k not in ("format", "language", "group_id")}
+    parameters = {
+        k: v for k, v in values.items() if v is not None and k not in ("format", "language", "group_id", "columns")
+    }
     if query.campaign_id:
         await scope.get(ask, Campaign, query.campaign_id)
     elif ask.who.campaign_ids:
@@ -315,7 +336,15 @@ async def _csv(ask: Ask, name: str, parameters: dict[str, Any]) -> web.StreamRes
         raise CommandError("not_found", {"what": f"report {name}"}) from error
     except (TypeError, ValueError) as error:
         raise CommandError("field_invalid", {"field": "query", "value": name, "allowed": str(error)[:200]}) from error
+    return await stream_csv(ask, name, first, rows)
+
+
+async def stream_csv(
+    ask: Ask, name: str, first: dict[str, Any] | None, rows: AsyncIterator[dict[str, Any]]
+) -> web.StreamResponse:
+    """A download of `first` and the rows after it, with the columns and in the language the query names."""
     french = ask.query.language == "fr"
+    columns = columns_asked(ask.query.columns, first)
     response = web.StreamResponse(
         headers={"Content-Type": "text/csv; charset=utf-8", "Content-Disposition": f'attachment; filename="{name}.csv"'}
     )
@@ -324,7 +353,6 @@ async def _csv(ask: Ask, name: str, parameters: dict[str, Any]) -> web.StreamRes
     await response.write(b"\xef\xbb\xbf")
     if first is None:
         return response
-    columns = list(first)
     buffer = io.StringIO()
     writer = csv.writer(buffer, delimiter=";" if french else ",")
     writer.writerow(columns)
@@ -339,6 +367,16 @@ async def _csv(ask: Ask, name: str, parameters: dict[str, Any]) -> web.StreamRes
             buffer.truncate()
     await response.write(buffer.getvalue().encode())
     return response
+
+
+def columns_asked(names: str | None, first: dict[str, Any] | None) -> list[str]:
+    """The columns to show, in the order asked. Raises field_invalid for one that the rows lack."""
+    known = list(first or ())
+    wanted = [name.strip() for name in names.split(",") if name.strip()] if names else known
+    for name in wanted:
+        if first is not None and name not in known:
+            raise CommandError("field_invalid", {"field": "columns", "value": name[:40], "allowed": ", ".join(known)})
+    return wanted
 
 
 def cells(row: dict[str, Any], columns: list[str], french: bool) -> list[str]:

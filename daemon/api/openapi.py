@@ -101,7 +101,7 @@ def _responses(route: Route, schema_of: dict[int, Any]) -> dict[str, Any]:
         ok["content"] = {route.raw_body: {"schema": {"type": "string"}}}
     elif route.reply is not None:
         ok["content"] = {"application/json": {"schema": schema_of[id(route.reply)]}}
-        if route.path.startswith(("/api/v1/reports", "/api/v1/people/export")):
+        if route.path.startswith(("/api/v1/reports", "/api/v1/people/export", "/api/v1/exports")):
             ok["content"]["text/csv"] = {"schema": {"type": "string"}}
     if route.if_match or route.status == 201:
         ok["headers"] = {"ETag": {"schema": {"type": "string"}, "description": "Version, for If-Match"}}

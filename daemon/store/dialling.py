@@ -160,6 +160,16 @@ UPDATE leads SET claimed_by = NULL WHERE id = ANY($1) AND claimed_by = $2 AND cl
     SELECT FROM attempts a WHERE a.lead_id = leads.id AND a.outcome IS NULL)"""
 
 # Sums of changes (migration 0002), and the waiting leads whose instant is past, which no change tells.
+_OPEN_ATTEMPTS = """
+SELECT a.id AS attempt_id, a.site, a.kind, a.group_id, a.campaign_id, a.client_id, a.lead_id, a.e164, a.line_id,
+    a.caller_id, a.agent_id, a.at, a.number, e.answered_at, e.connected_at
+FROM attempts a
+LEFT JOIN LATERAL (
+    SELECT min(at) FILTER (WHERE kind = 'answered') AS answered_at,
+        min(at) FILTER (WHERE kind = 'connected') AS connected_at
+    FROM call_event WHERE attempt_id = a.id) e ON true
+WHERE a.site = $1 AND a.outcome IS NULL ORDER BY a.number"""
+
 _CALLABLE = """
 WITH worked AS (
     SELECT id, active FROM lists WHERE id = ANY(SELECT unnest(list_ids) FROM campaigns WHERE id = $1)),
@@ -280,8 +290,7 @@ class Dialling:
     async def open_attempts(self, site: str) -> list[OpenAttempt]:
         async with self._database.connection() as connection:
             rows = await connection.fetch(
-                "SELECT id AS attempt_id, site, kind, group_id, campaign_id, client_id, lead_id, e164, line_id,"
-                " caller_id, agent_id, at, number FROM attempts WHERE site = $1 AND outcome IS NULL ORDER BY number",
+                _OPEN_ATTEMPTS,
                 site,
             )
         return [OpenAttempt(**dict(row)) for row in rows]

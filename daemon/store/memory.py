@@ -29,8 +29,8 @@ from daemon.calls.records import (
 from daemon.clock import Clock
 from daemon.errors import StoreConflict, StoreUnavailable
 from daemon.ports import ImportTarget, Page, Pseudonyms
+from daemon.store import memory_figures, memory_privacy, memory_reports
 from daemon.store import memory_people as people
-from daemon.store import memory_privacy, memory_reports
 from daemon.store.memory_facts import FactApplier
 from daemon.store.memory_staging import MemoryStaging
 from daemon.store.memory_tables import AttemptRow, MemoryTables
@@ -136,7 +136,7 @@ class MemoryStore:
     async def open_attempts(self, site: str) -> list[OpenAttempt]:
         def work() -> list[OpenAttempt]:
             mine = sorted((row for row in self.tables.open.values() if row.site == site), key=lambda row: row.number)
-            return [_open_attempt(row) for row in mine]
+            return [_open_attempt(row, self.tables.events.get(row.id, ())) for row in mine]
 
         rows: list[OpenAttempt] = await self._do("open_attempts", work)
         return rows
@@ -472,6 +472,30 @@ class MemoryStore:
         )
         return ids
 
+    async def call_sums(
+        self,
+        group_id: int | None,
+        filters: Mapping[str, Any],
+        by: str,
+        zone: str,
+        digits: int,
+        increments: Sequence[int],
+    ) -> list[dict[str, Any]]:
+        def work() -> list[dict[str, Any]]:
+            return memory_figures.call_sums(self.tables, group_id, filters, by, zone, digits, increments)
+
+        rows: list[dict[str, Any]] = await self._do("call_sums", work)
+        return rows
+
+    async def stream_attempts(self, group_id: int | None, filters: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        after: str | None = None
+        while True:
+            page = await self.search_attempts(group_id, filters, 1000, after)
+            for row in page.rows:
+                yield row
+            if (after := page.next_after) is None:
+                return
+
     # -- a person's rights -------------------------------------------------------------------------------------------
 
     async def use_pseudonyms(self, pseudonyms: Pseudonyms) -> None:
@@ -540,7 +564,10 @@ class MemoryStore:
         await self._do("outbox_failed", work)
 
 
-def _open_attempt(row: AttemptRow) -> OpenAttempt:
+def _open_attempt(row: AttemptRow, events: Iterable[Mapping[str, Any]]) -> OpenAttempt:
+    first: dict[str, datetime] = {}
+    for event in events:
+        first[event["kind"]] = min(first.get(event["kind"], event["at"]), event["at"])
     return OpenAttempt(
         attempt_id=row.id,
         site=row.site,
@@ -555,4 +582,6 @@ def _open_attempt(row: AttemptRow) -> OpenAttempt:
         agent_id=row.agent_id,
         at=row.at,
         number=row.number,
+        answered_at=first.get("answered"),
+        connected_at=first.get("connected"),
     )

@@ -212,10 +212,21 @@ def _lead_matches(tables: MemoryTables, row: LeadRow, name: str, value: Any) -> 
             return bool(getattr(row, name) == value)
 
 
+def status_of(row: AttemptRow) -> str:
+    """What became of a call in one word, as the call statistics filter by it (TELC-06)."""
+    if row.outcome is None:
+        return "in_progress"
+    if row.answered_at is not None:
+        return "answered"
+    return {"no_answer": "no_answer", "cancelled": "no_answer", "busy": "busy"}.get(row.outcome, "failed")
+
+
 _ATTEMPT_TESTS: dict[str, Callable[[AttemptRow, Any], bool]] = {
     "from": lambda row, value: row.at >= value,
     "to": lambda row, value: row.at < value,
-    "direction": lambda row, value: (row.kind == "inbound") == (value == "in"),
+    "direction": lambda row, value: {"inbound": "in", "internal": "internal"}.get(row.kind, "out") == value,
+    "numbers": lambda row, value: row.e164 in value,
+    "status": lambda row, value: status_of(row) == value,
     "number": lambda row, value: row.e164 == value,
     "duration_min": lambda row, value: row.talk_s >= value,
     "duration_max": lambda row, value: row.talk_s <= value,
@@ -228,6 +239,11 @@ def search_attempts(
     tables: MemoryTables, group_id: int | None, filters: Mapping[str, Any], limit: int, after: str | None
 ) -> Page:
     """Newest first."""
+    return _page(attempts_matching(tables, group_id, filters), ATTEMPT_ROW, "number", limit, after)
+
+
+def attempts_matching(tables: MemoryTables, group_id: int | None, filters: Mapping[str, Any]) -> list[AttemptRow]:
+    """All that pass every filter."""
     wanted = check_filters(filters, ATTEMPT_FILTERS)
 
     def matches(row: AttemptRow) -> bool:
@@ -237,8 +253,7 @@ def search_attempts(
                 return False
         return True
 
-    rows = [row for row in tables.attempts.values() if group_id in (None, row.group_id) and matches(row)]
-    return _page(rows, ATTEMPT_ROW, "number", limit, after)
+    return [row for row in tables.attempts.values() if group_id in (None, row.group_id) and matches(row)]
 
 
 def attempt_row(row: AttemptRow) -> dict[str, Any]:

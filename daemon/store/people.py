@@ -71,10 +71,17 @@ _LEAD_FILTERS = {
     "last_attempt_from": "l.last_attempt_at >= {}::timestamptz",
     "last_attempt_to": "l.last_attempt_at < {}::timestamptz",
 }
-_ATTEMPT_FILTERS = {
+STATUS = """CASE WHEN a.outcome IS NULL THEN 'in_progress' WHEN a.answered_at IS NOT NULL THEN 'answered'
+    WHEN a.outcome IN ('no_answer', 'cancelled') THEN 'no_answer' WHEN a.outcome = 'busy' THEN 'busy'
+    ELSE 'failed' END"""
+"""What became of a call in one word, as the call statistics filter by it (TELC-06)."""
+
+ATTEMPT_CONDITIONS = {
     "from": "a.at >= {}::timestamptz",
     "to": "a.at < {}::timestamptz",
-    "direction": "(a.kind = 'inbound') = ({}::text = 'in')",
+    "direction": "CASE a.kind WHEN 'inbound' THEN 'in' WHEN 'internal' THEN 'internal' ELSE 'out' END = {}::text",
+    "numbers": "a.e164 = ANY({}::text[])",
+    "status": STATUS + " = {}::text",
     "kind": "a.kind = {}",
     "campaign_id": "a.campaign_id = {}::bigint",
     "agent_id": "a.agent_id = {}::bigint",
@@ -166,7 +173,7 @@ class People:
     ) -> Page:
         arguments: list[Any] = [group_id, int(after) if after else 1 << 62, limit + 1]
         where = ["($1::bigint IS NULL OR a.group_id = $1)", "a.number < $2"]
-        where += conditions(check_filters(filters, ATTEMPT_FILTERS), _ATTEMPT_FILTERS, arguments)
+        where += conditions(check_filters(filters, ATTEMPT_FILTERS), ATTEMPT_CONDITIONS, arguments)
         columns = ", ".join(f"a.{name}" for name in ATTEMPT_ROW)
         sql = f"SELECT {columns} FROM attempts a WHERE {' AND '.join(where)} ORDER BY a.number DESC LIMIT $3"
         return await self._page(sql, arguments, limit, "number")

@@ -14,6 +14,7 @@ from daemon.store.applying import Applying, make_partitions
 from daemon.store.config_rows import ConfigRows
 from daemon.store.database import Database
 from daemon.store.dialling import Dialling
+from daemon.store.figures import Figures
 from daemon.store.migrate import migrate
 from daemon.store.people import People
 from daemon.store.privacy import Privacy
@@ -24,7 +25,7 @@ PARTITIONS_AHEAD_DAYS = 7
 _STREAM_ROWS = 1000
 
 
-class PostgresStore(Dialling, Applying, ConfigRows, People, Privacy, Importing):
+class PostgresStore(Dialling, Applying, ConfigRows, People, Privacy, Figures, Importing):
     """Implements daemon.ports.Store and LeadSink. `clock` dates what no fact dates; the lease uses the database's."""
 
     def __init__(

@@ -242,7 +242,7 @@ LEAD_FILTERS: Final = frozenset(
 )
 ATTEMPT_FILTERS: Final = frozenset(
     {"from", "to", "direction", "kind", "campaign_id", "agent_id", "line_id", "lead_id", "number", "caller_id", "site"}
-    | {"duration_min", "duration_max", "outcome", "disposition", "open"}
+    | {"duration_min", "duration_max", "outcome", "disposition", "open", "numbers", "status"}
 )
 
 
