@@ -17,6 +17,7 @@ from aiohttp import web
 from daemon import __version__
 from daemon.api import (
     agents_api,
+    compliance_api,
     config_api,
     control,
     external,
@@ -62,6 +63,7 @@ def all_routes() -> list[Route]:
         imports_api.routes,
         history.routes,
         people_api.routes,
+        compliance_api.routes,
         stats_api.routes,
         tokens_api.routes,
         stream.routes,

@@ -170,6 +170,36 @@ def _refusals_by_day(tables: MemoryTables, given: Given) -> Rows:
     return [{**dict(zip(names, key, strict=True)), "refusals": n} for key, n in sorted(counts.items())]
 
 
+def _refused_by_rule(tables: MemoryTables, given: Given) -> Rows:
+    people: dict[tuple[str, str], list[int]] = {}
+    for row in tables.refusals:
+        wanted = _is(row["campaign_id"], given["campaign_id"]) and _within(row["at"], given)
+        if wanted and _in_group(tables, Campaign, row["campaign_id"], given):
+            people.setdefault((row["rule_set"], row["rule"]), []).append(row["lead_id"])
+    return [
+        {"rule_set": rule_set, "rule": rule, "refusals": len(ids), "people": len(set(ids))}
+        for (rule_set, rule), ids in sorted(people.items())
+    ]
+
+
+def _calls_by_rule_set(tables: MemoryTables, given: Given) -> Rows:
+    parts: dict[str, list[AttemptRow]] = {}
+    for row in _calls(tables, given):
+        if row.outcome != "not_placed" and row.kind != "inbound":
+            parts.setdefault(row.rule_set, []).append(row)
+    return [
+        {
+            "rule_set": rule_set,
+            "calls": len(rows),
+            "people": len({row.e164 for row in rows}),
+            "counted": sum(bool(row.counted) for row in rows),
+            "live": sum(row.live for row in rows),
+            "abandoned": sum(row.outcome == "abandoned" for row in rows),
+        }
+        for rule_set, rows in sorted(parts.items())
+    ]
+
+
 def _requests(tables: MemoryTables, given: Given) -> Rows:
     rows = (row for row in tables.api_call_logs if _is(row["group_id"], given["group_id"]))
     return [row for row in rows if _within(row["created_at"], given)]
@@ -296,6 +326,8 @@ _REPORTS: dict[str, Callable[[MemoryTables, Given], Rows]] = {
     "agent_states": _agent_states,
     "agent_durations": _agent_durations,
     "refusals_by_day": _refusals_by_day,
+    "refused_by_rule": _refused_by_rule,
+    "calls_by_rule_set": _calls_by_rule_set,
     "api_calls": _api_calls,
     "api_calls_by_line": _api_calls_by_line,
     "api_errors": _api_errors,

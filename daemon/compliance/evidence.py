@@ -1,0 +1,108 @@
+"""Why a call that was made was allowed: each rule of the law beside what was known at that instant (features LEGL-05).
+
+In: the facts of the person as they were (`facts_then`, from rows of the store) and the rule set the call was made
+under. Out: one `Evidence` a rule. Pure. The operator's own, stricter wishes are left out: they may have changed since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from daemon.compliance.facts import CampaignRules, LeadFacts
+from daemon.compliance.law import Rule, consent_valid, may_call
+from daemon.compliance.numbers import classify
+from daemon.compliance.zones import holidays_of, local_date, places, zone
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A rule, its clause, whether it allowed the call, and what was known, in words."""
+
+    rule: str
+    clause: str
+    allowed: bool
+    known: str
+
+
+def facts_then(
+    lead: Mapping[str, Any], held: Mapping[str, Iterable[Mapping[str, Any]]], client_id: int, at: datetime
+) -> LeadFacts:
+    """The person as the client knew them at `at`. `held`: rows of attempts, consents and red_list of the number."""
+    past = [row for row in held["attempts"] if row["client_id"] == client_id and row["at"] < at]
+    out = [row for row in past if row["kind"] != "inbound"]
+    consents = [row for row in held["consents"] if row["client_id"] == client_id]
+    given = max((row for row in consents if row["at"] and row["at"] <= at), key=lambda row: row["at"], default=None)
+    if given is not None and lead.get("consent_at") and lead["consent_at"] > given["at"] and lead["consent_at"] <= at:
+        given = None
+    revoked = [row["revoked_at"] for row in consents if row["revoked_at"] and row["revoked_at"] <= at]
+    refused = [row["disposition_at"] for row in past if row["refused"] and row["disposition_at"] <= at]
+    abandoned = [row["ended_at"] for row in past if row["outcome"] == "abandoned" and row["ended_at"] <= at]
+    listed = [row for row in held["red_list"] if row["client_id"] == client_id and row["at"] <= at]
+    return LeadFacts(
+        e164=lead["e164"],
+        postal_code=lead["postal_code"],
+        dnc="red list" if listed else "",
+        attempt_times=tuple(row["at"] for row in out if row["counted"] is not False),
+        technical_times=tuple(row["at"] for row in out if row["counted"] is False and row["placed_at"]),
+        refused_at=max(refused, default=None),
+        abandoned_at=max(abandoned, default=None),
+        consent_at=given["at"] if given else lead["consent_at"],
+        consent_until=given["until"] if given else None,
+        consent_revoked_at=max(revoked, default=None),
+        consent_out_of_hours=bool(given["out_of_hours"] if given else lead["consent_out_of_hours"]),
+        consent_automated=bool(given["automated"] if given else lead["consent_automated"]),
+        running_contract=lead["running_contract"],
+    )
+
+
+def evidence(facts: LeadFacts, rules: CampaignRules, at: datetime) -> list[Evidence]:
+    """Each rule's part in the verdict of that instant; the one that forbade it, if any, stands out."""
+    rule_set, verdict = rules.rule_set, may_call(facts, rules, at)
+    law, silence, consent = rule_set.attempts, rule_set.refusal, rule_set.consent
+    rows = [
+        (Rule.RULE_SET, rule_set.title, f"{rule_set.id} in force from {rule_set.valid_from}"),
+        (Rule.DNC, "red list", f"on the {facts.dnc}" if facts.dnc else "on no red list"),
+        (Rule.NUMBER, "number classes", f"{classify(facts.e164).value} number"),
+        (Rule.CONSENT, consent.clause, _consent(facts, rules, at)),
+        (Rule.HOURS, rule_set.hours.clause, _clock(facts, at)),
+        (Rule.HOLIDAY, rule_set.hours.clause, _holiday(facts, rules, at)),
+    ]
+    if law is not None:
+        since = at - timedelta(days=law.days)
+        weighing = sum(since < made <= at for made in facts.attempt_times)
+        text = f"{weighing} of {law.max} attempts in the {law.days} days before"
+        rows.append((Rule.ATTEMPTS, law.clause, text))
+    if silence is not None:
+        text = f"refused on {facts.refused_at:%Y-%m-%d}" if facts.refused_at else "no refusal before"
+        rows.append((Rule.REFUSAL, silence.clause, text))
+    found = [Evidence(rule.value, clause, verdict.rule is not rule, known) for rule, clause, known in rows]
+    if not verdict.allowed and all(each.allowed for each in found):
+        found.append(Evidence(verdict.rule.value, verdict.clause, False, verdict.clause))
+    return found
+
+
+def _consent(facts: LeadFacts, rules: CampaignRules, at: datetime) -> str:
+    if not rules.rule_set.consent.required:
+        return "not required"
+    if facts.consent_at is not None:
+        valid = "valid" if consent_valid(facts, rules.rule_set, at) else "not valid"
+        revoked = f", revoked {facts.consent_revoked_at:%Y-%m-%d}" if facts.consent_revoked_at else ""
+        return f"given {facts.consent_at:%Y-%m-%d %H:%M} UTC{revoked}: {valid} then"
+    return "running contract" if facts.running_contract and rules.running_contract else "none given"
+
+
+def _clock(facts: LeadFacts, at: datetime) -> str:
+    names = dict.fromkeys(place.zone for place in places(facts.e164, facts.postal_code))
+    return ", ".join(f"{at.astimezone(zone(name)):%A %H:%M:%S} in {name}" for name in names) or "place unknown"
+
+
+def _holiday(facts: LeadFacts, rules: CampaignRules, at: datetime) -> str:
+    found = []
+    for place in places(facts.e164, facts.postal_code):
+        day = local_date(at, place.zone)
+        if day in holidays_of(rules.legal.holidays, place.area, day.year):
+            found.append(f"{day} is a public holiday in {place.zone}")
+    return ", ".join(found) or "no public holiday"
