@@ -347,7 +347,10 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OpenAttempt(msgspec.Struct, frozen=True, kw_only=True):
-    """An attempt row without outcome, as found at start: to be adopted or closed."""
+    """An attempt row without outcome, as found at start: to be adopted or closed.
+
+    `answered_at`, `connected_at`: when its history says so; a call that outlived a daemon keeps its true times.
+    """
 
     attempt_id: UUID
     site: str
@@ -362,6 +365,8 @@ class OpenAttempt(msgspec.Struct, frozen=True, kw_only=True):
     agent_id: int
     at: datetime
     number: int = 0
+    answered_at: datetime | None = None
+    connected_at: datetime | None = None
 
 
 class AgentStateRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,6 +7,8 @@ exists goes on from its true state, what does not exist is over. Until the first
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
+from uuid import UUID
 
 from daemon.agents.states import AgentState, LegState
 from daemon.calls import events as ev
@@ -29,6 +31,8 @@ class Recovery:
         self._live = live
         self._calls = calls
         self._desks = desks
+        self._known: dict[UUID, OpenAttempt] = {}
+        """What was open when this life began; as many as there were lines in use."""
 
     def adopt(self, attempts: Iterable[OpenAttempt], agents: Iterable[AgentStateRow]) -> None:
         """At start, before the link is up: everything the store knows as open."""
@@ -62,6 +66,7 @@ class Recovery:
             last_agent_id=row.agent_id,
             unsure=True,
         )
+        self._known[row.attempt_id] = row
         live.calls[row.attempt_id] = call
         live.legs[call.leg] = call
         live.pool.adopt(row.line_id, row.attempt_id)
@@ -145,7 +150,8 @@ class Recovery:
             live.timers.set(("gone", call.attempt_id), live.now + live.dialer.verdict_grace_s)
             return
         if leg.up and call.answered_at is None:
-            call.answered_at = call.need_at = live.now - leg.seconds
+            known = self._since(call, "answered_at")
+            call.answered_at = call.need_at = live.now - leg.seconds if known is None else known
         if leg.bridged_with:
             self._bridged_meanwhile(call, leg.bridged_with)
         elif leg.parked:
@@ -171,6 +177,15 @@ class Recovery:
             desk.leg_state = LegState.BRIDGED
             return
         self._calls.on_bridged(call, desk)
+        known = self._since(call, "connected_at")
+        if known is not None:
+            call.connected_at = known
+
+    def _since(self, call: Call, name: str) -> float | None:
+        """When a step of an adopted call was, by the history of an earlier life, on our clock; None if not told."""
+        row = self._known.get(call.attempt_id)
+        at: datetime | None = getattr(row, name) if row is not None else None
+        return None if at is None else self._live.now - max(0.0, (self._live.utc - at).total_seconds())
 
     def _gone_meanwhile(self, call: Call) -> None:
         """Not on the PBX: it ended while we could not see. A conversation known to have begun was one."""
