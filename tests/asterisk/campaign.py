@@ -28,6 +28,7 @@ OUTCOMES = {
     "10": {"connected", "abandoned"},
     "11": {"connected", "abandoned"},
     "14": {"connected", "abandoned"},
+    "17": {"connected", "abandoned"},
     "32": {"connected", "abandoned"},
     "13": {"connected", "abandoned", "no_answer", "cancelled", "failed"},
 }

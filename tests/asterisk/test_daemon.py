@@ -1,0 +1,88 @@
+"""The daemon on a real Asterisk, call by call: agent-first calls from the command line, and its own death."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.asterisk import campaign as lab_campaign
+from tests.asterisk.cadran import EXTENSIONS, SITE, Cadran, Refused
+from tests.asterisk.conftest import Lab
+
+NOBODY_THERE = "1010"
+
+
+@pytest.fixture(params=["asyncagi", "dialplan"])
+async def cadran(lab: Lab, request: pytest.FixtureRequest) -> AsyncIterator[Cadran]:
+    async with Cadran(request.param, lab.bed.ports.ami, extensions=(*EXTENSIONS, NOBODY_THERE)) as running:
+        yield running
+
+
+async def lines_of(cadran: Cadran) -> None:
+    """A trunk for calls that no campaign makes."""
+    await cadran.create("lines", name="line-a", site=SITE, endpoint="line-a", capacity=5)
+    await cadran.create("clients", name="Someone")
+
+
+@pytest.mark.feature(
+    "S100-01", clause="the customer is dialled only after the agent's phone was picked up, real Asterisk"
+)
+@pytest.mark.feature("S100-13", clause="cadran call on a real Asterisk: every step printed, with its time")
+async def test_a_call_from_the_command_line(lab: Lab, cadran: Cadran) -> None:
+    await lines_of(cadran)
+    before = len(lab.line_a.seen())
+    printed = await cadran.command("call", SITE, "1001", "0199001077")
+    assert "connected" in printed
+    assert all(" s  " in line for line in printed.splitlines() if line.strip())
+    new = [seen for seen in lab.line_a.seen()[before:] if seen.number == "0199001077"]
+    picked_up = max(seen.at for seen in lab.phones.seen() if (seen.what, seen.number) == ("answered", "1001"))
+    assert picked_up <= min(seen.at for seen in new)
+
+
+@pytest.mark.feature("S100-02", clause="nobody picks up at the agent's: the customer is never dialled, real Asterisk")
+async def test_nobody_picks_up_at_the_agents(lab: Lab, cadran: Cadran) -> None:
+    await lines_of(cadran)
+    with pytest.raises(Refused, match="agent_no_answer"):
+        await cadran.command("call", SITE, NOBODY_THERE, "0199001078")
+    assert "0199001078" not in lab.line_a.invited()
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("mode", ["asyncagi", "dialplan"])
+@pytest.mark.feature("RELY-06", clause="the daemon is killed and started again: the conversation on Asterisk goes on")
+@pytest.mark.feature("RELY-05", clause="after a kill the record of a call that outlived the daemon is whole")
+async def test_a_conversation_outlives_the_daemon(fresh_lab: Lab, tmp_path: Path, mode: str) -> None:
+    """Two agents talk for 20 s; the daemon is killed and comes back meanwhile."""
+    async with Cadran(mode, fresh_lab.bed.ports.ami) as cadran:
+        campaign = await lab_campaign.set_up(cadran, extensions=EXTENSIONS[:2], on_demand=EXTENSIONS[1:2])
+        file = tmp_path / "leads.csv"
+        lab_campaign.write_numbers(file, ["0199001701", "0199001702"])
+        await cadran.command("import", str(file), "--list", str(campaign.list_id))
+        await lab_campaign.begin(cadran, campaign)
+        talking = await until_talking(cadran, 2)
+        await cadran.kill()
+        await asyncio.sleep(2)
+        await cadran.start()
+        assert await until_talking(cadran, 2) == talking
+        await lab_campaign.until_over(cadran, campaign, 2, timeout_s=60)
+        await lab_campaign.release(cadran, campaign, fresh_lab)
+        evidence = await lab_campaign.gather(cadran, campaign, fresh_lab)
+        evidence.check()
+        assert [attempt["outcome"] for attempt in evidence.attempts] == ["connected", "connected"]
+        assert all(call.talked_s > 15 for call in evidence.customers().values())
+        assert all(len(call.conversations) == 1 for call in evidence.customers().values())
+
+
+async def until_talking(cadran: Cadran, count: int, timeout_s: float = 20.0) -> dict[str, Any]:
+    """The agent of each call in conversation, once there are so many."""
+    async with asyncio.timeout(timeout_s):
+        while True:
+            calls = (await cadran.get("/api/v1/snapshot"))["calls"].values()
+            talking = {call["id"]: call["agent_id"] for call in calls if call["stage"] == "talking"}
+            if len(talking) == count:
+                return talking
+            await asyncio.sleep(0.2)
