@@ -281,6 +281,7 @@ class Lead(msgspec.Struct, kw_only=True):
     failures: int = 0
     recycled: int = 0
     attempt_times: list[datetime] = []
+    technical_times: list[datetime] = []
     last_attempt_at: datetime | None = None
     refused_at: datetime | None = None
     consent_at: datetime | None = None
@@ -370,7 +371,8 @@ class OpenAttempt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AgentStateRow(msgspec.Struct, frozen=True, kw_only=True):
-    """An agent's last known state, to be restored after a restart."""
+    """An agent's last known state, to be restored after a restart. `undisposed`: in wrap-up, the attempt that still
+    waits for its disposition."""
 
     agent_id: int
     state: str
@@ -379,6 +381,7 @@ class AgentStateRow(msgspec.Struct, frozen=True, kw_only=True):
     attempt_id: UUID | None = None
     leg: str = ""
     campaign_ids: tuple[int, ...] = ()
+    undisposed: OpenAttempt | None = None
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True):

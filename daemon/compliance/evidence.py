@@ -17,6 +17,9 @@ from daemon.compliance.numbers import classify
 from daemon.compliance.zones import holidays_of, local_date, places, zone
 
 
+_NOT_DIALLED = frozenset({"not_placed", "agent_no_answer"})
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """A rule, its clause, whether it allowed the call, and what was known, in words."""
@@ -46,7 +49,9 @@ def facts_then(
         postal_code=lead["postal_code"],
         dnc="red list" if listed else "",
         attempt_times=tuple(row["at"] for row in out if row["counted"] is not False),
-        technical_times=tuple(row["at"] for row in out if row["counted"] is False and row["placed_at"]),
+        technical_times=tuple(
+            row["at"] for row in out if row["counted"] is False and row["outcome"] not in _NOT_DIALLED
+        ),
         refused_at=max(refused, default=None),
         abandoned_at=max(abandoned, default=None),
         consent_at=given["at"] if given else lead["consent_at"],

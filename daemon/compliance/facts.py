@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -18,8 +17,8 @@ class LeadFacts:
     """What is known of a person, seen by one client. Times are aware UTC; unsorted is fine.
 
     `attempt_times`: attempts that weigh in law (features D34), by this client to this number, over all campaigns and
-    lists, of the last 32 days at least. `technical_times`: the others that left for the PBX. `attempts`: weighing
-    attempts in this campaign, ever. `tz_group`: as made by `zones.tz_group`; "" = from number and postal code.
+    lists, of the last 32 days at least. `technical_times`: those that left for the number and failed on our side.
+    `attempts`: weighing attempts in this campaign, ever. `tz_group`: as made by `zones.tz_group`; "" = from number and postal code.
     `dnc`: the name of the list that forbids, "" for none. `not_before`: recycling delay or a reservation.
     """
 
@@ -88,7 +87,7 @@ class CampaignRules:
         return known
 
 
-def facts_of(lead: Lead, *, technical_times: Iterable[datetime] = (), list_active: bool = True) -> LeadFacts:
+def facts_of(lead: Lead, *, list_active: bool = True) -> LeadFacts:
     """The facts of a lead as the store hands it over.
 
     Its places are worked out anew from number and postal code: the stored `tz_group` serves the index, not the law.
@@ -98,7 +97,7 @@ def facts_of(lead: Lead, *, technical_times: Iterable[datetime] = (), list_activ
         postal_code=lead.postal_code,
         dnc="red list" if lead.dnc else "",
         attempt_times=tuple(lead.attempt_times),
-        technical_times=tuple(technical_times),
+        technical_times=tuple(lead.technical_times),
         attempts=lead.attempts,
         # `attempt_times` tells it, unless it is older than they reach; what never reached the network weighs nothing.
         last_attempt_at=lead.last_attempt_at if lead.attempts and not lead.attempt_times else None,

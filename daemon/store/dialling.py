@@ -94,7 +94,7 @@ _BEGIN_ON_INDEX = (
 )
 
 _FACTS_OF = """
-SELECT l.*, p.times, p.last_at, p.refused_last_at, p.abandoned_last_at,
+SELECT l.*, p.times, p.technical, p.last_at, p.refused_last_at, p.abandoned_last_at,
     c.at AS person_consent_at, c.until AS person_consent_until, c.out_of_hours AS person_out_of_hours,
     c.automated AS person_automated,
     (SELECT max(revoked_at) FROM consents WHERE client_id = {client} AND e164 = l.e164) AS consent_revoked_at,
@@ -103,6 +103,8 @@ FROM {leads} l
 LEFT JOIN LATERAL (
     SELECT
         array_agg(at ORDER BY at) FILTER (WHERE counted IS NOT FALSE AND kind <> 'inbound' AND at > {since}) AS times,
+        array_agg(at ORDER BY at) FILTER (WHERE counted IS FALSE AND kind <> 'inbound' AND at > {since}
+            AND outcome NOT IN ('not_placed', 'agent_no_answer')) AS technical,
         max(at) FILTER (WHERE kind <> 'inbound') AS last_at,
         max(disposition_at) FILTER (WHERE refused) AS refused_last_at,
         max(ended_at) FILTER (WHERE outcome = 'abandoned') AS abandoned_last_at
@@ -240,6 +242,7 @@ def lead_of(row: asyncpg.Record, campaign_id: int, client_id: int) -> Lead:
         failures=row["failures"],
         recycled=row["recycled"],
         attempt_times=list(row["times"] or ()),
+        technical_times=list(row["technical"] or ()),
         last_attempt_at=latest(row["last_attempt_at"], row["last_at"]),
         refused_at=latest(row["refused_at"], row["refused_last_at"]),
         consent_at=row["person_consent_at"] if by_person else row["consent_at"],
@@ -259,6 +262,15 @@ def lead_of(row: asyncpg.Record, campaign_id: int, client_id: int) -> Lead:
 def latest(*instants: datetime | None) -> datetime | None:
     """The latest of those known."""
     return max((instant for instant in instants if instant is not None), default=None)
+
+
+_UNDISPOSED = """
+SELECT a.id AS attempt_id, a.site, a.kind, a.group_id, a.campaign_id, a.client_id, a.lead_id, a.e164, a.line_id,
+    a.caller_id, a.agent_id, a.at, a.number
+FROM agent_states AS s JOIN attempts AS a ON a.id = s.attempt_id
+WHERE s.ended_at IS NULL AND s.site = $1 AND s.state = 'wrap_up' AND a.disposition IS NULL AND a.lead_id IS NOT NULL
+"""
+"""Conversations whose agent is still in wrap-up. Index: agent_states of the open intervals, attempts' key."""
 
 
 class Dialling:
@@ -302,6 +314,8 @@ class Dialling:
                 " WHERE ended_at IS NULL AND site = $1 ORDER BY agent_id",
                 site,
             )
+            waiting = [OpenAttempt(**dict(row)) for row in await connection.fetch(_UNDISPOSED, site)]
+        undisposed = {attempt.attempt_id: attempt for attempt in waiting}
         return [
             AgentStateRow(
                 agent_id=row["agent_id"],
@@ -311,6 +325,7 @@ class Dialling:
                 attempt_id=row["attempt_id"],
                 leg=row["leg"],
                 campaign_ids=tuple(row["campaign_ids"]),
+                undisposed=undisposed.get(row["attempt_id"]) if row["state"] == "wrap_up" else None,
             )
             for row in rows
         ]

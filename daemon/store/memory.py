@@ -33,7 +33,7 @@ from daemon.store import memory_figures, memory_privacy, memory_reports
 from daemon.store import memory_people as people
 from daemon.store.memory_facts import FactApplier
 from daemon.store.memory_staging import MemoryStaging
-from daemon.store.memory_tables import AttemptRow, MemoryTables
+from daemon.store.memory_tables import AttemptRow, IntervalRow, MemoryTables
 from daemon.store.tables import (
     CALL_LOG_COLUMNS,
     PARENTS,
@@ -153,6 +153,7 @@ class MemoryStore:
                     attempt_id=row.attempt_id,
                     leg=row.leg,
                     campaign_ids=row.campaign_ids,
+                    undisposed=self._undisposed(row),
                 )
                 for row in last
                 if row.ended_at is None and row.site == site
@@ -160,6 +161,13 @@ class MemoryStore:
 
         rows: list[AgentStateRow] = await self._do("agent_states", work)
         return rows
+
+    def _undisposed(self, interval: IntervalRow) -> OpenAttempt | None:
+        """The attempt that an agent in wrap-up has not yet disposed of."""
+        if interval.state != "wrap_up" or interval.attempt_id is None:
+            return None
+        row = self.tables.attempts.get(interval.attempt_id)
+        return None if row is None or row.disposition is not None else _open_attempt(row)
 
     async def release_claims(self, site: str) -> int:
         def work() -> int:
@@ -564,7 +572,7 @@ class MemoryStore:
         await self._do("outbox_failed", work)
 
 
-def _open_attempt(row: AttemptRow, events: Iterable[Mapping[str, Any]]) -> OpenAttempt:
+def _open_attempt(row: AttemptRow, events: Iterable[Mapping[str, Any]] = ()) -> OpenAttempt:
     first: dict[str, datetime] = {}
     for event in events:
         first[event["kind"]] = min(first.get(event["kind"], event["at"]), event["at"])

@@ -79,6 +79,7 @@ def lead_of(tables: MemoryTables, row: LeadRow, campaign_id: int, client_id: int
         failures=row.failures,
         recycled=row.recycled,
         attempt_times=sorted(each.at for each in outgoing if each.counted is not False and each.at > since),
+        technical_times=sorted(each.at for each in outgoing if _technical(each) and each.at > since),
         last_attempt_at=latest(row.last_attempt_at, *(each.at for each in outgoing)),
         refused_at=latest(row.refused_at, *(each.disposition_at for each in attempts if each.refused)),
         consent_at=consent.at if consent else row.consent_at,
@@ -93,6 +94,11 @@ def lead_of(tables: MemoryTables, row: LeadRow, campaign_id: int, client_id: int
         abandoned_at=latest(row.abandoned_at, *(each.ended_at for each in attempts if each.outcome == "abandoned")),
         fields=dict(row.fields),
     )
+
+
+def _technical(attempt: AttemptRow) -> bool:
+    """Left for the person's number and failed on our side."""
+    return attempt.counted is False and attempt.outcome not in ("not_placed", "agent_no_answer")
 
 
 def held_by(lead: LeadRow, list_active: bool, now: datetime) -> str:

@@ -155,3 +155,21 @@ async def test_the_clause_and_the_rule_set_are_named(client: Client, world: Worl
     verdict = await asked(client, world, await person(world), "2026-11-23T13:00:00+01:00")
     assert verdict["rule_set"] == "fr-b2c-2026" and "D. 223-9" in verdict["clause"]
     assert datetime.fromisoformat(verdict["until"]) == datetime(2026, 11, 23, 13, tzinfo=UTC)
+
+
+async def test_failures_on_our_side_rest_a_number(client: Client, world: World) -> None:
+    """They weigh in no law, but ten in a day, over all lists, must not become a hundred."""
+    lead_id = await person(world)
+    lease = await world.store.acquire_lease("main", "test", 4.0)
+    assert lease is not None
+    rows = world.rows
+    facts = Facts(world.store, world.clock, rows["group"], rows["client"], rows["list"], rows["campaign"], lease)  # type: ignore[arg-type]
+    first = world.clock.utc = datetime(2026, 11, 24, 9, tzinfo=UTC)
+    for failures in range(10):
+        assert (await asked(client, world, lead_id))["allowed"], failures
+        attempt = await facts.place(MOBILE, site="main", attempts_max=0)
+        await facts.apply(facts.ended(attempt, Outcome.CONGESTION, counted=False))
+        world.clock.utc += timedelta(minutes=10)
+    verdict = await asked(client, world, lead_id)
+    assert (verdict["allowed"], verdict["rule"]) == (False, "technical")
+    assert datetime.fromisoformat(verdict["until"]) == first + timedelta(days=1)

@@ -302,3 +302,26 @@ async def test_an_attempt_closed_before_its_row_was_seen_never_comes_alive(world
     await world.apply(world.ended(intent.attempt_id, Outcome.NOT_PLACED, lead_id, counted=False))
     assert await world.store.commit_intents([intent], world.lease) == {}
     assert [again.id for again in await world.claim()] == [lead_id]
+
+
+async def test_failures_on_our_side_are_facts_of_the_person(world: World) -> None:
+    """Claims and single looks both say when; what never left for the number is none."""
+    ends = {
+        Outcome.CONGESTION: False, Outcome.FAILED: False, Outcome.NOT_PLACED: False, Outcome.AGENT_NO_ANSWER: False,
+        Outcome.NO_ANSWER: True,
+    }  # fmt: skip
+    failed = []
+    for outcome, counted in ends.items():
+        attempt = await world.place("+33612345678")
+        if outcome in (Outcome.CONGESTION, Outcome.FAILED):
+            failed.append(world.clock.utcnow())
+        await world.apply(world.ended(attempt, outcome, counted=counted))
+        await world.later(60)
+    [lead_id] = await world.leads("+33612345678")
+    [claimed] = await world.claim()
+    looked_at = await world.store.lead_facts(lead_id)
+    assert looked_at is not None
+    assert claimed.technical_times == looked_at.technical_times == failed
+    await world.later(32 * 86_400)
+    later = await world.store.lead_facts(lead_id)
+    assert later is not None and later.technical_times == []
