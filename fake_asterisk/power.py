@@ -43,6 +43,7 @@ class Power:
         self._stop_waiter: asyncio.TimerHandle | None = None
 
     # ---- the port
+        self._stopping: list[asyncio.TimerHandle] = []
 
     async def listen(self, host: str, port: int) -> int:
         """Open the AMI port; the port in use."""
@@ -81,6 +82,9 @@ class Power:
     def boot(self) -> None:
         """Start (again): after a moment the port opens, FullyBooted comes later."""
         pbx = self._pbx
+        self._forget_stop()
+        for session in list(pbx.sessions):
+            session.abort()
         pbx.forget_everything()
         self.running, self.booted, self.refuses_actions = True, False, False
         pbx.loop.call_later(pbx.config.boot_port_s, self._open_port)
@@ -116,8 +120,17 @@ class Power:
         """`core stop now`: hang up all, tell, close."""
         pbx = self._pbx
         pbx.hangup_all(SOFTHANGUP_SHUTDOWN)
-        pbx.loop.call_later(_STOP_EVENT_S, self._tell_shutdown, restart)
-        pbx.loop.call_later(_STOP_CLOSE_S, self._gone, restart)
+        self._forget_stop()
+        self._stopping = [
+            pbx.loop.call_later(_STOP_EVENT_S, self._tell_shutdown, restart),
+            pbx.loop.call_later(_STOP_CLOSE_S, self._gone, restart),
+        ]
+
+    def _forget_stop(self) -> None:
+        """A stop under way is overtaken: by a kill, or by a start."""
+        for handle in self._stopping:
+            handle.cancel()
+        self._stopping = []
 
     def _tell_shutdown(self, restart: bool) -> None:
         body = f"Shutdown: Cleanly\r\nRestart: {'True' if restart else 'False'}\r\n"
@@ -155,6 +168,7 @@ class Power:
 
     def kill(self) -> None:
         """As by SIGKILL: every connection is reset, nobody is told anything, all calls are lost."""
+        self._forget_stop()
         self._close_port()
         self.running = False
         for session in list(self._pbx.sessions):
