@@ -268,7 +268,7 @@ class Run:
         self.world.kill()
         await asyncio.sleep(self.rng.uniform(0.1, 30.0))
         self.store_faults.away = False
-        await self.world.start()
+        await self.world.start(wait=False)  # other faults may keep the PBX away for longer
 
     async def _clock_step(self) -> None:
         self.world.clock.skew += timedelta(seconds=self.rng.uniform(-120.0, 120.0))

@@ -171,6 +171,7 @@ class World:
     async def start(self, wait: bool = True) -> None:
         """A daemon's life begins; with `wait`, until the PBX's snapshot is reconciled."""
         assert self.store is not None
+        before = getattr(self, "app", None)
         self.life = Life(f"life {len(self.lives) + 1}")
         self.lives.append(self.life)
         context = copy_context()
@@ -180,7 +181,7 @@ class World:
         self.life.kept.append(task)
         self._daemon_task = task
         if wait:
-            await self.until(lambda: self.runner.leading and self.live.link.synced, 60.0)
+            await self.until(lambda: self.app is not before and self.runner.leading and self.live.link.synced, 60.0)
 
     async def _live_on(self) -> None:
         """One life of the daemon, inside its own context."""

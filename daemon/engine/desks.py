@@ -439,11 +439,13 @@ class Desks:
         self._after_wrap(desk)
 
     def disposed(self, desk: Desk, status: Status, then: AgentState, pause_code: str) -> None:
-        """The agent has chosen the outcome; while talking it takes effect at the end of the call."""
+        """The agent has chosen the outcome; while talking it takes effect at the end of the call. A pause asked for
+        during the call holds against `then` ready, which every form has by default."""
         desk.disposed = True
         if status.sale:
             desk.today["sales"] += 1
-        if desk.next_state is not AgentState.SIGNED_OUT:
+        pauses = desk.next_state is AgentState.PAUSED and then is AgentState.READY
+        if desk.next_state is not AgentState.SIGNED_OUT and not pauses:
             desk.next_state, desk.next_code = then, pause_code
         if desk.state is AgentState.WRAP_UP:
             self._after_wrap(desk)

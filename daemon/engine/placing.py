@@ -138,7 +138,7 @@ class Placing:
         for desk in desks:
             if self._room(campaign) <= 0:
                 return
-            if not self._place(campaign, desk):
+            if desk.can_take and not self._place(campaign, desk):
                 return
         campaign.limit = "one_to_one"
 
@@ -224,6 +224,8 @@ class Placing:
             campaign.limit = "agents"
             return
         for desk in desks:
+            if not desk.can_take:
+                continue  # given its own callback meanwhile
             lead = self._next_lead(campaign, desk)
             if lead is None:
                 return
@@ -272,7 +274,7 @@ class Placing:
                 and (desk is None or lead.callback_agent_id != desk.id)
                 and not self._overdue(lead)
             ):
-                if desk is None and self._owner_comes(campaign, lead):
+                if self._owner_comes(campaign, lead):
                     continue
                 self._release(campaign.id, lead, delay_s=30.0)
                 continue
@@ -300,10 +302,13 @@ class Placing:
         return lead.callback_at is None or self._live.utc >= lead.callback_at + timedelta(seconds=CALLBACK_GRACE_S)
 
     def _owner_comes(self, campaign: CampaignLive, lead: Lead) -> bool:
-        """In a predictive campaign, a callback's own agent is reserved for it if ready."""
+        """A callback's own agent gets it if ready, whoever has waited for longer (CALB-01)."""
         desk = self._live.desks.get(lead.callback_agent_id)
         if desk is None or not desk.can_take or campaign.id not in desk.campaign_ids:
             return False
+        if campaign.record.mode is CampaignMode.PREVIEW:
+            self.show(campaign, desk, lead)
+            return True
         return self._start(campaign, desk, lead, "callback") is not None
 
     def _start(self, campaign: CampaignLive, desk: Desk | None, lead: Lead, kind: str) -> Call | None:

@@ -7,7 +7,7 @@ exists goes on from its true state, what does not exist is over. Until the first
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from daemon.agents.states import AgentState, LegState
@@ -41,11 +41,10 @@ class Recovery:
         for row in agents:
             self._adopt_desk(row)
 
-    def _adopt_call(self, row: OpenAttempt) -> None:
+    def _call_of(self, row: OpenAttempt) -> Call:
         live = self._live
-        campaign = live.campaigns.get(row.campaign_id)
         line = live.pool.lines.get(row.line_id)
-        call = Call(
+        return Call(
             attempt_id=row.attempt_id,
             leg=customer_leg(live.site.id, row.attempt_id),
             kind=row.kind,
@@ -54,7 +53,7 @@ class Recovery:
             e164=row.e164,
             opened_at=live.now - (live.utc - row.at).total_seconds(),
             opened_utc=row.at,
-            campaign=campaign,
+            campaign=live.campaigns.get(row.campaign_id),
             lead_id=row.lead_id,
             line_id=row.line_id,
             trunk=line.record.endpoint if line else "",
@@ -66,6 +65,11 @@ class Recovery:
             last_agent_id=row.agent_id,
             unsure=True,
         )
+
+    def _adopt_call(self, row: OpenAttempt) -> None:
+        live = self._live
+        call = self._call_of(row)
+        campaign = call.campaign
         self._known[row.attempt_id] = row
         live.calls[row.attempt_id] = call
         live.legs[call.leg] = call
@@ -93,7 +97,17 @@ class Recovery:
             desk.last_call = desk.call
             if desk.call is not None:
                 desk.call.desk = desk
+        if row.undisposed is not None:
+            self._adopt_wrap_up(desk, row.undisposed)
         live.touch("agents", desk.id)
+
+    def _adopt_wrap_up(self, desk: Desk, row: OpenAttempt) -> None:
+        """The conversation is over, its disposition is still to come: the agent stays in wrap-up (STAT-05)."""
+        call = self._call_of(row)
+        call.state, call.outcome, call.unsure = CallState.ENDED, Outcome.CONNECTED, False
+        desk.last_call, desk.last_campaign, desk.disposed = call, call.campaign, False
+        if call.campaign is not None:
+            desk.wrap_until_utc = desk.since_utc + timedelta(seconds=call.campaign.record.wrap_up_max_s)
 
     # ---- the snapshot ------------------------------------------------------------------------------------------
 
