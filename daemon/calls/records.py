@@ -350,7 +350,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
 class OpenAttempt(msgspec.Struct, frozen=True, kw_only=True):
     """An attempt row without outcome, as found at start: to be adopted or closed.
 
-    `answered_at`, `connected_at`: when its history says so; a call that outlived a daemon keeps its true times.
+    `answered_at`, `connected_at`, `abandoned_at`: when its history says so; a call that outlived a daemon keeps its true times.
     """
 
     attempt_id: UUID
@@ -368,6 +368,7 @@ class OpenAttempt(msgspec.Struct, frozen=True, kw_only=True):
     number: int = 0
     answered_at: datetime | None = None
     connected_at: datetime | None = None
+    abandoned_at: datetime | None = None
 
 
 class AgentStateRow(msgspec.Struct, frozen=True, kw_only=True):

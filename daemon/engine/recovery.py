@@ -21,6 +21,9 @@ from daemon.engine.callflow import CallFlow
 from daemon.engine.desks import Desks
 from daemon.engine.live import Call, Desk, Live
 
+AUDIT_AGE_S = 5.0
+"""A leg younger than this at the audit's asking may not be listed yet."""
+
 _SIGNED_IN = frozenset(AgentState) - {AgentState.SIGNED_OUT}
 
 
@@ -70,6 +73,10 @@ class Recovery:
         live = self._live
         call = self._call_of(row)
         campaign = call.campaign
+        # Who was counted in an earlier life is in the ledger already; who was abandoned then stays so.
+        call.counted_live = row.connected_at is not None or row.abandoned_at is not None
+        if row.abandoned_at is not None and row.connected_at is None:
+            call.outcome = Outcome.ABANDONED
         self._known[row.attempt_id] = row
         live.calls[row.attempt_id] = call
         live.legs[call.leg] = call
@@ -225,3 +232,47 @@ class Recovery:
             self._desks.set_state(desk, AgentState.READY)
         if desk.signed_in and self._desks.nails(desk) and desk.leg_state is LegState.NONE:
             self._desks.rering(desk)
+
+    # ---- the audit ---------------------------------------------------------------------------------------------
+
+    def audited(self, legs: Iterable[ev.LegSeen], asked_at: float) -> None:
+        """Events get lost even on a link that is up: what two audits in a row contradict is mended from the PBX's
+        truth. A leg that is gone ends; a desk that waits is free; a leg that nobody knows is hung up."""
+        live = self._live
+        seen = {leg.leg: leg for leg in legs}
+        suspects: set[str] = set()
+        for leg, owner in list(live.legs.items()):
+            wrong = self._contradicted(leg, owner, seen.get(leg), asked_at)
+            if wrong is None:
+                continue
+            if leg not in self._suspects:
+                suspects.add(leg)
+                continue
+            live.counters["audit_mended"] += 1
+            if isinstance(owner, Desk):
+                self._desks.on_event(owner, wrong)
+            else:
+                self._calls.on_event(owner, wrong)
+        for leg in seen:
+            if leg not in live.legs:
+                if leg in self._suspects:
+                    self.orphan(leg)
+                else:
+                    suspects.add(leg)
+        self._suspects = suspects
+
+    def _contradicted(
+        self, leg: str, owner: Call | Desk, seen: ev.LegSeen | None, asked_at: float
+    ) -> ev.LegEvent | None:
+        """The event that must have been lost, if what is known of a leg is not what the PBX says."""
+        live = self._live
+        if isinstance(owner, Call):
+            dialled = owner.placed_at is not None and owner.placed_at < asked_at - AUDIT_AGE_S
+            if dialled and seen is None and owner.state is not CallState.ENDED:
+                return ev.LegHungUp(at=live.now, leg=leg)
+            return None
+        if owner.leg_state in (LegState.PARKED, LegState.BRIDGED) and seen is None:
+            return ev.LegHungUp(at=live.now, leg=leg)
+        if owner.leg_state is LegState.BRIDGED and seen is not None and seen.parked:
+            return ev.LegParked(at=live.now, leg=leg)
+        return None

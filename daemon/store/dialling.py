@@ -164,11 +164,12 @@ UPDATE leads SET claimed_by = NULL WHERE id = ANY($1) AND claimed_by = $2 AND cl
 # Sums of changes (migration 0002), and the waiting leads whose instant is past, which no change tells.
 _OPEN_ATTEMPTS = """
 SELECT a.id AS attempt_id, a.site, a.kind, a.group_id, a.campaign_id, a.client_id, a.lead_id, a.e164, a.line_id,
-    a.caller_id, a.agent_id, a.at, a.number, e.answered_at, e.connected_at
+    a.caller_id, a.agent_id, a.at, a.number, e.answered_at, e.connected_at, e.abandoned_at
 FROM attempts a
 LEFT JOIN LATERAL (
     SELECT min(at) FILTER (WHERE kind = 'answered') AS answered_at,
-        min(at) FILTER (WHERE kind = 'connected') AS connected_at
+        min(at) FILTER (WHERE kind = 'connected') AS connected_at,
+        min(at) FILTER (WHERE kind = 'abandoned') AS abandoned_at
     FROM call_event WHERE attempt_id = a.id) e ON true
 WHERE a.site = $1 AND a.outcome IS NULL ORDER BY a.number"""
 

@@ -592,4 +592,5 @@ def _open_attempt(row: AttemptRow, events: Iterable[Mapping[str, Any]] = ()) -> 
         number=row.number,
         answered_at=first.get("answered"),
         connected_at=first.get("connected"),
+        abandoned_at=first.get("abandoned"),
     )
