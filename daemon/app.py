@@ -147,6 +147,11 @@ class SiteLog:
             group.create_task(self.writer.run(), name="facts to store")
             group.create_task(self._sync, name="journal sync")
 
+    def close(self) -> None:
+        """Let go of the journal, also when the lease was lost before `run`."""
+        self._sync.close()
+        self.journal.close()
+
 
 def _rejected(fact: NumberedFact, error: StoreConflict) -> None:
     log.error("fact.rejected", site=fact.site, n=fact.n, fact=type(fact.fact).__name__, error=str(error))
@@ -238,8 +243,11 @@ class Application:
             if site.id in self._originating_off:
                 runner.core.live.draining = True
                 runner.core.live.alerts[f"site {site.id}"] = "originating_off"
+            # A task of its own: a task group that fails while it is cancelled tells only of the failure, and our own
+            # count of cancellations must say that the end was asked for all the same.
+            working = asyncio.create_task(runner.run(), name=f"runner {site.id}")
             try:
-                await runner.run()
+                await working
             except* LeaseLost:
                 log.warning("site.standby", site=site.id)
             except* Exception:
@@ -248,6 +256,8 @@ class Application:
                     log.error("site.originating_off", site=site.id)
                     self._originating_off.add(site.id)
             self._close_log(site.id)
+            if (this := asyncio.current_task()) is not None and this.cancelling():
+                raise asyncio.CancelledError
             await asyncio.sleep(1.0)
 
     def _too_many_restarts(self, site: str) -> bool:
@@ -448,7 +458,7 @@ class Application:
     def _close_log(self, site: str) -> None:
         found = self.logs.pop(site, None)
         if found is not None:
-            found.journal.close()
+            found.close()
 
 
 def build(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -17,10 +17,14 @@ from fake_asterisk import Ledger, Leg
 
 CUSTOMER = re.compile(r"^[a-z0-9]+-([0-9a-f]{32})$")
 AGENT = re.compile(r"^[a-z0-9]+-ag-(\d+)-[0-9a-f]{16}$")
-ABANDONED = 1
-"""Place of the abandoned in the store's sums of an hour."""
+ABANDONED, CONNECTED = 1, 2
+"""Places of the abandoned and the connected in the store's sums of an hour."""
+SEEN_WITHIN_S = 0.3
+"""Without faults an end is known this soon: the network's latency, and the PBX's own disorder of events."""
 EDGE_S = 0.02
 """Two stays that touch within this are one after the other (events of one instant)."""
+TALK_WITHIN_S = 1.0
+"""Sums of talk of one number agree this well; a Local channel's first hundredths of a second are nobody's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +183,99 @@ def abandonment_counted(tables: MemoryTables) -> Iterable[Violation]:
         yield Violation("CAMP-09", f"{abandoned} abandoned attempts, {booked} in the ledger")
 
 
+def connections_counted(tables: MemoryTables, *, calm: bool) -> Iterable[Violation]:
+    """No conversation is missing from the ledger; without faults there is none too many either."""
+    talked = sum(1 for row in tables.attempts.values() if row.outcome == "connected" and row.campaign_id)
+    booked = int(sum(sums[CONNECTED] for sums in tables.ledger.values()))
+    if booked < talked or (calm and booked != talked):
+        yield Violation("CAMP-09", f"{talked} connected attempts, {booked} in the ledger")
+
+
+def facts_once_in_order(tables: MemoryTables) -> Iterable[Violation]:
+    """RELY-05: the facts of an attempt were applied once each, in the order they were numbered."""
+    for id, events in tables.events.items():
+        marks = [(row["fence"], row["n"]) for row in events]
+        for one, other in itertools.pairwise(marks):
+            if one >= other:
+                yield Violation("RELY-05", f"attempt {id}: fact {other} was applied after {one}")
+
+
+def fences_rise(tables: MemoryTables) -> Iterable[Violation]:
+    """RELY-07: once a daemon has placed calls under its fence, none is committed under an older one."""
+    highest: dict[str, int] = {}
+    for id, row in tables.attempts.items():
+        if row.fence < highest.get(row.site, 0):
+            yield Violation("RELY-07", f"{id} was committed under fence {row.fence}, after {highest[row.site]}")
+        highest[row.site] = max(row.fence, highest.get(row.site, 0))
+
+
+def nobody_forbidden(ledger: Ledger, forbidden: Mapping[str, float]) -> Iterable[Violation]:
+    """LEGL-07: no number (its last nine digits) is dialled after the instant at which it was forbidden."""
+    for originate in ledger.originates:
+        at = forbidden.get(originate.number[-9:])
+        if at is not None and originate.at > at:
+            yield Violation("LEGL-07", f"{originate.number} dialled {originate.at - at:.3f} s after it was forbidden")
+
+
+def talks_on_call(ledger: Ledger, tables: MemoryTables, utc: Callable[[float], datetime]) -> Iterable[Violation]:
+    """Without faults: an agent whose leg shares a bridge with somebody's is on a call (a customer who came through a
+    Local channel goes on under an id of the PBX's own)."""
+    for talk in ledger.talks():
+        for leg, other in ((talk.one, talk.other), (talk.other, talk.one)):
+            match = AGENT.match(leg)
+            if not match or AGENT.match(other) or talk.to_at is None or talk.to_at - talk.from_at < 1.0:
+                continue
+            for at in (talk.from_at + 0.5, talk.to_at - 0.5):
+                states = _states(tables, int(match[1]), utc(at))
+                if not states & {"on_call", "on_hold"}:
+                    yield Violation("RELY-03", f"{leg} talks with {other} while its agent is {sorted(states)}")
+
+
+def _states(tables: MemoryTables, agent: int, at: datetime) -> set[str]:
+    rows = tables.intervals.get(agent, ())
+    return {row.state for row in rows if row.started_at <= at and (row.ended_at is None or at <= row.ended_at)}
+
+
+def talks_booked(ledger: Ledger, tables: MemoryTables) -> Iterable[Violation]:
+    """Without faults: the seconds booked for a number are those its calls shared with agents' legs."""
+    booked: defaultdict[str, float] = defaultdict(float)
+    seen: defaultdict[str, float] = defaultdict(float)
+    for row in tables.attempts.values():
+        booked[row.e164[-9:]] += row.talk_s
+    for talk in ledger.talks():
+        for leg, other in ((talk.one, talk.other), (talk.other, talk.one)):
+            number = ledger.legs[leg].number[-9:]
+            if AGENT.match(other) and number and talk.to_at is not None and not AGENT.match(leg):
+                seen[number] += talk.to_at - talk.from_at
+    for number in sorted({*booked, *seen}):
+        if abs(booked[number] - seen[number]) > TALK_WITHIN_S:
+            yield Violation("RELY-02", f"{number}: {booked[number]:.1f} s of talk booked, {seen[number]:.1f} s seen")
+
+
+def ends_as_seen(ledger: Ledger, tables: MemoryTables, utc: Callable[[float], datetime]) -> Iterable[Violation]:
+    """Without faults: nothing is unknown, and each attempt ends when its leg does."""
+    legs = {match[1]: leg for leg in _customers(ledger) if (match := CUSTOMER.match(leg.uniqueid))}
+    for id, row in tables.attempts.items():
+        if row.outcome in ("unknown", "pbx_lost"):
+            yield Violation("RELY-02", f"attempt {id} is {row.outcome} though nothing failed")
+        leg = legs.get(id.hex)
+        if leg is None or leg.ended_at is None or row.ended_at is None:
+            continue
+        late_s = (row.ended_at - utc(leg.ended_at)).total_seconds()
+        if abs(late_s) > SEEN_WITHIN_S:
+            yield Violation("RELY-02", f"attempt {id} ended {late_s:+.3f} s from its leg's end")
+
+
+def in_calm(ledger: Ledger, tables: MemoryTables, utc: Callable[[float], datetime]) -> list[Violation]:
+    """What holds besides when nothing has failed."""
+    return [
+        *connections_counted(tables, calm=True),
+        *talks_on_call(ledger, tables, utc),
+        *talks_booked(ledger, tables),
+        *ends_as_seen(ledger, tables, utc),
+    ]
+
+
 def after_settling(ledger: Ledger, tables: MemoryTables, capacity: int, in_use: Mapping[str, int]) -> list[Violation]:
     """Everything that must hold once faults are off and all has come to rest."""
     return [
@@ -193,4 +290,7 @@ def after_settling(ledger: Ledger, tables: MemoryTables, capacity: int, in_use: 
         *nothing_left(ledger, in_use),
         *intervals_contiguous(tables),
         *abandonment_counted(tables),
+        *connections_counted(tables, calm=False),
+        *facts_once_in_order(tables),
+        *fences_rise(tables),
     ]

@@ -175,6 +175,10 @@ class VirtualClock:
     def utcnow(self) -> datetime:
         return self._start + timedelta(seconds=self._loop.time() - self._at) + self.skew
 
+    def utc_at(self, at: float) -> datetime:
+        """The wall clock at that time of the loop, if it has not been stepped since."""
+        return self._start + timedelta(seconds=at - self._at) + self.skew
+
     def epoch(self) -> float:
         """Seconds since 1970, for the fake PBX's timestamps."""
         return self.utcnow().timestamp()
