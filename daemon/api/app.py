@@ -38,6 +38,7 @@ from daemon.api.decode import query_of, read_json
 from daemon.api.deps import Deps, Importer, log_alert
 from daemon.api.guard import PEER, PEER_TRUSTED, ROUTE, Guard
 from daemon.api.metrics import Metrics
+from daemon.api.minutes import MinuteAlarms
 from daemon.api.quota import Quotas
 from daemon.api.routes import NOBODY, Ask, Permission, Principal, Reply, Route
 from daemon.calls.rates import Rates
@@ -115,6 +116,7 @@ def build_app(
         extensions=extensions,
         importer=importer,
         rates=rates,
+        minutes=MinuteAlarms(store, clock, notify),
         notify=notify,
         demo_token=demo_token,
         token_bytes=token_bytes,
@@ -147,7 +149,9 @@ def _running(deps: Deps) -> Callable[[web.Application], AsyncIterator[None]]:
     async def context(_: web.Application) -> AsyncIterator[None]:
         deps.streams.start()
         await deps.quotas.start()
+        deps.minutes.start()
         yield
+        await deps.minutes.close()
         await deps.quotas.close()
 
     return context

@@ -68,6 +68,9 @@ USED_BY: dict[type[Record], str] = {
     Client: "client_id",
 }
 """Which field of a campaign names rows of a kind: they can't be deleted from under it."""
+WARNING = "Cadran-Warning"
+SHORT_CODE = 3
+"""Codes of two or three characters fit everywhere they are shown; older systems bring up to twelve."""
 CHILDREN = (Client, Campaign, LeadList, Line, Agent)
 
 
@@ -119,7 +122,7 @@ def _mount(table: Table) -> None:
             await seed_codes(ask, created)
         ask.deps.auth.forget()
         await tell_engine(ask, ConfigChanged(table=name, ids=(created.id,), by=ask.who.name))
-        reply = scope.with_etag(created, 201)
+        reply = _warned(scope.with_etag(created, 201))
         reply.headers["Location"] = f"/api/v1/{table.path}/{created.id}"
         return reply
 
@@ -139,7 +142,7 @@ def _mount(table: Table) -> None:
         if kind is LeadList:
             news.append(LeadsChanged(list_ids=(current.id,), by=ask.who.name))
         await tell_engine(ask, *news)
-        return scope.with_etag(updated)
+        return _warned(scope.with_etag(updated))
 
     async def delete_row(ask: Ask) -> Reply:
         current = await scope.get(ask, kind, ask.id)
@@ -162,6 +165,13 @@ def _mount(table: Table) -> None:
         one, permission=table.write, body=patch_type, reply=kind, if_match=True, summary=f"Change one of {label}"
     )(change_row)
     routes.delete(one, permission=table.write, status=204, if_match=True, summary=f"Delete one of {label}")(delete_row)
+
+
+def _warned(reply: Reply) -> Reply:
+    """What was accepted but is not advised is said in a header (features STAT-01)."""
+    if isinstance(reply.data, Status) and len(reply.data.code) > SHORT_CODE:
+        reply.headers[WARNING] = f"status code {reply.data.code} is longer than {SHORT_CODE} characters"
+    return reply
 
 
 def _build(kind: type[Record], fields: dict[str, Any]) -> Record:

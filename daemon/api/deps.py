@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from daemon.api.auth import Auth
     from daemon.api.guard import Guard
     from daemon.api.metrics import Metrics
+    from daemon.api.minutes import MinuteAlarms
     from daemon.api.quota import Quotas
     from daemon.api.stream import Streams
 
@@ -72,6 +73,7 @@ class Deps:
     streams: Streams
     metrics: Metrics
     quotas: Quotas
+    minutes: MinuteAlarms
     version: str
     site_ids: tuple[str, ...] = ()
     rule_sets: Mapping[str, RuleSet] = field(default_factory=dict)

@@ -15,10 +15,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from aiohttp import web
 from msgspec import Meta
 
+from daemon.api import scope
 from daemon.api.history import CallFilters, Columns, calls_asked, stream_csv
+from daemon.api.minutes import minutes_used, month_start
 from daemon.api.routes import Ask, Permission, Reply, Routes
 from daemon.api.types import Answer
 from daemon.calls.rates import Rates
+from daemon.calls.records import Line
 from daemon.errors import CommandError
 
 routes = Routes("/api/v1", "reports")
@@ -142,6 +145,27 @@ def figures(key: str, sums: Iterable[Mapping[str, Any]], rates: Rates | None) ->
         duration_mean_s=total["talk_s"] / total["talked"] if total["talked"] else None,
         cost=None if cost is None else round(cost, 6),
     )
+
+
+class LineUsage(Answer, kw_only=True):
+    """Minutes of answered calls since `since`; `limit` 0 = none. An alarm is given at 80 and at 100 %."""
+
+    line_id: int
+    since: datetime
+    minutes: float
+    limit: int
+    share: float | None
+
+
+@routes.get("/lines/{id}/usage", permission=Permission.WATCH, reply=LineUsage)
+async def line_usage(ask: Ask) -> Reply:
+    """A line's minutes of this calendar month against its quota (features TELC-02)."""
+    line = await scope.get(ask, Line, ask.id)
+    now = ask.deps.clock.utcnow()
+    used = (await minutes_used(ask.deps.store, now, line.id)).get(line.id, 0.0)
+    limit = line.minutes_per_month
+    share = used / limit if limit else None
+    return Reply(LineUsage(line_id=line.id, since=month_start(now), minutes=used, limit=limit, share=share))
 
 
 @routes.get("/exports/calls", permission=Permission.WATCH, query=ExportQuery, raw_body="text/csv")

@@ -16,7 +16,6 @@ from daemon.compliance.law import Rule, consent_valid, may_call
 from daemon.compliance.numbers import classify
 from daemon.compliance.zones import holidays_of, local_date, places, zone
 
-
 _NOT_DIALLED = frozenset({"not_placed", "agent_no_answer"})
 
 

@@ -18,8 +18,8 @@ class LeadFacts:
 
     `attempt_times`: attempts that weigh in law (features D34), by this client to this number, over all campaigns and
     lists, of the last 32 days at least. `technical_times`: those that left for the number and failed on our side.
-    `attempts`: weighing attempts in this campaign, ever. `tz_group`: as made by `zones.tz_group`; "" = from number and postal code.
-    `dnc`: the name of the list that forbids, "" for none. `not_before`: recycling delay or a reservation.
+    `attempts`: weighing attempts in this campaign, ever. `tz_group`: as made by `zones.tz_group`; "" = from number and
+    postal code. `dnc`: the name of the list that forbids, "" for none. `not_before`: recycling delay or a reservation.
     """
 
     e164: str
