@@ -29,13 +29,14 @@ STOP_TIMEOUT_S = 45.0
 
 _SETTINGS = """\
 [daemon]
+instance = "{instance}"
 data_dir = "{folder}/data"
 rules_dir = "{rules}"
 log_format = "json"
 drain_s = 5.0
 
 [database]
-dsn = "postgresql:///cadran?host={folder}/data/postgres/socket&user=cadran"
+dsn = "postgresql:///cadran?host={database}/data/postgres/socket&user=cadran"
 
 [http]
 tcp_port = {http_port}
@@ -63,19 +64,26 @@ class Refused(Exception):
 
 
 class Cadran:
-    """`cadran run` against a lab's Asterisk, through `ami_port`. `async with Cadran(...) as cadran`."""
+    """`cadran run` against a lab's Asterisk, through `ami_port`. `async with Cadran(...) as cadran`.
 
-    def __init__(self, mode: str, ami_port: int, extensions: Sequence[str] = EXTENSIONS) -> None:
+    `beside`: another one whose database this one shares, so that it stands by for the same site.
+    """
+
+    def __init__(
+        self, mode: str, ami_port: int, extensions: Sequence[str] = EXTENSIONS, beside: Cadran | None = None
+    ) -> None:
         # Not under pytest's own folder: that is closed to the account the database runs as when we are root.
         self.folder = Path(tempfile.mkdtemp(prefix="cadran-lab-"))
         self.folder.chmod(0o755)
         (self.http_port,) = free_ports(1, socket.SOCK_STREAM)
         self.settings_file = self.folder / "cadran.toml"
         words = {"folder": self.folder, "rules": RULES, "http_port": self.http_port, "ami_port": ami_port, "mode": mode}
+        words |= {"database": beside.folder if beside else self.folder, "instance": "second" if beside else "first"}
         words["extensions"] = ", ".join(f'"{extension}"' for extension in extensions)
         self.settings_file.write_text(_SETTINGS.format(**words), "utf-8")
         (self.folder / "secret").write_text(SECRET, "utf-8")
         (self.folder / "secret").chmod(0o600)
+        self._beside = beside
         self.log_file = self.folder / "log"
         self._processes: list[subprocess.Popen[bytes]] = []
 
@@ -85,10 +93,11 @@ class Cadran:
         self._stack = AsyncExitStack()
         try:
             # The database in its own process, as the units have it: it outlives the daemon.
-            self._database = self._spawn("db", "run")
-            await asyncio.to_thread(
-                wait_until, "the database", lambda: "PostgreSQL is ready" in self.last_words(), START_TIMEOUT_S
-            )
+            if self._beside is None:
+                self._spawn("db", "run")
+                await asyncio.to_thread(
+                    wait_until, "the database", lambda: "PostgreSQL is ready" in self.last_words(), START_TIMEOUT_S
+                )
             await self.start()
         except BaseException:
             await self._end()
@@ -123,14 +132,15 @@ class Cadran:
                 await asyncio.to_thread(process.wait, STOP_TIMEOUT_S)
 
     async def start(self) -> None:
-        """Start the daemon and wait until its API answers and its link is up."""
+        """Start the daemon and wait until its API answers and, unless it stands by, its link is up."""
         self._daemon = self._spawn("run")
         async with asyncio.timeout(START_TIMEOUT_S):
             while not await self._answers():
                 if self._daemon.poll() is not None:
                     raise RuntimeError(f"the daemon ended with {self._daemon.returncode}:\n{self.last_words()}")
                 await asyncio.sleep(0.1)
-            await self.wait_for_link()
+            if self._beside is None:
+                await self.wait_for_link()
 
     async def _answers(self) -> bool:
         token_file = self.folder / "data" / "cli-token"

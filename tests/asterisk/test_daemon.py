@@ -77,6 +77,29 @@ async def test_a_conversation_outlives_the_daemon(fresh_lab: Lab, tmp_path: Path
         assert all(len(call.conversations) == 1 for call in evidence.customers().values())
 
 
+@pytest.mark.timeout(180)
+@pytest.mark.feature(
+    "RELY-07", clause="the daemon is killed, a standby takes over on a real Asterisk: calls go on, it dials"
+)
+async def test_a_standby_takes_over(fresh_lab: Lab, tmp_path: Path) -> None:
+    """One agent talks through the change of daemons; the standby then dials the other leads, nobody twice."""
+    port = fresh_lab.bed.ports.ami
+    async with Cadran("asyncagi", port) as first, Cadran("asyncagi", port, beside=first) as second:
+        campaign = await lab_campaign.set_up(first, extensions=EXTENSIONS[:1], on_demand=())
+        file = tmp_path / "leads.csv"
+        lab_campaign.write_numbers(file, ["0199001701", "0199001102", "0199001103"])
+        await first.command("import", str(file), "--list", str(campaign.list_id))
+        await lab_campaign.begin(first, campaign)
+        talking = await until_talking(first, 1)
+        await first.kill()
+        assert await until_talking(second, 1) == talking
+        await lab_campaign.until_over(second, campaign, 3, timeout_s=60)
+        await lab_campaign.release(second, campaign, fresh_lab)
+        evidence = await lab_campaign.gather(second, campaign, fresh_lab)
+        evidence.check()
+        assert sorted(evidence.invited.values()) == [1, 1, 1]
+
+
 async def until_talking(cadran: Cadran, count: int, timeout_s: float = 20.0) -> dict[str, Any]:
     """The agent of each call in conversation, once there are so many."""
     async with asyncio.timeout(timeout_s):
