@@ -24,7 +24,9 @@ def test_standby_takes_over() -> None:
     async def main(loop: VirtualLoop) -> None:
         crowd = people.People(answer_chance=0.6, talk_mean_s=60.0, ring_mean_s=3.0, machine_share=0.0)
         world = World(loop, seed=12, pbx_config=pbx(6, crowd))
-        campaign = await world.furnish(agents=6, leads=200, lines=(12,), nailed=6, ring_timeout_s=15.0)
+        campaign = await world.furnish(
+            agents=6, leads=200, lines=(12,), nailed=6, ring_timeout_s=15.0, wrap_up_max_s=1.0
+        )
         await world.start()
         await world.staff(campaign)
         await asyncio.sleep(5.0)
