@@ -132,6 +132,8 @@ class EngineCore:
                 self.desks.rering(desk)
             elif kind == "preview":
                 self.operations.preview_over(desk)
+            elif kind == "overrun":
+                live.touch("agents", desk.id)
 
     def _agent_leg_silent(self, kind: str, leg: str) -> None:
         live = self.live

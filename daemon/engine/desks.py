@@ -65,6 +65,7 @@ class Desks:
             self._tell(campaign, desk, state)
         desk.state, desk.code = state, code
         desk.since_at, desk.since_utc = live.now, live.utc
+        self.watch_pause(desk)
         call = desk.call or (desk.last_call if state is AgentState.WRAP_UP else None)
         live.fact(
             AgentStateSet(
@@ -81,6 +82,13 @@ class Desks:
             )
         )
         live.touch("agents", desk.id)
+
+    def watch_pause(self, desk: Desk) -> None:
+        """A pause that outlasts its code's time is flagged when it does, not when something else happens (PAUS-02)."""
+        code = self._live.pause_code(desk)
+        if code is not None:
+            # A hair later, since the clock of the timers and that of the rows are not one.
+            self._live.timers.set(("overrun", desk.id), desk.since_at + code.expected_s + 0.1)
 
     def _tell(self, campaign: CampaignLive, desk: Desk, state: AgentState) -> None:
         id, now = str(desk.id), self._live.now

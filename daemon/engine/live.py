@@ -327,6 +327,13 @@ class Live:
         """A fresh UUIDv7."""
         return uuid7(self.utc, self.rng)
 
+    def pause_code(self, desk: Desk) -> PauseCode | None:
+        """The code of the pause this desk is in; None if it is in none, or the code is not known."""
+        if desk.state is not AgentState.PAUSED or not desk.code:
+            return None
+        group = desk.record.group_id
+        return next((p for p in self.pause_codes.values() if p.code == desk.code and p.group_id == group), None)
+
     def may_act(self) -> bool:
         """Whether this daemon still holds the site's lease by its own monotonic clock."""
         return self.now < self.acts_until_at

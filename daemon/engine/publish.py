@@ -100,8 +100,7 @@ def call_view(call: Call, site: str) -> CallView:
 def agent_view(desk: Desk, live: Live) -> AgentView:
     """An agent as supervisors and the desk page see it."""
     call = desk.call
-    code = next((p for p in live.pause_codes.values() if p.code == desk.code), None)
-    over = desk.state is AgentState.PAUSED and code is not None
+    code = live.pause_code(desk)
     return AgentView(
         id=desk.id,
         group_id=desk.record.group_id,
@@ -119,7 +118,7 @@ def agent_view(desk: Desk, live: Live) -> AgentView:
         lead_id=call.lead_id if call else (desk.preview.id if desk.preview else 0),
         phone=live.phones.get(desk.record.extension, DeviceState.UNKNOWN),
         next_state=desk.next_state or "",
-        over_run=bool(over and code and (live.utc - desk.since_utc).total_seconds() > code.expected_s),
+        over_run=bool(code and (live.utc - desk.since_utc).total_seconds() > code.expected_s),
         wrap_until=desk.wrap_until_utc if desk.state is AgentState.WRAP_UP else None,
         last_attempt_id=str(desk.last_call.attempt_id) if desk.last_call and not desk.disposed else "",
         today={

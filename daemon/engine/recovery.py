@@ -106,6 +106,7 @@ class Recovery:
                 desk.call.desk = desk
         if row.undisposed is not None:
             self._adopt_wrap_up(desk, row.undisposed)
+        self._desks.watch_pause(desk)
         live.touch("agents", desk.id)
 
     def _adopt_wrap_up(self, desk: Desk, row: OpenAttempt) -> None:

@@ -112,6 +112,35 @@ def test_pause_codes_by_the_campaign_s_mode() -> None:
     run(main, seed=1)
 
 
+@pytest.mark.feature("PAUS-02", clause="an over-run is flagged to the supervisor when it happens, over a restart too")
+def test_a_pause_over_its_time_is_flagged() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        world, _ = await _by_hand(loop, NOBODY, agents=1, calm=True)
+        (agent,) = world.agents
+
+        def flagged() -> bool:
+            view: Any = world.app.hub.view()["agents"][str(agent.id)]
+            return bool(view.over_run)
+
+        await world.submit(c.SetPaused(agent_id=agent.id, code="PAUSE"))
+        await asyncio.sleep(899.0)
+        assert not flagged()
+        await asyncio.sleep(2.0)
+        assert flagged()
+        await world.submit(c.SetReady(agent_id=agent.id))
+        await asyncio.sleep(1.0)
+        assert not flagged()
+        await world.submit(c.SetPaused(agent_id=agent.id, code="PAUSE"))
+        await asyncio.sleep(600.0)
+        await _restart(world)
+        assert not flagged()
+        await asyncio.sleep(300.0)
+        assert flagged()
+        await world.stop()
+
+    run(main, seed=1)
+
+
 @pytest.mark.feature(
     "PAUS-03", clause="durations add up to the time signed in, within 1 s, over a restart of the daemon"
 )
