@@ -14,7 +14,7 @@ from uuid import UUID
 import msgspec
 
 from daemon.calls.actions import AnyAction
-from daemon.calls.events import PbxEvent
+from daemon.calls.events import LegSeen, PbxEvent
 from daemon.calls.facts import NumberedFact
 from daemon.calls.records import AgentStateRow, Intent, Lead, LeadDraft, Lease, OpenAttempt, Record
 
@@ -60,6 +60,10 @@ class Pbx(Protocol):
 
     def status(self) -> PbxStatus:
         """The link as it is now."""
+        ...
+
+    async def audit(self) -> tuple[LegSeen, ...] | None:
+        """Our legs as they are now, asked beside the events; None if the link or the rights can't tell."""
         ...
 
     async def probe_sound(self, sound: str) -> bool | None:
@@ -213,6 +217,11 @@ class Store(Protocol):
 
     async def person(self, group_id: int, e164: str) -> dict[str, Any]:
         """All rows of the group that name the number, by table, and under `erased` what is left of an erasure."""
+        ...
+
+    async def number_history(self, group_id: int, e164: str) -> dict[str, list[dict[str, Any]]]:
+        """`attempts`, `consents` and `red_list` rows of a number, those of its pseudonym included: what a call to it
+        that no lead stands for must be judged by."""
         ...
 
     async def erase_person(self, group_id: int, e164: str) -> dict[str, Any]:

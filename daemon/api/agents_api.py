@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from daemon.api import scope
+from daemon.api.checks import check_typed_number
 from daemon.api.control import submit
 from daemon.api.numbers import e164_of
 from daemon.api.routes import Ask, Permission, Reply, Routes
@@ -169,6 +170,7 @@ async def dial(ask: Ask) -> Reply:
     agent = await _agent(ask, ask.id)
     campaign = await _own_campaign(ask, agent, ask.body.campaign_id)
     e164 = e164_of(ask.body.number, "number")
+    await check_typed_number(ask, campaign, e164)
     command = DialNumber(
         agent_id=agent.id, campaign_id=campaign.id, e164=e164, lead_id=ask.body.lead_id, by=ask.who.name
     )

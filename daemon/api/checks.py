@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from daemon.api.routes import Ask
@@ -16,8 +17,10 @@ from daemon.calls.records import (
     Record,
     Status,
 )
+from daemon.compliance.evidence import facts_then
 from daemon.compliance.facts import rules_of
 from daemon.compliance.gates import campaign_problems
+from daemon.compliance.law import may_call
 from daemon.errors import CommandError
 
 REFERENCES: dict[str, type[Record]] = {
@@ -102,6 +105,28 @@ async def check_agent(ask: Ask, agent: Agent, changed: set[str]) -> None:
     known = known_extensions(ask, agent.site)
     if known and agent.extension not in known:
         raise CommandError("extension_unknown", {"field": "extension", "value": agent.extension, "allowed": known[:50]})
+
+
+async def check_typed_number(ask: Ask, campaign: Campaign, e164: str) -> None:
+    """A number typed by an agent: red list, limits and silence hold as for a lead (features LEGL-01, LEGL-07, D26).
+
+    Consent is the agent's word that the person asked for the call. Raises call_forbidden.
+    """
+    rule_set = ask.deps.rule_sets.get(campaign.rule_set)
+    if rule_set is None:
+        return
+    now = ask.deps.clock.utcnow()
+    held = await ask.deps.store.number_history(campaign.group_id, e164)
+    asked = {"e164": e164, "postal_code": "", "consent_at": now, "consent_out_of_hours": False}
+    lead = {**asked, "consent_automated": False, "running_contract": campaign.running_contract}
+    facts = facts_then(lead, {**held, "consents": ()}, campaign.client_id, now)
+    # The operator's spacing is for the dialler: an agent may redial a call that broke off.
+    rules = replace(rules_of(campaign, rule_set, agent_reserved=True), gap_min_s=0.0)
+    verdict = may_call(facts, rules, now)
+    if not verdict.allowed:
+        until = verdict.until.isoformat() if verdict.until else None
+        details = {"rule": verdict.rule.value, "clause": verdict.clause, "until": until}
+        raise CommandError("call_forbidden", details)
 
 
 def known_extensions(ask: Ask, site: str) -> list[str]:

@@ -515,6 +515,12 @@ class MemoryStore:
         )
         return found
 
+    async def number_history(self, group_id: int, e164: str) -> dict[str, list[dict[str, Any]]]:
+        found: dict[str, list[dict[str, Any]]] = await self._do(
+            "number_history", lambda: memory_privacy.number_history(self.tables, self._pseudonyms, group_id, e164)
+        )
+        return found
+
     async def erase_person(self, group_id: int, e164: str) -> dict[str, Any]:
         now = self._clock.utcnow()
         done: dict[str, Any] = await self._do(

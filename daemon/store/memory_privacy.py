@@ -88,6 +88,15 @@ def person(t: MemoryTables, pseudonyms: Pseudonyms | None, group_id: int, e164: 
     return found
 
 
+def number_history(
+    t: MemoryTables, pseudonyms: Pseudonyms | None, group_id: int, e164: str
+) -> dict[str, list[dict[str, Any]]]:
+    """What the law asks of a number, under its own name and its pseudonym."""
+    names = [e164, pseudonyms.of(e164)] if pseudonyms is not None else [e164]
+    found = [person(t, None, group_id, name) for name in names]
+    return {name: [row for each in found for row in each[name]] for name in ("attempts", "consents", "red_list")}
+
+
 def erase(t: MemoryTables, pseudonyms: Pseudonyms | None, group_id: int, e164: str, now: datetime) -> dict[str, Any]:
     """Put the pseudonym in the number's place; names, notes and own fields go."""
     if pseudonyms is None:

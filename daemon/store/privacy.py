@@ -37,6 +37,8 @@ _HELD: dict[str, str] = {
     " AND regexp_replace(number_called, '[^0-9+]', '', 'g') = ANY($2) ORDER BY created_at",
 }
 
+_HISTORY = {name: _HELD[name].replace("e164 = $2", "e164 = ANY($2)") for name in ("attempts", "consents", "red_list")}
+
 # $1 group, $2 number, $3 pseudonym, $4 now; each names all four, so that all can be called alike
 _ERASE: dict[str, str] = {
     "recordings": "UPDATE recordings r SET path = '', purged_at = coalesce(purged_at, $4::timestamptz) FROM attempts a"
@@ -129,6 +131,14 @@ class Privacy:
                     listed = await connection.fetch(_HELD["red_list"], group_id, pseudonym)
                     found["erased"] = {"at": at, "attempts": kept, "red_lists": len(listed)}
         return found
+
+    async def number_history(self, group_id: int, e164: str) -> dict[str, list[dict[str, Any]]]:
+        names = [e164, self._pseudonyms.of(e164)] if self._pseudonyms is not None else [e164]
+        async with self._database.transaction() as connection:
+            return {
+                name: [dict(row) for row in await connection.fetch(_HISTORY[name], group_id, names)]
+                for name in _HISTORY
+            }
 
     async def erase_person(self, group_id: int, e164: str) -> dict[str, Any]:
         if self._pseudonyms is None:

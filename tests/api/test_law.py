@@ -173,3 +173,32 @@ async def test_failures_on_our_side_rest_a_number(client: Client, world: World) 
     verdict = await asked(client, world, lead_id)
     assert (verdict["allowed"], verdict["rule"]) == (False, "technical")
     assert datetime.fromisoformat(verdict["until"]) == first + timedelta(days=1)
+
+
+async def typed(client: Client, world: World, number: str, at: str) -> str:
+    """The rule that forbids an agent's typed call; "" if the engine was asked for it."""
+    world.clock.utc = datetime.fromisoformat(at).astimezone(UTC)
+    body = {"number": number, "campaign_id": world.rows["campaign"].id}
+    path = f"/api/v1/agents/{world.rows['agent'].id}/dial"
+    async with client.post(path, headers=world.auth("agent"), json=body) as response:
+        answer = await response.json()
+        assert response.status in (202, 403), answer
+        return "" if response.status == 202 else str(answer["details"]["rule"])
+
+
+@pytest.mark.feature("LEGL-07", clause="a number typed by an agent is held too, also after its erasure")
+async def test_the_law_holds_for_typed_numbers(client: Client, world: World) -> None:
+    noon, later = "2026-11-24T11:30:00+01:00", "2026-11-24T17:00:00+01:00"
+    assert await typed(client, world, MOBILE, noon) == ""
+    assert await typed(client, world, MOBILE, "2026-11-24T13:30:00+01:00") == "hours"
+    world.clock.utc = datetime.fromisoformat(noon).astimezone(UTC)
+    lead_id = await person(world)
+    await attempts(world, world.rows["campaign"], lead_id, 20, 10, 5, 2)
+    assert await typed(client, world, MOBILE, later) == "attempts"
+    await post(client, world, "/people/erase", {"number": MOBILE})
+    assert await typed(client, world, MOBILE, later) == "attempts", "the counters outlive the erasure"
+    other = "+33612345679"
+    await post(client, world, "/dnc", {"client_id": world.rows["client"].id, "number": other})
+    assert await typed(client, world, other, later) == "dnc"
+    await post(client, world, "/people/erase", {"number": other})
+    assert await typed(client, world, other, later) == "dnc", "and so does the red list"

@@ -178,3 +178,13 @@ def test_the_key_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
     (folder / KEY_FILE).write_text("oops")
     with pytest.raises(SettingsError, match="not a key"):
         load_or_make_key(folder, bytes)
+
+
+async def test_a_number_keeps_its_history_under_either_name(world: World) -> None:
+    await a_past(world)
+    before = await world.store.number_history(world.group.id, NUMBER)
+    assert [len(before[name]) for name in ("attempts", "consents", "red_list")] == [2, 1, 1]
+    await world.store.erase_person(world.group.id, NUMBER)
+    after = await world.store.number_history(world.group.id, NUMBER)
+    assert [row["at"] for row in after["attempts"]] == [row["at"] for row in before["attempts"]]
+    assert [len(after[name]) for name in ("attempts", "consents", "red_list")] == [2, 1, 1]
