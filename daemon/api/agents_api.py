@@ -170,7 +170,7 @@ async def dial(ask: Ask) -> Reply:
     agent = await _agent(ask, ask.id)
     campaign = await _own_campaign(ask, agent, ask.body.campaign_id)
     e164 = e164_of(ask.body.number, "number")
-    await check_typed_number(ask, campaign, e164)
+    await check_typed_number(ask, campaign, e164, ask.body.lead_id)
     command = DialNumber(
         agent_id=agent.id, campaign_id=campaign.id, e164=e164, lead_id=ask.body.lead_id, by=ask.who.name
     )

@@ -18,7 +18,7 @@ from daemon.calls.records import (
     Status,
 )
 from daemon.compliance.evidence import facts_then
-from daemon.compliance.facts import rules_of
+from daemon.compliance.facts import facts_of, rules_of
 from daemon.compliance.gates import campaign_problems
 from daemon.compliance.law import may_call
 from daemon.errors import CommandError
@@ -107,10 +107,11 @@ async def check_agent(ask: Ask, agent: Agent, changed: set[str]) -> None:
         raise CommandError("extension_unknown", {"field": "extension", "value": agent.extension, "allowed": known[:50]})
 
 
-async def check_typed_number(ask: Ask, campaign: Campaign, e164: str) -> None:
+async def check_typed_number(ask: Ask, campaign: Campaign, e164: str, lead_id: int = 0) -> None:
     """A number typed by an agent: red list, limits and silence hold as for a lead (features LEGL-01, LEGL-07, D26).
 
-    Consent is the agent's word that the person asked for the call. Raises call_forbidden.
+    With a lead, its own consent is asked for; without, the agent's word that the person asked for the call counts.
+    Raises call_forbidden.
     """
     rule_set = ask.deps.rule_sets.get(campaign.rule_set)
     if rule_set is None:
@@ -120,6 +121,11 @@ async def check_typed_number(ask: Ask, campaign: Campaign, e164: str) -> None:
     asked = {"e164": e164, "postal_code": "", "consent_at": now, "consent_out_of_hours": False}
     lead = {**asked, "consent_automated": False, "running_contract": campaign.running_contract}
     facts = facts_then(lead, {**held, "consents": ()}, campaign.client_id, now)
+    if lead_id:
+        found = await ask.deps.store.lead_facts(lead_id)
+        if found is None or found.e164 != e164 or not ask.who.sees_group(found.group_id):
+            raise invalid("lead_id", lead_id, "the lead whose number is dialled")
+        facts = facts_of(found)
     # The operator's spacing is for the dialler: an agent may redial a call that broke off.
     rules = replace(rules_of(campaign, rule_set, agent_reserved=True), gap_min_s=0.0)
     verdict = may_call(facts, rules, now)

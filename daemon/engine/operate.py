@@ -361,9 +361,8 @@ class Operations:
                 running_contract=record.running_contract,
             )
             self._refuse_if(command.e164, "")
-            if command.lead_id == 0:
-                # A number typed by hand: the person asked, or the agent answers for the consent; hours still bind.
-                lead.consent_at = live.utc
+            # The door has judged what is known of the person (the API's check_typed_number); hours bind here as well.
+            lead.consent_at = live.utc
         refused = live.law.refuses(lead, record, live.utc)
         if refused is not None:
             until = refused.until.isoformat() if refused.until else None

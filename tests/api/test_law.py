@@ -175,10 +175,10 @@ async def test_failures_on_our_side_rest_a_number(client: Client, world: World) 
     assert datetime.fromisoformat(verdict["until"]) == first + timedelta(days=1)
 
 
-async def typed(client: Client, world: World, number: str, at: str) -> str:
+async def typed(client: Client, world: World, number: str, at: str, lead_id: int = 0) -> str:
     """The rule that forbids an agent's typed call; "" if the engine was asked for it."""
     world.clock.utc = datetime.fromisoformat(at).astimezone(UTC)
-    body = {"number": number, "campaign_id": world.rows["campaign"].id}
+    body = {"number": number, "campaign_id": world.rows["campaign"].id, "lead_id": lead_id}
     path = f"/api/v1/agents/{world.rows['agent'].id}/dial"
     async with client.post(path, headers=world.auth("agent"), json=body) as response:
         answer = await response.json()
@@ -202,3 +202,15 @@ async def test_the_law_holds_for_typed_numbers(client: Client, world: World) -> 
     assert await typed(client, world, other, later) == "dnc"
     await post(client, world, "/people/erase", {"number": other})
     assert await typed(client, world, other, later) == "dnc", "and so does the red list"
+
+
+@pytest.mark.feature("LEGL-08", clause="a lead dialled by hand needs its consent as well")
+async def test_a_lead_dialled_by_hand_needs_its_own_consent(client: Client, world: World) -> None:
+    noon = "2026-11-24T11:30:00+01:00"
+    agreed, silent = await person(world), await person(world, "+33612345679", consent_at=None)
+    assert await typed(client, world, MOBILE, noon, agreed) == ""
+    assert await typed(client, world, "+33612345679", noon, silent) == "consent"
+    body = {"number": MOBILE, "campaign_id": world.rows["campaign"].id, "lead_id": silent}
+    path = f"/api/v1/agents/{world.rows['agent'].id}/dial"
+    async with client.post(path, headers=world.auth("agent"), json=body) as response:
+        assert response.status == 400 and (await response.json())["details"]["field"] == "lead_id"
