@@ -38,6 +38,9 @@ from daemon.settings import DialerTable, SiteTable
 HOUR_TOLERANCE = 0.6
 """Part of a call forgiven in a clock hour: small teams can't have 3 % of 20 answers (issue: 3 % + 1 call)."""
 
+SWEEP_S = 5.0
+"""Calls that ended lately are looked through this often, not at each tick."""
+
 BATCH_MAX = 256
 """Inbox items handled before timers and placing run: bounds what one burst can delay."""
 
@@ -63,7 +66,7 @@ class EngineCore:
         self.recovery = Recovery(self.live, self.calls, self.desks)
         self.operations = Operations(self.live, self.calls, self.desks, self.placing)
         self.publisher = Publisher(self.live)
-        self._ticked_at = float("-inf")
+        self._ticked_at = self._swept_at = float("-inf")
         self._wire()
         self.live.touch("links", site.id)
 
@@ -107,7 +110,8 @@ class EngineCore:
 
     def _housekeeping(self) -> None:
         live = self.live
-        if len(live.recent) > 1000:
+        if len(live.recent) > 1000 and live.now >= self._swept_at + SWEEP_S:
+            self._swept_at = live.now
             old = live.now - RECENT_S
             live.recent = {id: at for id, at in live.recent.items() if at > old}
 

@@ -144,11 +144,14 @@ class Placing:
 
     def _predictive(self, campaign: CampaignLive) -> None:
         live, record = self._live, campaign.record
-        on_demand = [desk for desk in self._desks.ready_of(campaign) if not desk.stays]
-        for desk in on_demand:  # a phone that must ring first can't take a call within two seconds: reserve it
+        ready = list(self._desks.ready_of(campaign))
+        for desk in [
+            desk for desk in ready if not desk.stays
+        ]:  # a phone that must ring first can't take a call within two seconds: reserve it
             if self._room(campaign) <= 0 or not self._place(campaign, desk):
                 break
-        decision = campaign.policy.decide(self._snapshot(campaign), live.now)
+        parked = sum(1 for desk in ready if desk.stays and desk.can_take)
+        decision = campaign.policy.decide(self._snapshot(campaign, parked), live.now)
         campaign.decision, campaign.limit = decision, decision.limit
         placed = 0
         for _ in range(decision.count):
@@ -158,14 +161,13 @@ class Placing:
         self._sample(campaign, placed)
         live.touch("campaigns", record.id)
 
-    def _snapshot(self, campaign: CampaignLive) -> PacingSnapshot:
+    def _snapshot(self, campaign: CampaignLive, ready: int) -> PacingSnapshot:
         live, record = self._live, campaign.record
         local = live.utc.astimezone(zone(record.zone))
         hour_left = 3600.0 - local.minute * 60 - local.second
         lines = live.pool.free(record.line_ids, live.now)
         if record.max_channels:
             lines = min(lines, record.max_channels - len(campaign.calls))
-        ready = sum(1 for desk in self._desks.ready_of(campaign) if desk.stays)
         waiting = (
             sum(1 for c in campaign.calls.values() if c.state is CallState.WAITING) if campaign.stages["waiting"] else 0
         )
@@ -184,6 +186,8 @@ class Placing:
     def _expected_by_others(self, campaign: CampaignLive) -> float:
         """Answers that other predictive campaigns sharing these agents expect soon, by the share of common agents."""
         total = 0.0
+        if len(self._live.campaigns) == 1:
+            return total
         own = campaign.record.id
         shared = {id for desk in self._live.desks.values() if own in desk.campaign_ids for id in desk.campaign_ids}
         for id in sorted(shared - {own}):

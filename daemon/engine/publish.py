@@ -18,6 +18,9 @@ from daemon.engine.views import AgentView, AnyView, CallView, CampaignView, Line
 from daemon.engine.why import causes, in_words
 from daemon.pool.lines import LineState
 
+CAMPAIGN_VIEW_S = 0.1
+"""Half of what the stream waits between two frames."""
+
 
 class Publisher:
     """Keeps the current views; `take` returns what changed."""
@@ -27,11 +30,13 @@ class Publisher:
         self.views: dict[str, dict[str, AnyView]] = {
             name: {} for name in ("links", "campaigns", "agents", "calls", "lines", "system")
         }
+        self._made_at: dict[str, float] = {}
 
     def take(self) -> Mapping[str, Mapping[str, AnyView | None]]:
         """The views of everything touched since the last call; None for what is gone."""
         changed, self._live.changed = self._live.changed, {}
         result: dict[str, dict[str, AnyView | None]] = {}
+        self._defer(changed)
         for table, ids in changed.items():
             makers: Any = getattr(self, "_" + table)
             for id in ids:
@@ -45,6 +50,24 @@ class Publisher:
                     self.views[table][id] = view
                 result.setdefault(table, {})[id] = view
         return result
+
+    def _defer(self, changed: dict[str, dict[str, None]]) -> None:
+        """Figures of a campaign move with every event: their view is made ten times a second at most. What somebody
+        set shows at once."""
+        live = self._live
+        for id in list(changed.get("campaigns", ())):
+            campaign, shown = live.campaigns.get(int(id)), self.views["campaigns"].get(id)
+            if campaign is None or not isinstance(shown, CampaignView):
+                continue
+            record = campaign.record
+            same = (shown.state, shown.mode, shown.level, shown.speed, shown.version) == (
+                campaign.state, record.mode, record.level, record.speed, record.version,
+            )  # fmt: skip
+            if same and live.now < self._made_at.get(id, float("-inf")) + CAMPAIGN_VIEW_S:
+                del changed["campaigns"][id]
+                live.touch("campaigns", id)
+            else:
+                self._made_at[id] = live.now
 
     def _links(self, id: str) -> LinkView:
         link, site = self._live.link, self._live.site
