@@ -224,6 +224,10 @@ class Store(Protocol):
         that no lead stands for must be judged by."""
         ...
 
+    async def on_red_list(self, client_id: int, e164: str) -> bool:
+        """Whether the number, or its pseudonym, is on the client's red list."""
+        ...
+
     async def erase_person(self, group_id: int, e164: str) -> dict[str, Any]:
         """Forget the number and what was noted with it; attempts and red lists stay under its pseudonym, and bind again
         when the number comes back. `counts` by table, `files` to delete, `pseudonym`. StoreConflict `open` while a call

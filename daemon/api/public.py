@@ -299,6 +299,8 @@ async def _place(ask: Ask, request: Request, attempt_id: UUID) -> None:
     await fraud.check(deps, request.group.id, e164, "click2call")
     wanted = "" if ask.body.phone_line_used is None else str(ask.body.phone_line_used).strip()
     client_id = await _client_id(ask, request.group)
+    if client_id and await deps.store.on_red_list(client_id, e164):
+        raise CommandError("call_forbidden", {"rule": "liste rouge"})
     lines = await pool.lines(request.group.id)
     excluded: list[int] = []
     while True:

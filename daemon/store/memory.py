@@ -521,6 +521,10 @@ class MemoryStore:
         )
         return found
 
+    async def on_red_list(self, client_id: int, e164: str) -> bool:
+        names = [e164] + ([self._pseudonyms.of(e164)] if self._pseudonyms is not None else [])
+        return bool(await self._do("on_red_list", lambda: any((client_id, name) in self.tables.dnc for name in names)))
+
     async def erase_person(self, group_id: int, e164: str) -> dict[str, Any]:
         now = self._clock.utcnow()
         done: dict[str, Any] = await self._do(

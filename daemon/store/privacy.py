@@ -140,6 +140,14 @@ class Privacy:
                 for name in _HISTORY
             }
 
+    async def on_red_list(self, client_id: int, e164: str) -> bool:
+        names = [e164, self._pseudonyms.of(e164)] if self._pseudonyms is not None else [e164]
+        async with self._database.connection() as connection:
+            found = await connection.fetchval(
+                "SELECT EXISTS (SELECT FROM dnc WHERE client_id = $1 AND e164 = ANY($2))", client_id, names
+            )
+        return bool(found)
+
     async def erase_person(self, group_id: int, e164: str) -> dict[str, Any]:
         if self._pseudonyms is None:
             raise StoreConflict("no key for erased numbers", "pseudonym_key")

@@ -337,3 +337,17 @@ async def test_a_stolen_token_can_spend_only_so_much_abroad(serve: Any, world: W
     world.clock.advance(86_400)
     end_calls(world)
     assert (await call(client, world, {"number_to_call": "+442012345679"}))[0] == 200
+
+
+@pytest.mark.feature("LEGL-07", clause="a red-listed number is refused to click-to-call, also after its erasure")
+async def test_a_red_listed_number_is_refused(client: Client, world: World) -> None:
+    advertiser, e164 = world.rows["client"].id, "+33199000123"
+    refused = (403, {"success": False, "error": "Appel interdit : liste rouge"})
+    await world.store.set_dnc(advertiser, e164, True, "anna", "lettre")
+    assert await call(client, world) == refused
+    await world.store.erase_person(world.rows["group"].id, e164)
+    assert await call(client, world) == refused
+    assert not world.door.of(c.CallExtension)
+    await world.store.set_dnc(advertiser, e164, False, "anna", "par écrit")
+    status, _ = await call(client, world)
+    assert status == 200

@@ -188,3 +188,12 @@ async def test_a_number_keeps_its_history_under_either_name(world: World) -> Non
     after = await world.store.number_history(world.group.id, NUMBER)
     assert [row["at"] for row in after["attempts"]] == [row["at"] for row in before["attempts"]]
     assert [len(after[name]) for name in ("attempts", "consents", "red_list")] == [2, 1, 1]
+
+
+async def test_the_red_list_answers_for_a_number_and_its_pseudonym(world: World) -> None:
+    await a_past(world)
+    for number, listed in ((NUMBER, True), (OTHER, False)):
+        assert await world.store.on_red_list(world.client.id, number) is listed
+    await world.store.erase_person(world.group.id, NUMBER)
+    assert await world.store.on_red_list(world.client.id, NUMBER)
+    assert not await world.store.on_red_list(world.client.id + 1, NUMBER)
