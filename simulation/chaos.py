@@ -167,6 +167,7 @@ class Run:
             self._reply_lost,
             self._doubled,
             self._reordered,
+            self._lost,
             self._restart_clean,
             self._restart_killed,
             self._database_away,
@@ -235,6 +236,11 @@ class Run:
 
     async def _reordered(self) -> None:
         self.world.fake.faults.disturb_events(reorder_every=self.rng.randint(2, 9))
+        await asyncio.sleep(self.rng.uniform(5.0, 40.0))
+        self.world.fake.faults.disturb_events()
+
+    async def _lost(self) -> None:
+        self.world.fake.faults.disturb_events(lose_every=self.rng.randint(15, 60))
         await asyncio.sleep(self.rng.uniform(5.0, 40.0))
         self.world.fake.faults.disturb_events()
 

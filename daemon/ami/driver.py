@@ -27,7 +27,7 @@ from daemon.calls import events as ev
 from daemon.calls.actions import AnyAction, OriginateAgent, OriginateCustomer
 from daemon.calls.events import PbxEvent
 from daemon.clock import Clock
-from daemon.errors import PbxRejected, PbxUnavailable
+from daemon.errors import PbxError, PbxRejected, PbxUnavailable
 from daemon.ports import PbxStatus
 
 log = structlog.get_logger(__name__)
@@ -128,6 +128,16 @@ class AmiDriver:
                 "ping_s": self._client.ping_s,
             },
         )
+
+    async def audit(self) -> tuple[ev.LegSeen, ...] | None:
+        """Status and BridgeList once more, while events go on; the driver's own state is not touched."""
+        if not self._up:
+            return None
+        try:
+            legs = await self._dialect.snapshot(self._client, self.site)
+        except PbxError:
+            return None
+        return tuple(_seen(leg) for leg in legs)
 
     async def probe_sound(self, sound: str) -> bool | None:
         """Whether the PBX has this sound: None, for no manager action tells without rights to the file system."""

@@ -621,6 +621,25 @@ class CallFlow:
             )
         )
 
+    def machine_reported(self, call: Call) -> None:
+        """An agent says it was a machine: no live answer, so the ledger takes the conversation back, in its hour."""
+        live, campaign = self._live, call.campaign
+        if campaign is None or call.outcome is Outcome.ABANDONED or not call.counted_live:
+            return
+        call.counted_live = False
+        self._observe(call, pacing.MachineReported(call.attempt_id.hex, live.now))
+        at = live.utc if call.connected_at is None else call.utc(call.connected_at)
+        live.fact(
+            LedgerAdded(
+                at=live.utc,
+                site=live.site.id,
+                campaign_id=campaign.id,
+                hour=clock_hour(at, campaign.record.zone),
+                answered_live=-1,
+                connected=-1,
+            )
+        )
+
 
 def clock_hour(utc: datetime, zone_name: str) -> datetime:
     """The start, in UTC, of the clock hour that `utc` is in, as clocks in the zone strike it."""

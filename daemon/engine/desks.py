@@ -19,6 +19,9 @@ from daemon.calls.states import CallState
 from daemon.dialer import events as pacing
 from daemon.engine.live import Call, CampaignLive, Desk, Live
 
+CONNECTS_FAILED_MAX = 2
+"""A desk whose connects fail so often in a row is not what we take it for (an event of its leg was lost)."""
+
 RERING_S = (1.0, 5.0, 15.0, 30.0)
 """Waits before a nailed-up phone that was lost is rung again; the last one repeats."""
 
@@ -310,6 +313,10 @@ class Desks:
         if desk.leg_state is LegState.CONNECTING:
             desk.leg_state = LegState.PARKED
         live.counters["connects_failed"] += 1
+        desk.connect_failures += 1
+        if desk.connect_failures >= CONNECTS_FAILED_MAX:
+            desk.connect_failures = 0
+            self.hang_up(desk)
         if call is not None and desk.call is call:
             desk.call = None
             self.on_connect_failed(call)
@@ -396,6 +403,7 @@ class Desks:
     def on_call(self, desk: Desk, call: Call) -> None:
         """Talking."""
         desk.call, desk.last_call, desk.disposed = call, call, False
+        desk.connect_failures = 0
         if call.campaign:
             desk.last_campaign = call.campaign
         desk.today["calls"] += 1

@@ -154,6 +154,8 @@ class Desk:
     back_to: AgentState | None = None
     back_code: str = ""
     leg_failures: int = 0
+    connect_failures: int = 0
+    """Connects in a row that came to nothing: from the second on the leg itself is doubted, and rung anew."""
     wrap_until_utc: datetime | None = None
     today: Counter[str] = field(default_factory=Counter)
     stays: bool = False

@@ -12,7 +12,6 @@ from daemon.calls.events import DeviceState
 from daemon.calls.facts import AuditFact, CampaignSet, DispositionSet, DncAdded, LineSet
 from daemon.calls.records import Agent, CampaignMode, CampaignState, Lead, LineKind, PauseMode, Status, Strategy
 from daemon.calls.states import CallState
-from daemon.dialer import events as pacing
 from daemon.dialer.recycling import after_status
 from daemon.engine import commands as c
 from daemon.engine.callflow import CallFlow
@@ -296,8 +295,8 @@ class Operations:
                 lead_recycle_priority=following.priority,
             )
         )
-        if campaign and status.machine and command:
-            campaign.policy.observe(pacing.MachineReported(call.attempt_id.hex, live.now))
+        if status.machine and command:
+            self._calls.machine_reported(call)
         if command and command.do_not_call:
             live.fact(
                 DncAdded(

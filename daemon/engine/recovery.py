@@ -34,6 +34,7 @@ class Recovery:
         self._live = live
         self._calls = calls
         self._desks = desks
+        self._suspects: set[str] = set()
         self._known: dict[UUID, OpenAttempt] = {}
         """What was open when this life began; as many as there were lines in use."""
 
@@ -113,6 +114,7 @@ class Recovery:
         """The conversation is over, its disposition is still to come: the agent stays in wrap-up (STAT-05)."""
         call = self._call_of(row)
         call.state, call.outcome, call.unsure = CallState.ENDED, Outcome.CONNECTED, False
+        call.counted_live = True
         desk.last_call, desk.last_campaign, desk.disposed = call, call.campaign, False
         if call.campaign is not None:
             desk.wrap_until_utc = desk.since_utc + timedelta(seconds=call.campaign.record.wrap_up_max_s)

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import structlog
 
 from daemon.calls import records as rec
-from daemon.calls.events import PbxEvent
+from daemon.calls.events import LegSeen, PbxEvent
 from daemon.calls.facts import AnyFact
 from daemon.calls.records import CampaignState, Intent, Lease
 from daemon.clock import Clock
@@ -36,6 +36,7 @@ INBOX_MAX = 100_000
 """Items waiting for the engine; past it the link is dropped and resynced rather than memory filled."""
 
 COUNTS_INTERVAL_S = 5.0
+AUDIT_INTERVAL_S = 20.0
 LEDGER_DAYS = 32
 SLOW_BATCH_S = 0.05
 TIMER_GRAIN_S = 1e-6
@@ -137,6 +138,7 @@ class SiteRunner:
                 group.create_task(self._claim_leads(), name=f"claims {self.site}")
                 group.create_task(self._count_leads(), name=f"counts {self.site}")
                 group.create_task(self._reload_rows(), name=f"rows {self.site}")
+                group.create_task(self._audit(), name=f"audit {self.site}")
         finally:
             self.leading = False
 
@@ -360,6 +362,21 @@ class SiteRunner:
             for campaign in live.campaigns.values():
                 campaign.dirty = True
                 live.touch("campaigns", campaign.id)
+
+    async def _audit(self) -> None:
+        """Every so often the PBX is asked what there is, in case an event was lost on a link that is up."""
+        while True:
+            await asyncio.sleep(AUDIT_INTERVAL_S)
+            if not self.core.live.link.synced:
+                continue
+            asked_at = self._clock.now()
+            legs = await self.pbx.audit()
+            if legs is not None:
+                self._put(lambda legs=legs, at=asked_at: self._audited(legs, at))  # type: ignore[misc]
+
+    def _audited(self, legs: tuple[LegSeen, ...], asked_at: float) -> None:
+        if self.core.live.link.synced:
+            self.core.recovery.audited(legs, asked_at)
 
     async def _keep_lease(self) -> None:
         """Renew each second; by our own clock we stop acting a margin before the lease could end."""
