@@ -82,12 +82,12 @@ _DISPOSED = (
     """
 WITH done AS (
     UPDATE attempts SET disposition = $2, disposition_at = $3::timestamptz, disposition_by_default = $4::boolean,
-        notes = $5, sale = $6, refused = $7::boolean, final = $8
+        notes = CASE WHEN starts_with(e164, '~') THEN '' ELSE $5::text END, sale = $6, refused = $7::boolean, final = $8
     WHERE id = $1 AND (disposition IS NULL OR ((disposition_by_default OR NOT $4) AND disposition_at <= $3))
-    RETURNING id, lead_id, campaign_id, client_id),
+    RETURNING id, lead_id, campaign_id, client_id, notes),
 called_back AS (
     INSERT INTO callbacks (attempt_id, lead_id, campaign_id, client_id, agent_id, due_at, created_at, created_by, notes)
-    SELECT id, lead_id, campaign_id, client_id, $10, $9, $3, $13, $5 FROM done WHERE $9::timestamptz IS NOT NULL
+    SELECT id, lead_id, campaign_id, client_id, $10, $9, $3, $13, notes FROM done WHERE $9::timestamptz IS NOT NULL
     ON CONFLICT (attempt_id) DO UPDATE SET due_at = EXCLUDED.due_at, agent_id = EXCLUDED.agent_id, done_at = NULL)
 UPDATE leads SET status = $2, last_agent_id = CASE WHEN $13::bigint = 0 THEN last_agent_id ELSE $13 END,
     refused_at = CASE WHEN $7 THEN $3 ELSE refused_at END,

@@ -9,6 +9,7 @@ from daemon.calls import facts as f
 from daemon.calls.facts import NumberedFact
 from daemon.calls.records import Campaign, CampaignMode, CampaignState, Line
 from daemon.store.memory_tables import AttemptRow, CallbackRow, IntervalRow, LeadRow, MemoryTables
+from daemon.store.pseudonyms import MARK
 from daemon.store.tables import (
     STICKY,
     TOPICS,
@@ -183,7 +184,8 @@ class FactApplier:
             if not replaceable or attempt.disposition_at > fact.at:
                 return
         attempt.disposition, attempt.disposition_at = fact.code, fact.at
-        attempt.disposition_by_default, attempt.notes = fact.by_default, fact.notes
+        attempt.disposition_by_default = fact.by_default
+        attempt.notes = "" if attempt.e164.startswith(MARK) else fact.notes  # erased meanwhile: no new notes
         attempt.sale, attempt.refused, attempt.final = fact.sale, fact.refused, fact.final
         if fact.callback_at is not None:
             self._callback(fact, attempt)
@@ -205,7 +207,7 @@ class FactApplier:
             due_at=fact.callback_at,
             created_at=fact.at,
             created_by=fact.agent_id,
-            notes=fact.notes,
+            notes=attempt.notes,
         )
 
     def _after_disposition(self, fact: f.DispositionSet, lead: LeadRow) -> None:

@@ -197,3 +197,17 @@ async def test_the_red_list_answers_for_a_number_and_its_pseudonym(world: World)
     await world.store.erase_person(world.group.id, NUMBER)
     assert await world.store.on_red_list(world.client.id, NUMBER)
     assert not await world.store.on_red_list(world.client.id + 1, NUMBER)
+
+
+async def test_notes_written_after_an_erasure_are_not_kept(world: World) -> None:
+    """The agent was still in wrap-up when the person was erased."""
+    lead_id = await a_past(world)
+    attempt = await world.place(NUMBER, lead_id)
+    await world.apply(world.ended(attempt, Outcome.CONNECTED, lead_id))
+    await world.store.erase_person(world.group.id, NUMBER)
+    due = world.clock.utcnow() + timedelta(days=1)
+    await world.apply(world.disposed(attempt, lead_id, "RAPPEL", notes="Mme Durand rappellera", callback_at=due))
+    history = await world.store.lead_history(lead_id)
+    assert "Durand" not in str(history) and "Durand" not in str(await world.store.report("callbacks"))
+    assert any(row.get("disposition") == "RAPPEL" for row in history), "its status is"
+    assert await world.claim() == [] or NUMBER not in str(await world.claim())
