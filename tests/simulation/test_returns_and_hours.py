@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from daemon.calls.records import CampaignMode, LeadDraft, RecyclingRule
+from daemon.calls.records import CampaignMode, LeadDraft, RecyclingRule, Status
 from daemon.engine import commands as c
 from fake_asterisk import people
 from fake_asterisk.config import Behaviour
@@ -110,6 +110,33 @@ def test_the_ledger_over_an_hour_and_a_restart() -> None:
                 by_hour[hour][counted["kind"] == "abandoned"] += 1
         assert {hour: tuple(sums) for hour, sums in by_hour.items()} == hours
         assert list(live().values())[-1] == hours[max(hours)]
+        await world.stop()
+
+    run(main, seed=1)
+
+
+@pytest.mark.feature("CAMP-09", clause="a machine that an agent reports is no live answer: the ledger takes it back")
+def test_a_machine_reported_by_its_agent_leaves_the_ledger() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        talks = people.People(answer_chance=1.0, talk_mean_s=15.0, ring_mean_s=2.0, machine_share=0.0)
+        world, campaign = await open_office(loop, talks, agents=1, leads=2, at_work=False)
+        assert world.store is not None
+        status = Status(group_id=campaign.group_id, code="REPONDEUR", name="R\u00e9pondeur", machine=True)
+        await world.store.create(status)
+        await world.submit(c.ConfigChanged(table="Status"))
+        (agent,) = world.agents
+        desk = world.live.desks[agent.id]
+        await world.submit(c.SignIn(agent_id=agent.id, campaign_ids=(campaign.id,), ready=True))
+        await world.submit(c.StartCampaign(campaign_id=campaign.id))
+        counted = []
+        for code in ("REPONDEUR", "VENTE"):
+            await world.until(lambda: desk.state == "wrap_up", 120.0)
+            await world.submit(c.Dispose(agent_id=agent.id, attempt_id=desk.last_call.attempt_id, code=code))
+            await asyncio.sleep(1.0)
+            (sums,) = world.store.tables.ledger.values()
+            (row,) = world.live.campaigns[campaign.id].policy.ledger_rows()
+            counted.append((int(sums[0]), int(sums[2]), row.connected))
+        assert counted == [(0, 0, 0), (1, 1, 1)]
         await world.stop()
 
     run(main, seed=1)
