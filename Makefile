@@ -4,6 +4,7 @@
 #   make test           every test that needs nothing but Python; prints what it left out, and why
 #   make check          format, lint, strict types, import law, then the tests
 #   make test-asterisk  the suite on a real Asterisk 22 (see docs/installation.md, "The real-Asterisk suite")
+#   make test-chaos     kill -9 of daemon, database and PBX in a campaign (CADRAN_CHAOS_ROUNDS, default 6)
 #   make features       which promised behaviour is proven by which test; rewrites docs/features.md
 #   make replay CAPTURES=folder   recorded AMI sessions against the fake PBX
 #   make bench, make bench-NAME   the measurements of docs/benchmarks.md
@@ -26,7 +27,7 @@ CAPTURES ?= ../shared/asterisk/captures
 # Folders that hold Python of ours; those not there yet are left out.
 CODE := $(wildcard daemon fake_asterisk simulation tests benchmarks tools)
 
-.PHONY: help simulate demo test check features replay bench test-asterisk install lock notice format format-check lint types imports clean setup setup-dev
+.PHONY: help simulate demo test check features replay bench test-asterisk test-chaos install lock notice format format-check lint types imports clean setup setup-dev
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -83,6 +84,9 @@ features: setup-dev
 
 replay: setup-dev
 	@$(PY) -m fake_asterisk.replay --captures "$(CAPTURES)"
+
+test-chaos: setup-dev
+	@$(PYTEST) tests/chaos -m slow -s $(PYTEST_ARGS)
 
 test-asterisk: setup-dev
 	@$(PYTEST) tests/asterisk -m asterisk $(PYTEST_ARGS)

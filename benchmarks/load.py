@@ -1,0 +1,255 @@
+"""bench-load: one daemon in real time against the fake PBX, with its pages watched; loop lag, connect time, memory.
+
+Daemon (PostgreSQL, pacing, journal, HTTP) here; the fake PBX and the readers of the event stream in processes of their
+own. AGENTS (200), RATE originates a second (20), SECONDS (60) and READERS (20) are environment variables; the goal's
+load is AGENTS=1000 RATE=100 SECONDS=1800. Every customer who answers has an agent kept for them (progressive), so the
+time from answer to connect is the daemon's own. Last line: `bench-load: ...`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import random
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from benchmarks.connect import CONNECT, Tap
+from daemon.app import Application, build
+from daemon.calls.records import Agent, Campaign, CampaignState, Client, Group, LeadDraft, LeadList, Line
+from daemon.clock import SystemClock
+from daemon.engine import commands as c
+from daemon.errors import CommandError
+from daemon.service import set_up_logs
+from daemon.settings import DaemonTable, HttpTable, Settings, SiteTable
+from daemon.store.embedded import EmbeddedPostgres, usable_folder
+from daemon.store.postgres import PostgresStore
+from fake_asterisk import FakeAsterisk, people
+from simulation.world import pbx, rules_folder
+
+AGENTS = int(os.environ.get("AGENTS", "200"))
+RATE = float(os.environ.get("RATE", "20"))
+SECONDS = float(os.environ.get("SECONDS", "60"))
+READERS = int(os.environ.get("READERS", "20"))
+WARM_UP_S = 10.0
+PROBE_S = 0.01
+LAG_GOAL_MS = CONNECT_GOAL_MS = 50.0
+MEMORY_GOAL_MB = 400.0
+
+
+def percentile(values: list[float], share: float) -> float:
+    """Of sorted values; 0 of none."""
+    return values[min(len(values) - 1, int(len(values) * share))] if values else 0.0
+
+
+def serve(pipe: Any) -> None:
+    """The fake PBX's process: half of the people answer within two seconds and talk for twelve, half are busy."""
+
+    async def main() -> None:
+        crowd = people.People(
+            answer_chance=0.5, machine_share=0.0, busy_share=1.0, ring_mean_s=0.7, ring_spread=0.3, talk_mean_s=10.0
+        )
+        fake = FakeAsterisk(pbx(AGENTS, crowd), rng=random.Random(1))
+        answered: dict[bytes, list[float]] = {}
+        waits: list[float] = []
+        factory: Callable[[], Any] = fake.protocol_factory
+
+        def tapped() -> Any:
+            protocol = factory()
+            made, received = protocol.connection_made, protocol.data_received
+
+            def connection_made(transport: Any) -> None:
+                made(Tap(transport, answered))
+
+            def data_received(data: bytes) -> None:
+                now = time.perf_counter()
+                for match in CONNECT.finditer(data):
+                    if seen := answered.pop(match[1], None):
+                        waits.append(now - seen[0])
+                received(data)
+
+            protocol.connection_made, protocol.data_received = connection_made, data_received
+            return protocol
+
+        server = await asyncio.get_running_loop().create_server(tapped, "127.0.0.1", 0)
+        pipe.send(server.sockets[0].getsockname()[1])
+        begun = 0
+        while not pipe.poll():
+            await asyncio.sleep(0.1)
+        if pipe.recv() == "measure":
+            waits.clear()
+            begun = len(fake.ledger.originates)
+        while not pipe.poll():
+            await asyncio.sleep(0.1)
+        pipe.send((waits, len(fake.ledger.originates) - begun, len(fake.channels)))
+        server.close()
+
+    asyncio.run(main())
+
+
+def read(address: str, token: str, pipe: Any) -> None:
+    """The readers' process: each keeps a stream of events open and counts what comes."""
+
+    async def one(session: aiohttp.ClientSession) -> int:
+        count = 0
+        with suppress(TimeoutError, aiohttp.ClientError):
+            async with session.get(f"{address}/api/v1/stream") as answer:
+                answer.raise_for_status()
+                async for line in answer.content:
+                    count += line.startswith(b"data")
+        return count
+
+    async def main() -> None:
+        timeout = aiohttp.ClientTimeout(total=SECONDS)
+        headers = {"Authorization": f"Bearer {token}"}
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(headers=headers, timeout=timeout, connector=connector) as session:
+            pipe.send(await asyncio.gather(*(one(session) for _ in range(READERS))))
+
+    asyncio.run(main())
+
+
+async def _furnish(store: PostgresStore) -> tuple[Campaign, list[Agent]]:
+    group = await store.create(Group(code="B", name="B"))
+    client = await store.create(Client(group_id=group.id, name="B"))
+    line = await store.create(Line(group_id=group.id, site="bench", name="T", endpoint="trunk", capacity=10_000))
+    agents = [
+        await store.create(Agent(group_id=group.id, site="bench", login=str(n), name=str(n), extension=str(n)))
+        for n in range(1001, 1001 + AGENTS)
+    ]
+    leads = await store.create(LeadList(group_id=group.id, name="L"))
+    count = int(RATE * (SECONDS + WARM_UP_S + 30.0))
+    for start in range(0, count, 5000):
+        drafts = [LeadDraft(e164=f"+33199{n:06d}") for n in range(start, min(count, start + 5000))]
+        await store.add_leads(leads.id, drafts)
+    campaign = await store.create(
+        Campaign(
+            group_id=group.id, client_id=client.id, name="B", site="bench", state=CampaignState.RUNNING,
+            rule_set="open", list_ids=[leads.id], line_ids=[line.id], calls_per_second=RATE, wrap_up_max_s=0.5,
+        )
+    )  # fmt: skip
+    return campaign, agents
+
+
+async def _lag(values: list[float]) -> None:
+    """How much later than asked the loop wakes, a hundred times a second."""
+    while True:
+        asked = time.perf_counter() + PROBE_S
+        await asyncio.sleep(PROBE_S)
+        values.append(max(0.0, time.perf_counter() - asked))
+
+
+async def _sign_in(app: Application, agents: list[Agent], campaign: Campaign) -> None:
+    for agent in agents:
+        try:
+            await app.hub.submit(c.SignIn(agent_id=agent.id, campaign_ids=(campaign.id,), ready=True))
+        except CommandError as error:
+            sys.exit(str(error))
+
+
+async def measure(ami_port: int, pbx_pipe: Any) -> dict[str, Any]:
+    """The daemon's side."""
+    clock = SystemClock()
+    set_up_logs("error", "console", clock)
+    folder = Path(tempfile.mkdtemp(prefix="cadran-bench-", dir=usable_folder(Path(tempfile.gettempdir()))))
+    folder.chmod(0o755)
+    (folder / "secret").write_text("s3cret\n")
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(EmbeddedPostgres(folder / "postgres", tied=True))
+        store = PostgresStore(server.dsn(), clock)
+        site = SiteTable(
+            id="bench", tcp_port=ami_port, username="dialer", secret_file=str(folder / "secret"), mode="asyncagi"
+        )
+        settings = Settings(
+            daemon=DaemonTable(
+                data_dir=str(folder / "data"), rules_dir=str(rules_folder(folder / "rules")), drain_s=3.0
+            ),
+            http=HttpTable(tcp_port=0),
+            sites=[site],
+        )
+        await store.open()
+        campaign, agents = await _furnish(store)
+        app = build(settings, clock=clock, rng=random.Random(1), store=store)
+        stop, up = asyncio.Event(), asyncio.Event()
+        running = asyncio.create_task(app.run(stop, up.set))
+        await up.wait()
+        live = app.hub.runners["bench"].core.live
+        while not live.link.synced:
+            await asyncio.sleep(0.1)
+        await _sign_in(app, agents, campaign)
+        await asyncio.sleep(WARM_UP_S)
+        found = await _watch(app, folder, pbx_pipe)
+        stop.set()
+        await running
+    return found
+
+
+async def _watch(app: Application, folder: Path, pbx_pipe: Any) -> dict[str, Any]:
+    live = app.hub.runners["bench"].core.live
+    here, there = multiprocessing.Pipe()
+    token = (folder / "data" / "cli-token").read_text("utf-8").split()[1]
+    readers = multiprocessing.get_context("spawn").Process(
+        target=read, args=(app.http_address, token, there), daemon=True
+    )
+    readers.start()
+    lags: list[float] = []
+    lag = asyncio.create_task(_lag(lags))
+    pbx_pipe.send("measure")
+    cpu, most = time.process_time(), 0
+    began = time.perf_counter()
+    while time.perf_counter() - began < SECONDS:
+        await asyncio.sleep(0.5)
+        most = max(most, len(live.calls))
+    cpu = time.process_time() - cpu
+    pbx_pipe.send("stop")
+    lag.cancel()
+    await asyncio.gather(lag, return_exceptions=True)
+    waits, originates, _ = await asyncio.to_thread(pbx_pipe.recv)
+    read_counts = await asyncio.to_thread(here.recv)
+    return {"lags": sorted(lags), "waits": sorted(waits), "originates": originates, "cpu": cpu, "most": most,
+            "read": read_counts, "slow": app.hub.runners["bench"].slow_batches}  # fmt: skip
+
+
+def main() -> int:
+    """Run and print."""
+    import uvloop
+
+    here, there = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=serve, args=(there,), daemon=True)
+    process.start()
+    port = here.recv()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        found = runner.run(measure(port, here))
+    process.join(10)
+    lags, waits = found["lags"], found["waits"]
+    if not waits:
+        sys.exit("nobody answered: nothing was measured")
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
+    lag_p99, wait_p99 = percentile(lags, 0.99) * 1000, percentile(waits, 0.99) * 1000
+    rate = found["originates"] / SECONDS
+    print(
+        f"{AGENTS} agents, {rate:.1f} originates/s of {RATE:g} asked, at most {found['most']} calls, "
+        f"{len(waits)} connected, {READERS} readers: {min(found['read'])}..{max(found['read'])} events"
+    )
+    print(f"loop lag p50 {statistics.median(lags) * 1000:.1f} ms, max {lags[-1] * 1000:.0f} ms; answer to connect p50 "
+          f"{statistics.median(waits) * 1000:.1f} ms, max {waits[-1] * 1000:.0f} ms; {found['slow']} slow batches; "
+          f"{found['cpu'] / SECONDS * 100:.0f} % of a core, "
+          f"{found['cpu'] / max(1, found['originates']) * 1000:.1f} ms of CPU a call")  # fmt: skip
+    print(f"bench-load: lag p99 {lag_p99:.1f} ms (goal ≤ {LAG_GOAL_MS:g}), answer to connect p99 {wait_p99:.1f} ms "
+          f"(goal ≤ {CONNECT_GOAL_MS:g}), {memory:.0f} MB (goal ≤ {MEMORY_GOAL_MB:g}) at {AGENTS} agents, "
+          f"{rate:.0f}/s (goal 1000, 100/s)")  # fmt: skip
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
