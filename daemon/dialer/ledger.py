@@ -146,6 +146,8 @@ class Ledger:
 def _inside(window: Window, at: str, hour: str) -> bool:
     if window.days == 0:
         return at == hour
+    if not at:
+        return False  # booked before any hour was struck: counted nowhere rather than everywhere
     if window.days == 1:
         return at[:10] == hour[:10]
     return 0 <= (date.fromisoformat(hour[:10]) - date.fromisoformat(at[:10])).days < window.days

@@ -102,6 +102,11 @@ class PacingPolicy:
         elif isinstance(event, ev.AmdFalsePositive):
             self.false_positives += 1
 
+    def strike(self, hour: str) -> None:
+        """The clock hour (see `ledger.hour_key`) that live answers are booked under from now on; `decide` says it too,
+        but modes that never ask how many to place have a ledger as well."""
+        self._hour = hour
+
     def decide(self, snapshot: ev.PacingSnapshot, now: float) -> Decision:
         """How many calls to originate at `now`. 0 agents never dial; limits of lines, rate and leads are kept here."""
         seen = self._seen(snapshot, now)

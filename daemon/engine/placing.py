@@ -65,6 +65,7 @@ class Placing:
 
     def _look(self, campaign: CampaignLive) -> None:
         self._refill_tokens(campaign)
+        campaign.policy.strike(hour_key(self._live.utc, campaign.record.zone))
         if campaign.state is not CampaignState.RUNNING:
             self._give_back_hopper(campaign)
             campaign.limit = "stopped" if campaign.state is CampaignState.STOPPED else "paused"
