@@ -105,8 +105,8 @@ def read(address: str, token: str, pipe: Any) -> None:
         with suppress(TimeoutError, aiohttp.ClientError):
             async with session.get(f"{address}/api/v1/stream") as answer:
                 answer.raise_for_status()
-                async for line in answer.content:
-                    count += line.startswith(b"data")
+                async for chunk in answer.content.iter_any():  # a first snapshot may be one very long line
+                    count += chunk.count(b"data: ")
         return count
 
     async def main() -> None:

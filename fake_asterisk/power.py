@@ -42,7 +42,7 @@ class Power:
         self._tasks: set[asyncio.Task[None]] = set()
         self._stop_waiter: asyncio.TimerHandle | None = None
 
-    # ---- the port
+        # ---- the port
         self._stopping: list[asyncio.TimerHandle] = []
 
     async def listen(self, host: str, port: int) -> int:

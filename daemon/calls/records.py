@@ -350,7 +350,8 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
 class OpenAttempt(msgspec.Struct, frozen=True, kw_only=True):
     """An attempt row without outcome, as found at start: to be adopted or closed.
 
-    `answered_at`, `connected_at`, `abandoned_at`: when its history says so; a call that outlived a daemon keeps its true times.
+    `answered_at`, `connected_at`, `abandoned_at`: when its history says so; a call that outlived a daemon keeps its
+    true times.
     """
 
     attempt_id: UUID

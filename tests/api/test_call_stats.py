@@ -182,9 +182,7 @@ async def test_cuts_of_the_set(client: Client, world: World, made: list[dict[str
     assert (await by("agent"))["2"] == 2
 
 
-@pytest.mark.feature(
-    "TELC-07", clause="durations, answer rate; cost by the longest prefix of a local table"
-)
+@pytest.mark.feature("TELC-07", clause="durations, answer rate; cost by the longest prefix of a local table")
 async def test_costs_follow_the_rate_table(serve: Serve, world: World, made: list[dict[str, Any]]) -> None:
     client = await serve()
     deps = client.server.app[api.DEPS]  # type: ignore[union-attr]

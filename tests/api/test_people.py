@@ -95,9 +95,7 @@ async def test_rectification_reaches_every_list(client: Client, world: World) ->
     await post(client, world, "/people/rectify", {"number": WRITTEN, "changes": {}}, status=400)
 
 
-@pytest.mark.feature(
-    "RGPD-01", clause="erase: names and notes gone; counted attempts bind when the number is back"
-)
+@pytest.mark.feature("RGPD-01", clause="erase: names and notes gone; counted attempts bind when the number is back")
 async def test_erased_and_back(client: Client, world: World) -> None:
     lead_id = await a_past(world, 4)
     done = await post(client, world, "/people/erase", {"number": WRITTEN, "reason": "courrier du 3"})

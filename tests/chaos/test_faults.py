@@ -135,7 +135,9 @@ def _outcome(
     """Whether the row says of a call what the PBX says. Unknown is right only for an end inside an outage."""
     if leg["ended_at"] is None:
         return [f"{id} lives on in the PBX"]
-    talked = sum(stay["left_at"] - stay["entered_at"] for stay in leg["stays"] if stay["bridge"] in agents_in)
+    together = [stay for stay in leg["stays"] if stay["bridge"] in agents_in]
+    # A PBX that is killed notes no leaving: the stay ended with the leg.
+    talked = sum((stay["left_at"] or leg["ended_at"]) - stay["entered_at"] for stay in together)
     shaken = any(leg["made_at"] - 1 < up and down < leg["ended_at"] + 1 for down, up in outages)
     outcome, found = row["outcome"], []
     if outcome in lab_campaign.NOT_DIALLED:
