@@ -435,13 +435,15 @@ class Placing:
         """The campaign's row or live values changed: pacing keeps what it learned."""
         record = campaign.record
         settings = campaign.policy.settings
+        ceiling = min(record.abandonment_rate_max, campaign.rules.ceiling)
         campaign.policy.configure(
             replace(
                 settings,
+                windows=tuple(replace(window, ceiling=ceiling) for window in settings.windows),
                 mode=type(settings.mode)(record.mode.value),
                 level=record.level,
                 speed=record.speed,
-                ceiling=min(record.abandonment_rate_max, campaign.rules.ceiling),
+                ceiling=ceiling,
                 ring_timeout_s=max(15.0, record.ring_timeout_s),
                 amd=record.amd,
                 cps_limit=record.calls_per_second,
