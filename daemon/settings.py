@@ -184,7 +184,7 @@ def parse(tables: dict[str, Any]) -> Settings:
 def load(path: Path) -> Settings:
     """Settings from a TOML file. Raises SettingsError, also for a file that can't be read or is not TOML."""
     try:
-        return parse(tomllib.loads(path.read_text("utf-8")))
+        return parse(tomllib.loads(path.read_bytes().decode("utf-8")))
     except OSError as error:
         raise SettingsError("--config", str(path), f"can't be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -153,6 +153,10 @@ class Recovery:
         leg = seen.get(desk.leg)
         if leg is None:
             desk.leg_state = LegState.NONE if desk.leg_state is LegState.CLOSING else desk.leg_state
+            if desk.call is not None and desk.call.state is CallState.AGENT_FIRST:
+                # The phone did not fail to answer: the PBX went. The agent stays at work.
+                desk.call.outcome = desk.call.outcome or Outcome.PBX_LOST
+                desk.next_state = desk.next_state or AgentState.READY
             self._desks.on_event(desk, ev.LegHungUp(at=live.now, leg=desk.leg))
         elif leg.parked:
             desk.leg_state = LegState.RINGING  # sure only when it answers a probe
