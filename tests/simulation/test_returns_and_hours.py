@@ -7,41 +7,18 @@ from datetime import UTC, datetime
 
 import pytest
 
-from daemon.calls.records import CampaignMode, LeadDraft, RecyclingRule, Status
+from daemon.calls.records import CampaignMode, LeadDraft, Status
 from daemon.engine import commands as c
 from fake_asterisk import people
 from fake_asterisk.config import Behaviour
 from simulation.loop import VirtualLoop, run
-from tests.simulation.office import customers, dialled, open_office
+from tests.simulation.office import dialled, open_office
 
 pytestmark = pytest.mark.timeout(300)
 
 SILENT = Behaviour(ring_after_s=0.1, answer_after_s=None)
 BUSY = Behaviour(rings=None, answer_after_s=None, fail_sip=486, fail_after_s=0.2)
 RING_S = 15.0
-
-
-@pytest.mark.feature("RECY-05", clause="a rule for each status: no answer and busy, each with its own delay")
-def test_only_chosen_outcomes_come_back_each_after_its_delay() -> None:
-    async def main(loop: VirtualLoop) -> None:
-        crowd = people.People(fixed={"0199000000": SILENT, "0199000001": BUSY, "0199000002": BUSY})
-        crowd.fixed["0199000003"] = Behaviour(rings=None, answer_after_s=None, fail_sip=404, fail_after_s=0.2)
-        rules = [RecyclingRule(on="no_answer", delay_s=3600.0), RecyclingRule(on="busy", delay_s=900.0, max_count=1)]
-        world, _ = await open_office(loop, crowd, agents=2, leads=4, recycling=rules, calm=True)
-        await world.until(lambda: len(dialled(world)) >= 4, 60.0)
-        await asyncio.sleep(4000.0)
-        made: dict[str, list[float]] = {}
-        ended: dict[str, list[float]] = {}
-        for leg in customers(world):
-            made.setdefault(leg.number[-1], []).append(leg.made_at)
-            ended.setdefault(leg.number[-1], []).append(leg.ended_at or 0.0)
-        assert {number: len(times) for number, times in made.items()} == {"0": 2, "1": 2, "2": 2, "3": 1}
-        for number, delay_s in (("0", 3600.0), ("1", 900.0), ("2", 900.0)):
-            waited = made[number][1] - ended[number][0]
-            assert delay_s <= waited < delay_s + 6.0, (number, waited)
-        await world.stop()
-
-    run(main, seed=1)
 
 
 @pytest.mark.feature("LEGL-07", clause="an agent's note holds at once: a queued lead is dropped before originate")
