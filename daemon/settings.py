@@ -91,7 +91,7 @@ class LeaseTable(_Table, frozen=True, kw_only=True):
 class SiteTable(_Table, frozen=True, kw_only=True):
     id: SiteId
     name: str = ""
-    driver: Annotated[str, Meta(pattern=r"^(ami|ari)$")] = "ami"
+    driver: Annotated[str, Meta(pattern=r"^ami$")] = "ami"
     host: str = "127.0.0.1"
     tcp_port: Port = 5038
     tls: bool = False
