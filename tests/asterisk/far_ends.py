@@ -216,16 +216,25 @@ def _parse(line: str) -> Seen | None:
     return Seen(float(match["at"].split()[-1]), match["what"], match["call"], match["number"])
 
 
+_given: list[int] = []
+"""RTP ports named before: a SIPp still starting has not bound its own yet, so none is named twice in a row."""
+
+START_TRIES = 5
+
+
 def _free_rtp_port() -> int:
     """An even port with free ones after it: SIPp takes RTP ports upwards from the one named, and ends if the first is
     taken. Above the range of the bed's own Asterisk, below the one the kernel hands out."""
     for port in range(18_000 + os.getpid() % 7 * 2, 32_000, 700):
+        if port in _given[-12:]:
+            continue
         try:
             for near in range(port, port + 4):
                 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
                     probe.bind(("127.0.0.1", near))
         except OSError:
             continue
+        _given.append(port)
         return port
     raise RuntimeError("no RTP ports free between 18000 and 32000")
 
@@ -247,6 +256,12 @@ class FarEnd:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
+        for last in (False,) * (START_TRIES - 1) + (True,):
+            if self._started(last):
+                return
+
+    def _started(self, last: bool) -> bool:
+        """One try; RuntimeError with SIPp's own words if it was the last."""
         with (self.folder / "stdout").open("wb") as out:
             self._process = subprocess.Popen(
                 [*self._words, "-mp", str(_free_rtp_port())],
@@ -257,9 +272,12 @@ class FarEnd:
                 preexec_fn=die_with_parent,
             )
         time.sleep(0.3)  # long enough for a wrong scenario or a taken port to end it
-        if self._process.poll() is not None:
+        if self._process.poll() is None:
+            return True
+        if last:
             said = (self.folder / "stdout").read_text("utf-8", "replace")[-2000:]
             raise RuntimeError(f"SIPp ended at once with {self._process.returncode}:\n{said}")
+        return False
 
     def stop(self) -> None:
         if self._process is None:
