@@ -1,6 +1,6 @@
 """Every error the daemon raises on purpose. Third-party exceptions are mapped to these once, at the edge.
 
-Busy and no-answer are outcomes of a call, not errors.
+A busy line or an unanswered one is a result of a call and raises nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ class DaemonError(Exception):
 
 
 class SettingsError(DaemonError):
-    """The settings can't be used: refuse to start. Names the key, the value and what is allowed."""
+    """Settings that can't be used, so the daemon does not start; says which key has which value, and what may stand."""
 
     def __init__(self, key: str, value: object, allowed: str) -> None:
         super().__init__(f"{key} = {value!r}: {allowed}")

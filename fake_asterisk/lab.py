@@ -49,6 +49,8 @@ _OTHERS = Behaviour(answer_after_s=0.305)
 # Telephones whose far end stands at another number of the customers' table.
 _CONTACTS = {"1006": "102", "1007": "108", "1008": "103"}
 
+# The recorded server's own configuration, line for line where a recording shows it: its Newexten events name each
+# context, priority, application and argument, so a dialplan written otherwise could not replay equal.
 DIALPLAN = """
 [agents]
 exten => _1XXX,1,Answer()

@@ -1,7 +1,7 @@
 """Virtual time: an asyncio loop that never waits. When nothing is ready, the clock jumps to the next timer.
 
 Connections go through `Network`, in memory, with seeded latency. Threads and real sockets are refused: time would jump
-past bytes in flight. When every task waits and no timer is pending, the loop raises `Stalled`.
+past bytes in flight. A program in which nothing can ever happen again ends with `Stalled`.
 """
 
 from __future__ import annotations

@@ -119,7 +119,7 @@ class AmiCodec:
         cut = buffer.rfind(_END, searched)
         if cut < 0:
             if len(buffer) > MESSAGE_BYTES_MAX:
-                raise PbxProtocolError(f"AMI message over {MESSAGE_BYTES_MAX} bytes without an end")
+                raise PbxProtocolError(f"no empty line within {MESSAGE_BYTES_MAX} bytes: this is not AMI")
             return []
         cut = _aligned(buffer, cut)
         complete = buffer[:cut]

@@ -94,7 +94,7 @@ async def start_campaign(ask: Ask) -> Reply:
 
 @routes.post("/campaigns/{id}/pause", permission=Permission.STEER, reply=Accepted, status=202)
 async def pause_campaign(ask: Ask) -> Reply:
-    """Stop originating; calls in progress run to their end, agents stay."""
+    """No new calls from here on; those under way finish by themselves and nobody is signed out."""
     row = await scope.get(ask, Campaign, ask.id)
     return await submit(ask, PauseCampaign(campaign_id=row.id, by=ask.who.name))
 

@@ -1,7 +1,8 @@
 """What happened, for good: facts are journalled before their effect is shown, then applied to the store, each once.
 
-A fact is (site, fence, n): replays are idempotent; a lower fence may add history or upgrade an `unknown` outcome, never
-overwrite one (DESIGN 3, journal). Numbers and names are not in facts: only surrogate ids are (DESIGN 5).
+A fact is (site, fence, n): applying one again changes nothing. A daemon that has been replaced may still add history
+and settle an `unknown` outcome; an outcome that stands is never touched (DESIGN 3, journal). Numbers and names are not
+in facts: only surrogate ids are (DESIGN 5).
 """
 
 from __future__ import annotations

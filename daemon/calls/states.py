@@ -47,7 +47,7 @@ TRANSITIONS: Mapping[tuple[CallState, type[LegEvent]], CallState] = {
     (_S.DIALLING, LegCreated): _S.DIALLING,
     (_S.DIALLING, LegProgress): _S.DIALLING,
     (_S.DIALLING, LegRinging): _S.RINGING,
-    **{(state, LegAnswered): _S.ANSWERED for state in BEFORE_ANSWER},  # some trunks send no ringing
+    **{(state, LegAnswered): _S.ANSWERED for state in BEFORE_ANSWER},  # a trunk may never say that it rings
     **{(state, LegParked): _S.WAITING for state in (*BEFORE_ANSWER, _S.ANSWERED)},  # parking may overtake the answer
     **{(state, LegBridged): _S.TALKING for state in (*BEFORE_ANSWER, _S.ANSWERED, _S.WAITING, _S.CONNECTING)},
     **{(state, LegHungUp): _S.ENDED for state in _S if state not in (_S.ENDED, _S.INTENDED, _S.AGENT_FIRST)},

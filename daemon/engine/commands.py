@@ -24,7 +24,7 @@ class StartCampaign(Command, frozen=True, kw_only=True):
 
 
 class PauseCampaign(Command, frozen=True, kw_only=True):
-    """Stop originating; calls in progress run to their end; agents stay."""
+    """No new calls from here on; those under way finish by themselves and nobody is signed out."""
 
     campaign_id: int
 

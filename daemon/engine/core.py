@@ -1,4 +1,4 @@
-"""The engine of one site, without I/O: facts flow in, decisions flow out, one owner of state.
+"""The engine of one site, without I/O: it alone holds the live state, hears events and answers with decisions.
 
 `batch(now, utc)` opens a batch, `handle` takes one inbox item, `finish` runs timers and placing; what is to be done is
 in `live.out`. The runner (daemon.engine.runner) supplies time, awaits the store and speaks to the PBX.

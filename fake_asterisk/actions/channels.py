@@ -14,7 +14,7 @@ from fake_asterisk.session import Session
 SYSTEM, CALL, REPORTING = rights.SYSTEM, rights.CALL, rights.REPORTING
 
 
-@action("Hangup", SYSTEM | CALL, "Hangup channel.")
+@action("Hangup", SYSTEM | CALL)
 def hangup(session: Session, message: Message) -> None:
     """One channel by name or Uniqueid, or all whose name fits `/expression/`."""
     name = message.get("Channel")
@@ -52,7 +52,7 @@ def _hangup_all(session: Session, message: Message, name: str, cause: int | None
         channel.soft_hangup(cause)
 
 
-@action("Getvar", CALL | REPORTING, "Gets a channel variable or function value.")
+@action("Getvar", CALL | REPORTING)
 def getvar(session: Session, message: Message) -> None:
     """An unset variable is a success with nothing in it."""
     variable, name = message.get("Variable"), message.get("Channel")
@@ -72,7 +72,7 @@ def getvar(session: Session, message: Message) -> None:
     session.success(message, None, f"Variable: {variable}", f"Value: {value or ''}")
 
 
-@action("Setvar", CALL, "Sets a channel variable or function value.")
+@action("Setvar", CALL)
 def setvar(session: Session, message: Message) -> None:
     """Of a channel, or global."""
     variable, name, value = message.get("Variable"), message.get("Channel"), message.get("Value")
@@ -97,7 +97,7 @@ def setvar(session: Session, message: Message) -> None:
             session.pbx.emit(rights.DIALPLAN, "VarSet", body)
 
 
-@action("AGI", rights.AGI, "Add an AGI command to execute by Async AGI.")
+@action("AGI", rights.AGI)
 def agi(session: Session, message: Message) -> None:
     """Queue a command: success says nothing about its being run."""
     name, command = message.get("Channel"), message.get("Command")
@@ -115,7 +115,7 @@ def agi(session: Session, message: Message) -> None:
     add_command(channel, command, message.get("CommandID"))
 
 
-@action("AbsoluteTimeout", SYSTEM | CALL, "Set absolute timeout.")
+@action("AbsoluteTimeout", SYSTEM | CALL)
 def absolute_timeout(session: Session, message: Message) -> None:
     """Whole seconds, at least one."""
     timeout = message.get("Timeout")
@@ -133,7 +133,7 @@ def absolute_timeout(session: Session, message: Message) -> None:
     session.success(message, "Timeout Set")
 
 
-@action("PlayDTMF", CALL, "Play DTMF signal on a specific channel.")
+@action("PlayDTMF", CALL)
 def play_dtmf(session: Session, message: Message) -> None:
     """Sent to the far end without an event; with Receive the channel hears it itself, and its peer is sent it."""
     name, digit = message.get("Channel"), message.get("Digit")
@@ -171,7 +171,7 @@ def _by_beginning(session: Session, name: str) -> Channel | None:
     return fitting[-1] if fitting else None
 
 
-@action("Bridge", CALL, "Bridge two channels already in the PBX.")
+@action("Bridge", CALL)
 def bridge(session: Session, message: Message) -> None:
     """Join two channels; afterwards each goes on in its dialplan, or ends if it has none."""
     pbx = session.pbx
@@ -201,7 +201,7 @@ def bridge(session: Session, message: Message) -> None:
     session.success(message, "Channels have been bridged")
 
 
-@action("Redirect", CALL, "Redirect (transfer) a call.")
+@action("Redirect", CALL)
 def redirect(session: Session, message: Message) -> None:
     """Send a channel, or two that are bridged, elsewhere in the dialplan."""
     if not (first := _place(session, message, "", "Channel")):
@@ -255,7 +255,7 @@ def _send(channel: Channel, context: str, exten: str, priority: int) -> None:
     channel.pbx.start(channel, channel.pbx.dialplan_run(channel))
 
 
-@action("BlindTransfer", CALL, "Blind transfer channel(s) to the given destination.")
+@action("BlindTransfer", CALL)
 def blind_transfer(session: Session, message: Message) -> None:
     """The peer of a bridged channel goes to a context and extension."""
     name = message.get("Channel")
@@ -293,7 +293,7 @@ def blind_transfer(session: Session, message: Message) -> None:
     peer.divert(context, exten, 1)
 
 
-@action("Atxfer", CALL, "Attended transfer.")
+@action("Atxfer", CALL)
 def attended_transfer(session: Session, message: Message) -> None:
     """Needs a feature code in features.conf, which this PBX has not."""
     if not message.get("Channel"):
@@ -306,7 +306,7 @@ def attended_transfer(session: Session, message: Message) -> None:
         session.error(message, "No attended transfer feature code found")
 
 
-@action("SendText", CALL, "Sends a text message to channel.")
+@action("SendText", CALL)
 def send_text(session: Session, message: Message) -> None:
     """Accepted for a channel that is up."""
     channel = session.pbx.channel(message.get("Channel"))

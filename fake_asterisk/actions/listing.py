@@ -17,7 +17,7 @@ _TECHNOLOGIES = (
 )
 
 
-@action("CoreShowChannels", SYSTEM | REPORTING, "List currently active channels.")
+@action("CoreShowChannels", SYSTEM | REPORTING)
 def core_show_channels(session: Session, message: Message) -> None:
     """One event a channel."""
     session.start_list(message, "Channels will follow")
@@ -35,7 +35,7 @@ def core_show_channels(session: Session, message: Message) -> None:
     session.end_list(message, "CoreShowChannelsComplete", len(channels))
 
 
-@action("Status", SYSTEM | CALL | REPORTING, "List channel status.")
+@action("Status", SYSTEM | CALL | REPORTING)
 def status(session: Session, message: Message) -> None:
     """All channels or one; with `Variables` or `AllVariables`."""
     pbx = session.pbx
@@ -83,7 +83,7 @@ def _status(c: Channel, variables: str) -> str:
     )
 
 
-@action("BridgeList", 0, "Get a list of bridges in the system.")
+@action("BridgeList", 0)
 def bridge_list(session: Session, message: Message) -> None:
     """One event a bridge; `BridgeType` narrows."""
     kind = message.get("BridgeType")
@@ -105,7 +105,7 @@ def _bridge(session: Session, message: Message) -> Bridge | None:
     return bridge
 
 
-@action("BridgeInfo", 0, "Get information about a bridge.")
+@action("BridgeInfo", 0)
 def bridge_info(session: Session, message: Message) -> None:
     """The channels inside."""
     bridge = _bridge(session, message)
@@ -117,7 +117,7 @@ def bridge_info(session: Session, message: Message) -> None:
     session.end_list(message, "BridgeInfoComplete", len(bridge.channels), *bridge_snapshot(bridge).split("\r\n")[:-1])
 
 
-@action("BridgeDestroy", 0, "Destroy a bridge.")
+@action("BridgeDestroy", 0)
 def bridge_destroy(session: Session, message: Message) -> None:
     """Everyone inside leaves."""
     bridge = _bridge(session, message)
@@ -126,7 +126,7 @@ def bridge_destroy(session: Session, message: Message) -> None:
         bridge.dissolve()
 
 
-@action("BridgeKick", 0, "Kick a channel from a bridge.")
+@action("BridgeKick", 0)
 def bridge_kick(session: Session, message: Message) -> None:
     """One channel leaves its bridge."""
     name = message.get("Channel")
@@ -150,7 +150,7 @@ def bridge_kick(session: Session, message: Message) -> None:
     channel.bridge.kick(channel)
 
 
-@action("DeviceStateList", CALL | REPORTING, "List the current known device states.")
+@action("DeviceStateList", CALL | REPORTING)
 def device_state_list(session: Session, message: Message) -> None:
     """Devices whose state was told, and every endpoint's."""
     pbx = session.pbx
@@ -163,7 +163,7 @@ def device_state_list(session: Session, message: Message) -> None:
     session.end_list(message, "DeviceStateListComplete", len(states))
 
 
-@action("PJSIPShowEndpoints", SYSTEM, "Lists PJSIP endpoints.")
+@action("PJSIPShowEndpoints", SYSTEM)
 def show_endpoints(session: Session, message: Message) -> None:
     """One event an endpoint."""
     pbx = session.pbx
@@ -183,7 +183,7 @@ def show_endpoints(session: Session, message: Message) -> None:
     session.end_list(message, "EndpointListComplete", len(pbx.config.endpoints))
 
 
-@action("BridgeTechnologyList", 0, "List available bridging technologies and their statuses.")
+@action("BridgeTechnologyList", 0)
 def bridge_technologies(session: Session, message: Message) -> None:
     """What bridges may be made of."""
     session.start_list(message, "Bridge technology listing will follow")
@@ -195,14 +195,14 @@ def bridge_technologies(session: Session, message: Message) -> None:
     session.end_list(message, "BridgeTechnologyListComplete", len(_TECHNOLOGIES))
 
 
-@action("QueueStatus", 0, "Show queue status.")
+@action("QueueStatus", 0)
 def queue_status(session: Session, message: Message) -> None:
     """No queues here."""
     session.start_list(message, "Queue status will follow")
     session.end_list(message, "QueueStatusComplete", 0)
 
 
-@action("QueueSummary", 0, "Show queue summary.")
+@action("QueueSummary", 0)
 def queue_summary(session: Session, message: Message) -> None:
     """No queues here."""
     session.start_list(message, "Queue summary will follow")

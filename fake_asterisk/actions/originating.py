@@ -27,7 +27,7 @@ def parse_caller(text: str) -> tuple[str, str]:
     return number, name.strip()
 
 
-@action("Originate", rights.ORIGINATE, "Originate a call.")
+@action("Originate", rights.ORIGINATE)
 def originate(session: Session, message: Message) -> None:
     """Asynchronous: `successfully queued` and later an OriginateResponse. Otherwise the session waits for the end."""
     request = _request(session, message)

@@ -45,7 +45,7 @@ def _channel(session: Session, message: Message) -> Channel | None:
     return channel
 
 
-@action("MixMonitor", SYSTEM, "Record a call and mix the audio during the recording.")
+@action("MixMonitor", SYSTEM)
 def mix_monitor(session: Session, message: Message) -> None:
     """The response names the recording only if the options ask for its id."""
     channel = _channel(session, message)
@@ -60,9 +60,7 @@ def mix_monitor(session: Session, message: Message) -> None:
     session.success(message, None, *lines)
 
 
-@action(
-    "StopMixMonitor", SYSTEM | CALL, "Stop recording a call through MixMonitor, and free the recording's file handle."
-)
+@action("StopMixMonitor", SYSTEM | CALL)
 def stop_mix_monitor(session: Session, message: Message) -> None:
     """One recording or all; refused if there is none."""
     channel = _channel(session, message)
@@ -76,7 +74,7 @@ def stop_mix_monitor(session: Session, message: Message) -> None:
     stop_recordings(channel, wanted)
 
 
-@action("MixMonitorMute", SYSTEM | CALL, "Mute / unMute a Mixmonitor recording.")
+@action("MixMonitorMute", SYSTEM | CALL)
 def mix_monitor_mute(session: Session, message: Message) -> None:
     """Direction read, write or both; State 1 or 0."""
     name, direction, state = message.get("Channel"), message.get("Direction").lower(), message.get("State")
@@ -95,7 +93,7 @@ def mix_monitor_mute(session: Session, message: Message) -> None:
         channel.event(CALL, "MixMonitorMute", f"Direction: {direction}\r\nState: {int(state == '1')}\r\n")
 
 
-@action("MuteAudio", SYSTEM, "Mute an audio stream.")
+@action("MuteAudio", SYSTEM)
 def mute_audio(session: Session, message: Message) -> None:
     """In, out or all; no event follows."""
     name = message.get("Channel")

@@ -17,18 +17,17 @@ class Action:
 
     name: str
     needs: int
-    synopsis: str
     run: Handler
 
 
 ACTIONS: dict[str, Action] = {}
 
 
-def action(name: str, needs: int, synopsis: str) -> Callable[[Handler], Handler]:
+def action(name: str, needs: int) -> Callable[[Handler], Handler]:
     """Register an action."""
 
     def register(handler: Handler) -> Handler:
-        ACTIONS[name.lower()] = Action(name, needs, synopsis, handler)
+        ACTIONS[name.lower()] = Action(name, needs, handler)
         return handler
 
     return register

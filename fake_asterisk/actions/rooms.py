@@ -23,7 +23,7 @@ def _room(session: Session, message: Message) -> Conference | None:
     return room
 
 
-@action("ConfbridgeList", REPORTING, "List participants in a conference.")
+@action("ConfbridgeList", REPORTING)
 def room_list(session: Session, message: Message) -> None:
     """Who is in a room; an error if there is no room at all."""
     room = _room(session, message)
@@ -43,7 +43,7 @@ def room_list(session: Session, message: Message) -> None:
     session.end_list(message, "ConfbridgeListComplete", len(room.bridge.channels))
 
 
-@action("ConfbridgeListRooms", REPORTING, "List active conferences.")
+@action("ConfbridgeListRooms", REPORTING)
 def rooms(session: Session, message: Message) -> None:
     """Rooms; an error if there is none."""
     conferences = session.pbx.conferences
@@ -69,7 +69,7 @@ def _members(session: Session, message: Message, room: Conference) -> list[Chann
     return [channel] if channel is not None and channel.bridge is room.bridge else []
 
 
-@action("ConfbridgeKick", CALL, "Kick a Confbridge user.")
+@action("ConfbridgeKick", CALL)
 def kick(session: Session, message: Message) -> None:
     """A member, or all."""
     room = _room(session, message)
@@ -101,19 +101,19 @@ def _mute(session: Session, message: Message, on: bool) -> None:
         room.event("ConfbridgeMute" if on else "ConfbridgeUnmute", channel, admin_line(channel))
 
 
-@action("ConfbridgeMute", CALL, "Mute a Confbridge user.")
+@action("ConfbridgeMute", CALL)
 def mute(session: Session, message: Message) -> None:
     """A member, or all."""
     _mute(session, message, True)
 
 
-@action("ConfbridgeUnmute", CALL, "Unmute a Confbridge user.")
+@action("ConfbridgeUnmute", CALL)
 def unmute(session: Session, message: Message) -> None:
     """A member, or all."""
     _mute(session, message, False)
 
 
-@action("ConfbridgeLock", CALL, "Lock a Confbridge conference.")
+@action("ConfbridgeLock", CALL)
 def lock(session: Session, message: Message) -> None:
     """Nobody else may enter."""
     room = _room(session, message)
@@ -122,7 +122,7 @@ def lock(session: Session, message: Message) -> None:
         session.success(message, "Conference locked")
 
 
-@action("ConfbridgeUnlock", CALL, "Unlock a Confbridge conference.")
+@action("ConfbridgeUnlock", CALL)
 def unlock(session: Session, message: Message) -> None:
     """Anybody may enter again."""
     room = _room(session, message)

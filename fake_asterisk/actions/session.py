@@ -9,7 +9,7 @@ from fake_asterisk.message import Message
 from fake_asterisk.session import Session
 
 
-@action("Challenge", 0, "Generate Challenge for MD5 Auth.")
+@action("Challenge", 0)
 def challenge(session: Session, message: Message) -> None:
     """A decimal challenge for Login with AuthType MD5."""
     if message.get("AuthType").upper() != "MD5":
@@ -20,7 +20,7 @@ def challenge(session: Session, message: Message) -> None:
     session.respond(message, "Success", None, f"Challenge: {session.challenge}")
 
 
-@action("Login", 0, "Login Manager.")
+@action("Login", 0)
 def login(session: Session, message: Message) -> None:
     """Plain or MD5. A wrong secret is answered after a second, and the connection closed."""
     if session.user is not None:
@@ -51,20 +51,20 @@ def _secret_fits(session: Session, message: Message, user: rights.ManagerUser) -
     return message.get("Secret") == user.secret
 
 
-@action("Logoff", 0, "Logoff Manager.")
+@action("Logoff", 0)
 def logoff(session: Session, message: Message) -> None:
     """Goodbye."""
     session.respond(message, "Goodbye", "Thanks for all the fish.")
     session.close()
 
 
-@action("Ping", 0, "Keepalive command.")
+@action("Ping", 0)
 def ping(session: Session, message: Message) -> None:
     """Pong, with the time."""
     session.success(message, None, "Ping: Pong", f"Timestamp: {session.pbx.wall():.6f}")
 
 
-@action("Events", 0, "Control Event Flow.")
+@action("Events", 0)
 def events(session: Session, message: Message) -> None:
     """Which classes are sent. A class nobody knows counts for nothing; no mask at all is refused."""
     if not message.get("EventMask"):
@@ -75,7 +75,7 @@ def events(session: Session, message: Message) -> None:
     session.success(message, None, f"Events: {'On' if mask else 'Off'}")
 
 
-@action("Filter", rights.SYSTEM, "Dynamically add filters for the current manager session.")
+@action("Filter", rights.SYSTEM)
 def add_filter(session: Session, message: Message) -> None:
     """Operation Add, Filter: a regular expression."""
     if message.get("Operation").lower() != "add":
@@ -89,18 +89,18 @@ def add_filter(session: Session, message: Message) -> None:
     session.success(message, "Success")
 
 
-@action("ListCommands", 0, "List available manager commands.")
+@action("ListCommands", 0)
 def list_commands(session: Session, message: Message) -> None:
     """The actions this user may run, one header each."""
     lines = [
-        f"{entry.name}: {entry.synopsis} (Priv: {rights.class_text(entry.needs)})"
+        f"{entry.name}: understood by this fake (Priv: {rights.class_text(entry.needs)})"
         for entry in sorted(ACTIONS.values(), key=lambda a: a.name)
         if session.may(entry.needs)
     ]
     session.success(message, None, *lines)
 
 
-@action("UserEvent", rights.USER, "Send an arbitrary event.")
+@action("UserEvent", rights.USER)
 def user_event(session: Session, message: Message) -> None:
     """Every line but Action and UserEvent is passed on as it came."""
     body = "".join(
@@ -110,7 +110,7 @@ def user_event(session: Session, message: Message) -> None:
     session.pbx.emit(rights.USER, "UserEvent", f"UserEvent: {message.get('UserEvent')}\r\n{body}")
 
 
-@action("WaitEvent", 0, "Wait for an event to occur.")
+@action("WaitEvent", 0)
 def wait_event(session: Session, message: Message) -> None:
     """Made for HTTP sessions; a TCP one gets the empty list at once."""
     session.success(message, "Waiting for Event completed.")

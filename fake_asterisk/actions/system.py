@@ -10,7 +10,7 @@ from fake_asterisk.session import Session
 SYSTEM, REPORTING, CONFIG = rights.SYSTEM, rights.REPORTING, rights.CONFIG
 
 
-@action("CoreStatus", SYSTEM | REPORTING, "Show PBX core status variables.")
+@action("CoreStatus", SYSTEM | REPORTING)
 def core_status(session: Session, message: Message) -> None:
     """Start and reload times, calls now and since the start."""
     pbx = session.pbx
@@ -23,7 +23,7 @@ def core_status(session: Session, message: Message) -> None:
     )  # fmt: skip
 
 
-@action("CoreSettings", SYSTEM | REPORTING, "Show PBX core settings (version etc).")
+@action("CoreSettings", SYSTEM | REPORTING)
 def core_settings(session: Session, message: Message) -> None:
     """Versions and limits."""
     config = session.pbx.config
@@ -34,7 +34,7 @@ def core_settings(session: Session, message: Message) -> None:
     )  # fmt: skip
 
 
-@action("Command", rights.COMMAND, "Execute Asterisk CLI Command.")
+@action("Command", rights.COMMAND)
 def command(session: Session, message: Message) -> None:
     """A console command; the few that are known, the rest answered as unknown ones."""
     line = message.get("Command").strip()
@@ -50,7 +50,7 @@ def command(session: Session, message: Message) -> None:
     )
 
 
-@action("Reload", CONFIG | SYSTEM, "Send a reload event.")
+@action("Reload", CONFIG | SYSTEM)
 def reload(session: Session, message: Message) -> None:
     """Everything is as it was."""
     module = message.get("Module") or "All"
@@ -58,7 +58,7 @@ def reload(session: Session, message: Message) -> None:
     session.pbx.emit(SYSTEM, "Reload", f"Module: {module}\r\nStatus: 0\r\n")
 
 
-@action("ModuleCheck", SYSTEM, "Check if module is loaded.")
+@action("ModuleCheck", SYSTEM)
 def module_check(session: Session, message: Message) -> None:
     """Modules whose work the fake does are there."""
     session.success(message, None, "Version: ")
