@@ -24,9 +24,10 @@ from daemon.calls.states import CallState
 from daemon.dialer.ledger import Ledger, LedgerRow, Window
 from daemon.dialer.modes import Mode, PacingSettings
 from daemon.dialer.pacing import PacingPolicy
-from daemon.engine.callflow import RECENT_S, CallFlow
+from daemon.engine.callflow import CallFlow
 from daemon.engine.commands import AnyCommand
 from daemon.engine.desks import Desks
+from daemon.engine.ending import RECENT_S
 from daemon.engine.law import Law, RuleFacts
 from daemon.engine.live import Call, CampaignLive, Claim, Desk, Live
 from daemon.engine.operate import Operations

@@ -1,0 +1,170 @@
+"""A person has answered: greeting detection, the wait for an agent, the connect, and what is said if nobody is free."""
+
+from __future__ import annotations
+
+from daemon.agents.selection import longest_ready
+from daemon.agents.states import LegState
+from daemon.calls import events as ev
+from daemon.calls.actions import Connect, PlayMessage
+from daemon.calls.causes import Outcome
+from daemon.calls.states import CallState
+from daemon.dialer import events as pacing
+from daemon.engine.ending import CallEnds
+from daemon.engine.live import Call, Desk
+
+UNBRIDGED_GRACE_S = 2.0
+"""A customer still there this long after the conversation is hung up by us."""
+
+
+class AnsweredCalls(CallEnds):
+    """The middle layer of a call's life, between daemon.engine.callflow and daemon.engine.ending."""
+
+    def _on_answer(self, call: Call) -> None:
+        live = self._live
+        call.answered_at = live.now
+        live.timers.clear(("verdict", call.attempt_id))
+        live.pool.succeeded(call.line_id)
+        live.event(call, "answered")
+        if call.campaign:
+            call.campaign.answered += 1
+        self._observe(call, pacing.CallAnswered(call.attempt_id.hex, live.now))
+        if not call.amd:
+            self._need(call, live.now)
+
+    def _need(self, call: Call, at: float) -> None:
+        """From this instant the wait for an agent counts."""
+        if call.need_at is None:
+            call.need_at = at
+            self._observe(call, pacing.NeedAgent(call.attempt_id.hex, self._live.now))
+
+    def _on_parked(self, call: Call) -> None:
+        if call.amd and not call.verdict:
+            return
+        self._need(call, self._live.now)
+        self.offer(call)
+
+    def _on_verdict(self, call: Call, event: ev.AmdVerdict) -> None:
+        live = self._live
+        if call.verdict or call.state in (CallState.CLOSING, CallState.ENDED):
+            return
+        call.verdict = event.verdict
+        if call.answered_at is None:
+            self._on_answer(call)
+        live.event(call, "amd", verdict=str(event.verdict), cause=event.cause)
+        human = event.verdict in (ev.Amd.HUMAN, ev.Amd.NOTSURE)
+        self._observe(call, pacing.AmdVerdict(call.attempt_id.hex, live.now, human))
+        if human:
+            start = call.campaign.rules.clock_start if call.campaign else "answer"
+            at = {"answer": call.answered_at, "greeting_end": live.now - event.greeting_end_s}.get(start)
+            self._need(call, live.now if at is None else at)
+            if call.state is CallState.WAITING:
+                self.offer(call)
+            return
+        if event.verdict is ev.Amd.HANGUP:
+            return
+        call.outcome = Outcome.FAX if event.verdict is ev.Amd.FAX else Outcome.MACHINE
+        message = call.campaign.record.voicemail_message if call.campaign else ""
+        if call.outcome is Outcome.MACHINE and message and call.lead is not None and call.lead.consent_automated:
+            self._enter(call, CallState.MESSAGE)
+            live.act(PlayMessage(leg=call.leg, sound=message, wait_for_silence=True))
+            live.timers.set(("message", call.attempt_id), live.now + 120.0)
+            return
+        self.hang_up(call, by="engine")
+
+    def offer(self, call: Call) -> None:
+        """Give a waiting person an agent: the one reserved, else the one ready for longest; else the clock runs."""
+        live = self._live
+        if call.state is not CallState.WAITING or call.waits_for_leg or not live.link.synced:
+            return
+        desk = call.desk
+        if desk is not None and desk.leg_state is not LegState.PARKED:
+            desk = None if desk.leg_state is LegState.NONE else desk
+            if desk is not None:
+                self._arm_need(call)
+                return
+        if desk is None and call.campaign is not None:
+            candidates = (d for d in self._desks.ready_of(call.campaign) if d.stays)
+            desk = longest_ready(candidates)
+        if desk is None:
+            self._arm_need(call)
+            return
+        self._connect(call, desk)
+
+    def _arm_need(self, call: Call) -> None:
+        deadline = call.campaign.rules.connect_deadline_s if call.campaign else self._live.dialer.connect_deadline_s
+        need_at = call.need_at if call.need_at is not None else self._live.now
+        self._live.timers.set(("need", call.attempt_id), need_at + deadline)
+
+    def _connect(self, call: Call, desk: Desk) -> None:
+        live = self._live
+        if desk.call is not call:
+            self._desks.reserve(desk, call)
+            call.desk = desk
+        desk.leg_state = LegState.CONNECTING
+        desk.connecting = call
+        self._arm_need(call)
+        self._enter(call, CallState.CONNECTING)
+        live.act(Connect(leg=desk.leg, customer=call.leg))
+        live.timers.set(("bridge", desk.leg), live.now + live.dialer.bridge_deadline_s)
+
+    def on_bridged(self, call: Call, desk: Desk) -> None:
+        """Both are in the bridge."""
+        live = self._live
+        if call.state in (CallState.TALKING, CallState.CLOSING, CallState.ENDED):
+            return
+        live.timers.clear(("bridge", desk.leg))
+        live.timers.clear(("need", call.attempt_id))
+        live.timers.clear(("verdict", call.attempt_id))
+        desk.leg_state, desk.connecting, desk.call, call.desk = LegState.BRIDGED, None, call, desk
+        if call.answered_at is None:
+            self._on_answer(call)
+        self._need(call, live.now)
+        call.connected_at = live.now
+        call.last_agent_id = desk.id
+        wait = max(0.0, live.now - (call.need_at if call.need_at is not None else live.now))
+        if call.campaign:
+            self._observe(call, pacing.Connected(call.attempt_id.hex, str(desk.id), live.now, wait))
+            self._count(call, abandoned=False)
+        self._enter(call, CallState.TALKING)
+        self._desks.on_call(desk, call)
+        live.event(call, "connected", wait_s=round(wait, 3))
+
+    def on_unbridged(self, call: Call) -> None:
+        """The conversation is over for one of the two; the other's end follows, or is asked for."""
+        live = self._live
+        if call.state is CallState.TALKING and call.unbridged_at is None:
+            call.unbridged_at = live.now
+            live.event(call, "unbridged")
+            live.timers.set(("unbridged", call.attempt_id), live.now + UNBRIDGED_GRACE_S)
+
+    def connect_failed(self, call: Call) -> None:
+        """The offer came to nothing and the agent is free of it: offer again, or the person has gone meanwhile."""
+        if call.state is CallState.CONNECTING:
+            call.desk = None
+            self._enter(call, CallState.WAITING)
+            if self._overdue(call):
+                self.abandon(call)
+            else:
+                self.offer(call)
+
+    def abandon(self, call: Call) -> None:
+        """Nobody was there in time: safe-harbour message, then the end (CAMP-09)."""
+        live = self._live
+        call.outcome = Outcome.ABANDONED
+        live.event(call, "abandoned", waited_s=round(live.now - (call.need_at or live.now), 3))
+        self._observe(call, pacing.Abandoned(call.attempt_id.hex, live.now))
+        self._count(call, abandoned=True)
+        self._drop_desk(call)
+        sound = self._safe_message(call)
+        if not sound:
+            self.hang_up(call, by="engine")
+            return
+        self._enter(call, CallState.MESSAGE)
+        live.act(PlayMessage(leg=call.leg, sound=sound))
+        live.timers.set(("message", call.attempt_id), live.now + 60.0)
+
+    def _safe_message(self, call: Call) -> str:
+        live = self._live
+        if call.campaign is None or "play_message" not in live.link.capabilities:
+            return ""
+        return call.campaign.record.safe_message or live.dialer.safe_message

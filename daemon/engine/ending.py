@@ -1,0 +1,277 @@
+"""The end of a call, however it comes: one outcome, and what follows for lead, line, agent, ledger and pacing.
+
+`CallEnds` is the lowest of three layers of one object: it moves the call's state, asks for hang-ups, and closes.
+Above it are daemon.engine.answering (a person who waits for an agent) and daemon.engine.callflow (birth and events).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from daemon.calls import events as ev
+from daemon.calls.actions import Hangup
+from daemon.calls.causes import NETWORK_OUR_SIDE, Outcome, counts_by_law, outcome_unanswered
+from daemon.calls.facts import AttemptEnded, LeadReleased, LedgerAdded, LineSet
+from daemon.calls.states import STAGES, CallState
+from daemon.compliance.zones import zone
+from daemon.dialer import events as pacing
+from daemon.dialer.recycling import LeadNext, after_outcome
+from daemon.engine.desks import Desks
+from daemon.engine.live import Call, Live
+
+RECENT_S = 600.0
+"""How long an ended attempt's id is remembered, so that late events of it are told from orphans."""
+
+RELEASE_RETRY_S = 60.0
+"""A lead whose intent was refused (fence, legal limit, person being called) is looked at again after that."""
+
+
+class CallEnds:
+    """See the module's first lines."""
+
+    def __init__(self, live: Live, desks: Desks) -> None:
+        self._live = live
+        self._desks = desks
+
+    def hang_up(self, call: Call, *, by: str, outcome: Outcome | None = None, cause: int = 16) -> None:
+        """Ask for the end of the customer's leg; the call ends when the PBX says so, or after a bound."""
+        live = self._live
+        call.outcome = call.outcome or outcome
+        call.ended_by = call.ended_by or by
+        if call.state is CallState.INTENDED:
+            call.outcome = call.outcome or Outcome.NOT_PLACED  # closed when its commit answers
+            return
+        if call.state is CallState.AGENT_FIRST:
+            call.outcome = call.outcome or Outcome.CANCELLED
+            self.end(call)
+            return
+        if call.state in (CallState.CLOSING, CallState.ENDED):
+            return
+        if call.state is CallState.TALKING and call.unbridged_at is None:
+            call.unbridged_at = live.now
+        live.act(Hangup(leg=call.leg, cause=cause))
+        live.timers.set(("gone", call.attempt_id), live.now + live.dialer.verdict_grace_s)
+        self._enter(call, CallState.CLOSING)
+
+    def _on_gone(self, call: Call, event: ev.LegHungUp | ev.LegFailed) -> None:
+        """The PBX says the customer's leg is over (or never was)."""
+        if call.state in (CallState.INTENDED, CallState.AGENT_FIRST, CallState.ENDED):
+            self._live.counters["events_meaningless"] += 1
+            return
+        hung = event if isinstance(event, ev.LegHungUp) else ev.LegHungUp(at=event.at, leg=event.leg)
+        if call.outcome is None:
+            call.outcome = self._outcome(call, hung, channel=isinstance(event, ev.LegHungUp))
+        if not call.ended_by:
+            call.ended_by = "customer"
+        self.end(call, hung.cause, hung.tech_cause)
+
+    def _outcome(self, call: Call, hung: ev.LegHungUp, *, channel: bool) -> Outcome:
+        if call.connected_at is not None:
+            return Outcome.CONNECTED
+        if call.verdict == ev.Amd.HANGUP:
+            return Outcome.NO_ANSWER
+        if call.answered_at is not None or hung.was_up:
+            if call.state is CallState.CONNECTING or (call.desk is not None and not self._overdue(call)):
+                return Outcome.CANCELLED  # a person who left while an agent was being given to them, in time
+            return Outcome.ABANDONED
+        if call.state is CallState.CLOSING and call.ended_by not in ("", "customer"):
+            return Outcome.CANCELLED
+        if not channel:
+            return Outcome.FAILED
+        return outcome_unanswered(hung.cause, hung.tech_cause, hung.dial_status, call.ringing_at is not None)
+
+    def _overdue(self, call: Call) -> bool:
+        deadline = call.campaign.rules.connect_deadline_s if call.campaign else self._live.dialer.connect_deadline_s
+        return call.need_at is not None and self._live.now >= call.need_at + deadline
+
+    def end(self, call: Call, cause: int = 0, tech_cause: int | None = None) -> None:
+        """The one end of a call: facts, lead, line, agent, pacing. Needs `call.outcome`."""
+        live, campaign, outcome = self._live, call.campaign, call.outcome or Outcome.UNKNOWN
+        if call.connected_at is not None:
+            call.talk_s = max(0.0, (call.unbridged_at or live.now) - call.connected_at)
+            outcome = Outcome.CONNECTED if outcome in (Outcome.CANCELLED, Outcome.UNKNOWN) else outcome
+        if outcome is Outcome.ABANDONED and not call.counted_live:
+            self._observe(call, pacing.Abandoned(call.attempt_id.hex, live.now))
+            self._count(call, abandoned=True)
+        counted = counts_by_law(outcome, reached_network=call.placed_at is not None)
+        following = self._lead_after(call, outcome)
+        live.fact(
+            AttemptEnded(
+                at=call.utc(live.now),
+                site=live.site.id,
+                attempt_id=call.attempt_id,
+                campaign_id=call.campaign_id,
+                lead_id=call.lead_id,
+                client_id=call.client_id,
+                outcome=outcome,
+                cause=cause,
+                tech_cause=tech_cause,
+                ended_by=call.ended_by,
+                agent_id=call.last_agent_id or (call.desk.id if call.desk else 0),
+                ring_s=_span(call.ringing_at, call.answered_at or live.now),
+                answered_at=None if call.answered_at is None else call.utc(call.answered_at),
+                connected_at=None if call.connected_at is None else call.utc(call.connected_at),
+                wait_s=_span(call.need_at, call.connected_at),
+                talk_s=round(call.talk_s, 3),
+                amd=call.verdict,
+                counted=counted,
+                live=call.need_at is not None,
+                lead_eligible_at=following.eligible_at,
+                lead_blocked_by=following.blocked_by,
+                lead_recycled=following.recycled,
+                lead_recycle_priority=following.priority,
+            )
+        )
+        live.event(call, "ended", outcome=str(outcome), cause=cause)
+        if campaign:
+            campaign.outcomes[outcome] += 1
+            self._observe(call, pacing.CallEnded(call.attempt_id.hex, live.now, str(outcome)))
+        self._line_verdict(call, outcome)
+        call.outcome = outcome
+        self._forget(call)
+
+    def _lead_after(self, call: Call, outcome: Outcome) -> LeadNext:
+        lead, campaign = call.lead, call.campaign
+        if lead is None or campaign is None:
+            return (
+                LeadNext(self._live.utc + timedelta(seconds=14_400.0), "recycling")
+                if call.lead_id
+                else LeadNext(None, "")
+            )
+        record = campaign.record
+        rules = record.recycling
+        if outcome is Outcome.NOT_PLACED or (outcome in NETWORK_OUR_SIDE and call.placed_at is None):
+            return LeadNext(self._live.utc + timedelta(seconds=1.0), "")
+        following = after_outcome(outcome, rules, lead.recycled, lead.failures + 1, record.gap_min_s, self._live.utc)
+        recall = campaign.rules.recall_after_s
+        if outcome is Outcome.ABANDONED and recall and following.eligible_at is not None:
+            at = max(following.eligible_at, self._live.utc + timedelta(seconds=recall))
+            return LeadNext(at, following.blocked_by, following.recycled, following.priority)
+        return following
+
+    def _line_verdict(self, call: Call, outcome: Outcome) -> None:
+        """Congestion and failures in a row send the line to rest, with the reason (TELC-11)."""
+        live = self._live
+        if call.placed_at is None:
+            return
+        if outcome in (Outcome.CONGESTION, Outcome.FAILED):
+            rested = live.pool.failed(call.line_id, str(outcome), live.now)
+            if rested is not None:
+                until: datetime = live.utc + timedelta(seconds=live.dialer.line_rest_s)
+                live.fact(
+                    LineSet(
+                        at=live.utc, site=live.site.id, line_id=call.line_id, resting_until=until, reason=str(outcome)
+                    )
+                )
+                live.alerts[f"line {call.line_id}"] = "line_resting"
+        elif call.answered_at is None and outcome is not Outcome.CANCELLED:
+            live.pool.succeeded(call.line_id)
+
+    def _vanish(self, call: Call) -> None:
+        """An intent that the store refused: no row exists, so no fact of the attempt; the lead goes back."""
+        live = self._live
+        if call.lead_id:
+            live.fact(
+                LeadReleased(
+                    at=live.utc,
+                    site=live.site.id,
+                    lead_id=call.lead_id,
+                    campaign_id=call.campaign_id,
+                    eligible_at=live.utc + timedelta(seconds=RELEASE_RETRY_S),
+                )
+            )
+        self._observe(call, pacing.CallEnded(call.attempt_id.hex, live.now, "not_placed"))
+        call.outcome = Outcome.NOT_PLACED
+        self._forget(call)
+
+    def _forget(self, call: Call) -> None:
+        live = self._live
+        for kind in ("need", "verdict", "message", "unbridged", "gone"):
+            live.timers.clear((kind, call.attempt_id))
+        live.pool.give_back(call.line_id, call.attempt_id)
+        live.touch("lines", call.line_id)
+        self._enter(call, CallState.ENDED)
+        live.calls.pop(call.attempt_id, None)
+        live.legs.pop(call.leg, None)
+        live.recent[call.attempt_id] = live.now
+        if call.campaign:
+            call.campaign.calls.pop(call.attempt_id, None)
+            call.campaign.dirty = True
+        self._drop_desk(call)
+
+    def _drop_desk(self, call: Call) -> None:
+        desk, call.desk = call.desk, None
+        if desk is not None:
+            self._desks.call_over(desk, call)
+
+    # ---- state and books ---------------------------------------------------------------------------------------------
+
+    def _enter(self, call: Call, state: CallState, *, first: bool = False) -> None:
+        live, campaign = self._live, call.campaign
+        if campaign:
+            if not first:
+                campaign.stages[STAGES.get(call.state, "")] -= 1
+            if state is not CallState.ENDED:
+                campaign.stages[STAGES[state]] += 1
+            campaign.dirty = True
+            live.touch("campaigns", campaign.id)
+        if state is not call.state:
+            call.since_utc = live.utc
+        call.state = state
+        live.touch("calls", call.attempt_id)
+
+    def enter(self, call: Call, state: CallState) -> None:
+        """Set the state as recovery found it."""
+        self._enter(call, state)
+
+    def _observe(self, call: Call, event: pacing.PacingEvent) -> None:
+        if call.campaign:
+            call.campaign.policy.observe(event)
+
+    def _count(self, call: Call, *, abandoned: bool) -> None:
+        """One live answer in the ledger, once a call."""
+        live, campaign = self._live, call.campaign
+        if campaign is None or call.counted_live:
+            return
+        call.counted_live = True
+        hour = clock_hour(live.utc, campaign.record.zone)
+        live.fact(
+            LedgerAdded(
+                at=live.utc,
+                site=live.site.id,
+                campaign_id=campaign.id,
+                hour=hour,
+                answered_live=1,
+                abandoned=int(abandoned),
+                connected=int(not abandoned),
+            )
+        )
+
+    def machine_reported(self, call: Call) -> None:
+        """An agent says it was a machine: no live answer, so the ledger takes the conversation back, in its hour."""
+        live, campaign = self._live, call.campaign
+        if campaign is None or call.outcome is Outcome.ABANDONED or not call.counted_live:
+            return
+        call.counted_live = False
+        self._observe(call, pacing.MachineReported(call.attempt_id.hex, live.now))
+        at = live.utc if call.connected_at is None else call.utc(call.connected_at)
+        live.fact(
+            LedgerAdded(
+                at=live.utc,
+                site=live.site.id,
+                campaign_id=campaign.id,
+                hour=clock_hour(at, campaign.record.zone),
+                answered_live=-1,
+                connected=-1,
+            )
+        )
+
+
+def clock_hour(utc: datetime, zone_name: str) -> datetime:
+    """The start, in UTC, of the clock hour that `utc` is in, as clocks in the zone strike it."""
+    local = utc.astimezone(zone(zone_name))
+    return (local.replace(minute=0, second=0, microsecond=0)).astimezone(UTC)
+
+
+def _span(start: float | None, end: float | None) -> float | None:
+    return None if start is None or end is None else round(max(0.0, end - start), 3)
