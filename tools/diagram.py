@@ -27,7 +27,7 @@ BY_THE_ENGINE: tuple[tuple[CallState, CallState, str], ...] = (
     (CallState.TALKING, CallState.CLOSING, "our hang-up"),
     (CallState.MESSAGE, CallState.CLOSING, "message heard"),
 )
-"""What the engine decides rather than the PBX reports (callflow.py, answering.py, ending.py of the engine); the main ones."""
+"""What the engine decides rather than the PBX reports (its callflow.py, answering.py, ending.py); the main ones."""
 
 
 def diagram() -> str:
