@@ -7,6 +7,7 @@ are read from the files named, by whoever needs them, and never kept here.
 from __future__ import annotations
 
 import tomllib
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -64,6 +65,19 @@ class HttpTable(_Table, frozen=True, kw_only=True):
     stream_interval_s: Annotated[float, Meta(ge=0.02, le=5)] = 0.2
     foreign_calls_per_day: Annotated[int, Meta(ge=0, le=1_000_000)] = 50
     foreign_minutes_per_day: Annotated[float, Meta(ge=0, le=1_000_000)] = 240.0
+
+
+class OutgoingTable(_Table, frozen=True, kw_only=True):
+    """Requests that the daemon makes to addresses people typed (daemon.crm.http)."""
+
+    allow_networks: tuple[str, ...] = ()
+    plain_http: bool = False
+    ca_file: str = ""
+    connect_timeout_s: Seconds = 5.0
+    timeout_s: Seconds = 10.0
+    answer_bytes_max: Annotated[int, Meta(ge=1024, le=1 << 30)] = 1 << 20
+    redirects_max: Annotated[int, Meta(ge=0, le=10)] = 3
+    connections_max: Annotated[int, Meta(ge=1, le=10_000)] = 50
 
 
 class DialerTable(_Table, frozen=True, kw_only=True):
@@ -137,6 +151,7 @@ class Settings(_Table, frozen=True, kw_only=True):
     http: HttpTable = HttpTable()
     dialer: DialerTable = DialerTable()
     lease: LeaseTable = LeaseTable()
+    outgoing: OutgoingTable = OutgoingTable()
     sites: list[SiteTable] = []
 
 
@@ -206,6 +221,11 @@ def _check(settings: Settings) -> None:
             raise SettingsError(f"sites[{number}].backoff_min_s", site.backoff_min_s, "at most backoff_max_s")
     if settings.lease.margin_s + settings.lease.renew_s >= settings.lease.ttl_s:
         raise SettingsError("lease.ttl_s", settings.lease.ttl_s, "more than renew_s + margin_s")
+    for network in settings.outgoing.allow_networks:
+        try:
+            ip_network(network, strict=False)
+        except ValueError as error:
+            raise SettingsError("outgoing.allow_networks", network, 'a network such as "192.0.2.0/24"') from error
     http = settings.http
     loopback = http.host in ("127.0.0.1", "::1", "localhost")
     if bool(http.tls_certificate_file) != bool(http.tls_key_file):

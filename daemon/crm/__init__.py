@@ -1,0 +1,1 @@
+"""Doors to other software: CRM templates and journals, telephony providers' notifications, webhooks."""
