@@ -159,6 +159,60 @@ class ConnectFailed(LegEvent, frozen=True, kw_only=True, gc=False):
     message: str
 
 
+class LegJoined(LegEvent, frozen=True, kw_only=True, gc=False):
+    """The leg is in a conference room."""
+
+    room: str
+
+
+class LegLeft(LegEvent, frozen=True, kw_only=True, gc=False):
+    """The leg has left its conference room; LegParked follows if it waits again, LegHungUp if it is gone."""
+
+    room: str
+
+
+class SpyStarted(LegEvent, frozen=True, kw_only=True, gc=False):
+    """The supervisor's leg hears `target`."""
+
+    target: str
+
+
+class RecordingStarted(LegEvent, frozen=True, kw_only=True, gc=False):
+    """The PBX records this leg."""
+
+
+class RecordingStopped(LegEvent, frozen=True, kw_only=True, gc=False):
+    """The PBX no longer records this leg."""
+
+
+class ActionRefused(LegEvent, frozen=True, kw_only=True, gc=False):
+    """The PBX refused an action that has no refusal event of its own; nothing has changed. `action`: its class' name
+    in small letters (park, join, mute, spy, startrecording, …)."""
+
+    action: str
+    message: str
+
+
+class InboundArrived(PbxEvent, frozen=True, kw_only=True, gc=False):
+    """A call came in by our line of the dialplan and waits for AdoptInbound. `channel`: the PBX's id of it; `did`: the
+    number called, `caller`: the caller's, both as the PBX has them ("" = withheld)."""
+
+    channel: str
+    did: str
+    caller: str = ""
+    caller_name: str = ""
+
+
+class MediaQuality(PbxEvent, frozen=True, kw_only=True, gc=False):
+    """What a leg's RTP told of itself (AMI RTCPReceived/RTCPSent): `loss` 0..1, times in seconds, None if not told."""
+
+    leg: str
+    trunk: str
+    loss: float | None = None
+    jitter_s: float | None = None
+    round_trip_s: float | None = None
+
+
 class ExtensionChanged(PbxEvent, frozen=True, kw_only=True, gc=False):
     """A phone's state changed (AMI DeviceStateChange), or was listed at resync."""
 
@@ -187,4 +241,10 @@ AnyLegEvent = (
     | LegFailed
     | ActionInDoubt
     | ConnectFailed
+    | LegJoined
+    | LegLeft
+    | SpyStarted
+    | RecordingStarted
+    | RecordingStopped
+    | ActionRefused
 )

@@ -1,8 +1,9 @@
 """Ids are ours, so that every event can be matched before the PBX has said anything.
 
 Attempt and fact ids are UUIDv7 (RFC 9562 §5.7) from the injected clock and RNG. Leg ids are `<site>-<attempt hex>` for
-customers (`b-` before it for the far half of a Local channel), `<site>-ag-<agent>-<n>` for agents; the prefix names the
-site, never the process, so that a restarted daemon knows its own.
+customers (`b-` before it for the far half of a Local channel), `<site>-ag-<agent>-<n>` for agents,
+`<site>-th-<attempt hex>-<n>` for third parties of a call, `<site>-sv-<agent>-<n>` for who supervises an agent; the
+prefix names the site, never the process, so that a restarted daemon knows its own.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ SITE_ID_PATTERN = re.compile(r"[a-z][a-z0-9]{0,15}")
 
 _CUSTOMER = re.compile(r"(?P<site>[a-z][a-z0-9]{0,15})-(?P<attempt>[0-9a-f]{32})")
 _AGENT = re.compile(r"(?P<site>[a-z][a-z0-9]{0,15})-ag-(?P<agent>[0-9]{1,9})-(?P<n>[0-9a-f]{16})")
+_THIRD = re.compile(r"(?P<site>[a-z][a-z0-9]{0,15})-th-(?P<attempt>[0-9a-f]{32})-(?P<n>[0-9a-f]{8})")
+_SUPERVISOR = re.compile(r"(?P<site>[a-z][a-z0-9]{0,15})-sv-(?P<agent>[0-9]{1,9})-(?P<n>[0-9a-f]{16})")
 
 
 def uuid7(utc: datetime, rng: random.Random) -> UUID:
@@ -37,6 +40,36 @@ def agent_leg(site: str, agent_id: int, utc: datetime, rng: random.Random) -> st
     return f"{site}-ag-{agent_id}-{milliseconds:012x}{rng.getrandbits(16):04x}"
 
 
+def third_leg(site: str, attempt: UUID, rng: random.Random) -> str:
+    """A fresh channel id for a third party of an attempt."""
+    return f"{site}-th-{attempt.hex}-{rng.getrandbits(32):08x}"
+
+
+def supervisor_leg(site: str, agent_id: int, utc: datetime, rng: random.Random) -> str:
+    """A fresh channel id for the phone of somebody who supervises an agent."""
+    return agent_leg(site, agent_id, utc, rng).replace("-ag-", "-sv-", 1)
+
+
+def third_of(leg: str) -> UUID | None:
+    """The attempt a third party's leg belongs to; None if `leg` is not one."""
+    match = _THIRD.fullmatch(leg)
+    return UUID(hex=match["attempt"]) if match else None
+
+
+def is_supervisor(leg: str) -> bool:
+    """Whether `leg` is of the shape of a supervisor's."""
+    return _SUPERVISOR.fullmatch(leg) is not None
+
+
+def rank_of(leg: str) -> int:
+    """Who does the connecting of two legs: the lower. Agent, third party, supervisor, customer."""
+    if _AGENT.fullmatch(leg):
+        return 0
+    if _THIRD.fullmatch(leg):
+        return 1
+    return 2 if _SUPERVISOR.fullmatch(leg) else 3
+
+
 def attempt_of(leg: str) -> UUID | None:
     """The attempt a customer leg belongs to; None if `leg` is not a customer leg of ours."""
     match = _CUSTOMER.fullmatch(leg)
@@ -50,6 +83,6 @@ def agent_of(leg: str) -> int | None:
 
 
 def is_ours(leg: str, site: str) -> bool:
-    """Whether `leg` carries `site`'s prefix in one of our two shapes."""
-    match = _CUSTOMER.fullmatch(leg) or _AGENT.fullmatch(leg)
+    """Whether `leg` carries `site`'s prefix in one of our shapes."""
+    match = _CUSTOMER.fullmatch(leg) or _AGENT.fullmatch(leg) or _THIRD.fullmatch(leg) or _SUPERVISOR.fullmatch(leg)
     return match is not None and match["site"] == site
