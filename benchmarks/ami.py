@@ -24,8 +24,8 @@ from panoramisk.manager import Manager
 
 from daemon.ami.channels import Channels
 from daemon.ami.codec import AmiCodec
-from daemon.ami.devices import Devices
 from daemon.ami.translate import ModernTranslator
+from daemon.calls.devices import Devices
 
 CHUNK = 4096
 BANNER = b"Asterisk Call Manager/11.0.0\r\n"

@@ -24,9 +24,9 @@ from aiohttp import web
 from daemon import __version__
 from daemon.ami.client import AmiOptions
 from daemon.ami.driver import AmiDriver, DriverOptions
-from daemon.ami.modes import SiteTemplates
 from daemon.api.app import build_app
 from daemon.api.auth import hash_of, new_token
+from daemon.calls.dialling import SiteTemplates
 from daemon.calls.facts import AnyFact, NumberedFact
 from daemon.calls.rates import Rates, parse_rates
 from daemon.calls.records import ApiToken, Group, Lease, Role, TokenKind

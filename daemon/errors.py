@@ -37,6 +37,14 @@ class PbxRejected(PbxError):
     """The PBX refused one action (its Message is the text). The link is fine."""
 
 
+class FieldRefused(PbxRejected):
+    """An action that must not be written to the PBX; nothing was sent. `field` names the header at fault."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field, self.reason = field, reason
+
+
 class PbxInDoubt(PbxError):
     """An action was written, and the link went before its answer came: it may or may not have been executed."""
 

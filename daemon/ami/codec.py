@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from daemon.errors import PbxProtocolError, PbxRejected
+from daemon.errors import FieldRefused, PbxProtocolError
 
 MESSAGE_BYTES_MAX: Final = 1 << 20
 """A request can't pass 130 kB, an event is smaller still; a long `Command` output is the only large message."""
@@ -34,14 +34,6 @@ _CHANNEL_FIELDS: Final = frozenset(
 
 HeaderValue = str | Sequence[str]
 """One value, or several for a header that is to be repeated (`Variable`)."""
-
-
-class FieldRefused(PbxRejected):
-    """An action that must not be written to the PBX; nothing was sent. `field` names the header at fault."""
-
-    def __init__(self, field: str, reason: str) -> None:
-        super().__init__(f"{field}: {reason}")
-        self.field, self.reason = field, reason
 
 
 class _Needles(dict[str, str]):

@@ -18,13 +18,14 @@ import structlog
 from daemon.ami.channels import Channels, Leg
 from daemon.ami.client import AmiClient, AmiOptions
 from daemon.ami.codec import Message
-from daemon.ami.devices import Devices
 from daemon.ami.dialects import Dialect, dialect_for
-from daemon.ami.modes import Choice, SiteTemplates, choose_mode
+from daemon.ami.modes import Choice, choose_mode
 from daemon.ami.perform import Performer, name_of
 from daemon.ami.translate import Step, Translator
 from daemon.calls import events as ev
 from daemon.calls.actions import AnyAction, OriginateAgent, OriginateCustomer
+from daemon.calls.devices import Devices
+from daemon.calls.dialling import SiteTemplates
 from daemon.calls.events import PbxEvent
 from daemon.clock import Clock
 from daemon.errors import PbxError, PbxRejected, PbxUnavailable

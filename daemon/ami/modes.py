@@ -7,16 +7,16 @@ FIELD-NOTES 2.1 (Originate), 3 (AsyncAGI), 4 and 5 (ways to connect).
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Final
 
 from daemon.ami.channels import Leg, far_half
-from daemon.ami.codec import FieldRefused, HeaderValue
+from daemon.ami.codec import HeaderValue
 from daemon.ami.translate import Step
 from daemon.calls.actions import Connect, OriginateAgent, OriginateCustomer, PlayMessage
+from daemon.calls.dialling import SOUND, SiteTemplates, agents_caller, caller_of, checked
 
 AmiAction = Mapping[str, HeaderValue]
 
@@ -29,20 +29,6 @@ AMD_MAX_S: Final = 10
 PROBE_COMMAND: Final = "NOOP"
 
 CAPABILITIES: Final = ("originate", "hangup", "connect", "nailed_agents", "amd", "play_message", "hold_limit", "record")
-
-_NUMBER: Final = re.compile(r"[0-9A-D*#+]{1,40}")
-_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,80}")
-_SOUND: Final = re.compile(r"[A-Za-z0-9_./-]{1,200}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SiteTemplates:
-    """How this PBX is dialled; the names are those of the site's settings."""
-
-    agent_channel: str = "PJSIP/{extension}"
-    customer_channel: str = "PJSIP/{number}@{trunk}"
-    customer_context: str = "cadran-customer"
-    agent_context: str = "cadran-agent"
 
 
 class Mode:
@@ -63,18 +49,14 @@ class Mode:
 
     def originate_customer(self, action: OriginateCustomer) -> AmiAction:
         """Raises FieldRefused for a number or trunk that would mean more than a destination in a dial string."""
-        channel = self.site.customer_channel.format(
-            number=_checked("number", action.number, _NUMBER), trunk=_checked("trunk", action.trunk, _NAME)
-        )
+        channel = self.site.customer(action.number, action.trunk)
         variables = [f"__DIALER_CALL={action.leg}", f"CHANNEL(userfield)={action.number}"]
-        caller = f"<{_checked('caller_id', action.caller_id, _NUMBER)}>" if action.caller_id else ""
-        head = _originate(action.leg, channel, action.ring_timeout_s, caller, action.account)
+        head = _originate(action.leg, channel, action.ring_timeout_s, caller_of(action.caller_id), action.account)
         return {**head, **self._customer_park(action, variables)}
 
     def originate_agent(self, action: OriginateAgent) -> AmiAction:
-        extension = _checked("extension", action.extension, _NAME)
-        caller = f'"{_display(action.caller_name)}" <{_checked("caller_id", action.caller_id or extension, _NUMBER)}>'
-        channel = self.site.agent_channel.format(extension=extension)
+        channel = self.site.agent(action.extension)
+        caller = agents_caller(action.caller_name, action.caller_id or action.extension)
         head = _originate(action.leg, channel, action.ring_timeout_s, caller, "")
         return {**head, **self._agent_park([f"__DIALER_AGENT={action.agent_id}"])}
 
@@ -139,7 +121,7 @@ class AsyncAgiMode(Mode):
         return [self._command(agent.channel, f"EXEC Bridge {customer.bridge_name}", f"bridge.{customer.id}")]
 
     def play(self, action: PlayMessage, channel: str) -> list[AmiAction]:
-        sound = _checked("sound", action.sound, _SOUND)
+        sound = checked("sound", action.sound, SOUND)
         wait = [self._command(channel, "EXEC WaitForSilence 1500,1,20", "silence")] if action.wait_for_silence else []
         return [
             _absolute_timeout(channel, MESSAGE_MAX_S),
@@ -193,7 +175,7 @@ class DialplanMode(Mode):
         return [_setvar(customer, "DIALER_BRIDGED", "0")]
 
     def play(self, action: PlayMessage, channel: str) -> list[AmiAction]:
-        sound = _checked("sound", action.sound, _SOUND)
+        sound = checked("sound", action.sound, SOUND)
         context = self.site.customer_context
         return [
             _setvar(channel, "DIALER_MESSAGE", sound),
@@ -209,7 +191,7 @@ class DialplanMode(Mode):
         if action.amd:
             variables.append("DIALER_AMD=1")
         if action.safe_message:
-            variables.append(f"DIALER_MESSAGE={_checked('safe_message', action.safe_message, _SOUND)}")
+            variables.append(f"DIALER_MESSAGE={checked('safe_message', action.safe_message, SOUND)}")
         return {"Context": self.site.customer_context, "Exten": "s", "Priority": "1", "Variable": variables}
 
     def _agent_park(self, variables: list[str]) -> AmiAction:
@@ -304,15 +286,3 @@ def _absolute_timeout(channel: str, seconds: float) -> AmiAction:
 
 def _setvar(channel: str, name: str, value: str) -> AmiAction:
     return {"Action": "Setvar", "Channel": channel, "Variable": name, "Value": value}
-
-
-def _checked(field: str, value: str, pattern: re.Pattern[str]) -> str:
-    """`value` if it is wholly of `pattern`. Raises FieldRefused: in a dial string, `&`, `,` and `(` have a meaning."""
-    if not pattern.fullmatch(value):
-        raise FieldRefused(field, f"{value!r} has characters that have a meaning in a dial string, or none at all")
-    return value
-
-
-def _display(name: str) -> str:
-    """A caller's name as it may stand between quotes."""
-    return re.sub(r'["<>\\]', "", name)

@@ -18,9 +18,9 @@ import pytest
 
 from daemon.ami.client import AmiClient, AmiOptions
 from daemon.ami.driver import AmiDriver, DriverOptions
-from daemon.ami.modes import SiteTemplates
 from daemon.calls import events as ev
 from daemon.calls.actions import Connect, Hangup, OriginateAgent, OriginateCustomer, PlayMessage, ProbeParked
+from daemon.calls.dialling import SiteTemplates
 from daemon.calls.ids import agent_leg, customer_leg, uuid7
 from daemon.clock import SystemClock
 from tests.asterisk.proxy import Proxy

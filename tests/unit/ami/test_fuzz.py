@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from daemon.ami.channels import Channels
 from daemon.ami.codec import AmiCodec, FieldRefused, Message, check_action
-from daemon.ami.devices import Devices
 from daemon.ami.translate import ModernTranslator
 from daemon.calls import events as ev
+from daemon.calls.devices import Devices
 from daemon.errors import PbxProtocolError
 from tests.unit.ami.wire import AGENT, CUSTOMER, CUSTOMER_2, TRUNK
 

@@ -9,9 +9,9 @@ import pytest
 
 from daemon.ami.channels import Channels, Leg
 from daemon.ami.codec import Message
-from daemon.ami.devices import Devices
 from daemon.ami.translate import FINALITY_WAIT_S, ModernTranslator, Step
 from daemon.calls import events as ev
+from daemon.calls.devices import Devices
 from daemon.calls.events import Amd, DeviceState
 from tests.unit.ami import wire
 from tests.unit.ami.wire import AGENT, AGENT_2, CUSTOMER, CUSTOMER_2, FAR_HALF, TRUNK
