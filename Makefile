@@ -4,6 +4,7 @@
 #   make test           every test that needs nothing but Python; prints what it left out, and why
 #   make check          format, lint, strict types, import law, then the tests
 #   make test-asterisk  the suite on a real Asterisk 22 (see docs/installation.md, "The real-Asterisk suite")
+#   make test-predictive  40 agents call 3,000 people on a real Asterisk, about a quarter of an hour
 #   make test-chaos     kill -9 of daemon, database and PBX in a campaign (CADRAN_CHAOS_ROUNDS, default 6)
 #   make features       which promised behaviour is proven by which test; rewrites docs/features.md
 #   make replay CAPTURES=folder   recorded AMI sessions against the fake PBX
@@ -23,11 +24,13 @@ PIP := $(PY) -m pip --disable-pip-version-check install --quiet
 PYTEST := $(PY) -m pytest
 # More words for pytest, for instance: make test PYTEST_ARGS="-k pacing -x"
 PYTEST_ARGS ?=
+# Processes that share the tests of `make test`; 0 runs them in one, as a debugger needs it.
+WORKERS ?= 2
 CAPTURES ?= ../shared/asterisk/captures
 # Folders that hold Python of ours; those not there yet are left out.
 CODE := $(wildcard daemon fake_asterisk simulation tests benchmarks tools)
 
-.PHONY: help simulate demo test check features replay bench test-asterisk test-chaos install lock notice format format-check lint types imports clean setup setup-dev
+.PHONY: help simulate demo test check features replay bench test-asterisk test-predictive test-chaos install lock notice format format-check lint types imports clean setup setup-dev
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -58,7 +61,7 @@ demo: setup
 	@exec $(VENV)/bin/cadran demo $(DEMO_ARGS)
 
 test: setup-dev
-	@$(PYTEST) --ignore=tests/asterisk -m "not slow" $(PYTEST_ARGS)
+	@$(PYTEST) --ignore=tests/asterisk -m "not slow" -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 	@echo "Not run here: tests/asterisk, which needs a real Asterisk and SIPp (make test-asterisk),"
 	@echo "and tests marked slow, which have targets of their own."
 
@@ -89,7 +92,10 @@ test-chaos: setup-dev
 	@$(PYTEST) tests/chaos -m slow -s $(PYTEST_ARGS)
 
 test-asterisk: setup-dev
-	@$(PYTEST) tests/asterisk -m asterisk $(PYTEST_ARGS)
+	@$(PYTEST) tests/asterisk -m "asterisk and not slow" $(PYTEST_ARGS)
+
+test-predictive: setup-dev
+	@$(PYTEST) tests/asterisk/test_predictive.py -m slow -s $(PYTEST_ARGS)
 
 # Each benchmark is a module of benchmarks/ and ends with one line, "NAME: value unit (goal ...)".
 # `make bench-NAME` runs one, `make bench` all of them in turn.
