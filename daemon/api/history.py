@@ -24,6 +24,7 @@ from daemon.api.stream import frame
 from daemon.api.types import Accepted, After, Answer, Body, Id, IdOrZero, Limit, Query
 from daemon.calls.ids import uuid7
 from daemon.calls.records import Campaign, Line
+from daemon.dialer.explain import sentence_of
 from daemon.engine.commands import CallExtension, HangUpCall
 from daemon.engine.views import CallView, Changes
 from daemon.errors import CommandError
@@ -294,6 +295,9 @@ async def report(ask: Ask) -> Reply | web.StreamResponse:
         raise CommandError("not_found", {"what": f"report {name}"}) from error
     except (TypeError, ValueError) as error:
         raise CommandError("field_invalid", {"field": "query", "value": name, "allowed": str(error)[:200]}) from error
+    if name == "pacing":  # the reason in words, as the live view says it
+        language = ask.query.language
+        rows = [{**r, "sentence": sentence_of(r["count"], r["limit"], r["figures"], language)} for r in rows]
     return Reply(ReportAnswer(name=name, computed_at=ask.deps.clock.utcnow(), rows=[shown(ask, r) for r in rows]))
 
 

@@ -147,8 +147,8 @@ PacingEvent = (
 class PacingSnapshot:
     """What is true at the instant of a decision and does not follow from the events alone.
 
-    `hour` is `ledger.hour_key()` of the campaign's zone; `hour_left_s` the time to the end of that clock hour and
-    `day_left_s` to the end of today's calling (never less than what is left of the hour matters). `cps_tokens` is how
+    `hour` is `ledger.hour_key()` of the campaign's zone; `hour_left_s` is how much calling is left of that clock hour
+    and `day_left_s` how much of today: both stop when the law or the campaign's own hours close. `cps_tokens` is how
     many originates the call-rate limit lets pass right now.
     """
 
@@ -166,6 +166,11 @@ class PacingSnapshot:
     """Ready agents promised elsewhere: callbacks due, re-calls of abandoned persons, previews."""
     others_expected: float = 0.0
     """Answers that other campaigns on the same agents expect within this campaign's horizon (`Figures.expected`)."""
+    others_in_flight: int = 0
+    """Calls of those campaigns that may still need one of these agents: where one call an agent is the rule, they count
+    like one's own."""
+    leads_left: int = 1_000_000_000
+    """Leads that may still be called, those at hand included: room that their answers would bring ends with them."""
     hour: str = ""
     hour_left_s: float = 3600.0
     day_left_s: float = 14400.0

@@ -1,8 +1,12 @@
-"""A pacing decision in one sentence, for people. In: a `Decision`; out: English or French text."""
+"""A pacing decision in one sentence, for people. In: a `Decision`, live or stored; out: English or French text."""
 
 from __future__ import annotations
 
-from daemon.dialer.pacing import Decision
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from daemon.dialer.pacing import Decision, Figures
 
 _LIMITS: dict[str, tuple[str, str]] = {
     "risk": ("risk", "risque"),
@@ -57,6 +61,15 @@ def sentence(decision: Decision, language: str = "en") -> str:
             f"{figures.abandoned} abandoned of {figures.allowed} allowed",
         ]
     return f"{_placing(decision.count, french)} {', '.join(parts)} ({limit})"
+
+
+_FIGURES = tuple((field.name, "" if field.type in (str, "str") else 0) for field in fields(Figures))
+
+
+def sentence_of(count: int, limit: str, figures: Mapping[str, Any], language: str = "en") -> str:
+    """The sentence of a stored decision (`pacing_decisions`). Figures it was stored without count as 0."""
+    return sentence(Decision(count, limit, Figures(**{name: figures.get(name, empty) for name, empty in _FIGURES})),
+                    language)  # fmt: skip
 
 
 def _placing(count: int, french: bool) -> str:

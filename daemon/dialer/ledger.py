@@ -118,9 +118,11 @@ class Ledger:
         kappa: float = 0.95,
         boost: float = 1.6,
         pipeline: float = 0.0,
+        answers_max: float = float("inf"),
     ) -> Room:
         """The tightest window's room. `rate`: live answers per second now; `target`: share of level and speed;
-        `pipeline`: calls to keep back for those in flight, which may be abandoned after dialing has stopped.
+        `pipeline`: calls to keep back for those in flight, which may be abandoned after dialing has stopped;
+        `answers_max`: live answers that can still come at most, because the list ends.
 
         share = (limit*(Y + kappa*rate*left) - X) / (rate*left), never over `boost` * target: what was not used comes
         back slowly, what was used up is saved again. kappa < 1 keeps a reserve against a rate that falls.
@@ -130,7 +132,7 @@ class Ledger:
         for window in self.windows:
             connected, abandoned = self.totals(window, hour)
             limit = KEEP * min(target, window.ceiling)
-            left = max(1.0, rate * (hour_left_s if window.days == 0 else day_left_s))
+            left = max(1.0, min(answers_max, rate * (hour_left_s if window.days == 0 else day_left_s)))
             live = connected + abandoned
             spare = limit * live + window.tolerance - abandoned
             share = min(share, (spare + limit * kappa * left) / left)

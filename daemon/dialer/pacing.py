@@ -118,7 +118,8 @@ class PacingPolicy:
     def _seen(self, snapshot: ev.PacingSnapshot, now: float) -> tuple[object, ...]:
         """All a decision rests on. Ages count by half seconds: not every tick is a new question."""
         s = snapshot
-        seen_now = (s.ready, s.leads, s.lines_free, s.waiting, s.inbound_waiting, s.reserved, s.others_expected, s.hour)
+        others = (round(s.others_expected, 2), s.others_in_flight)
+        seen_now = (s.ready, s.leads, s.lines_free, s.waiting, s.inbound_waiting, s.reserved, *others, s.hour)
         return (
             self.traffic.calls_version,
             self.traffic.agents_version,
@@ -139,7 +140,7 @@ class PacingPolicy:
         if cap <= 0:
             return self._none(snapshot, limit)
         free = snapshot.ready - snapshot.reserved - snapshot.inbound_waiting
-        one_to_one = free - in_flight - math.ceil(snapshot.others_expected)
+        one_to_one = free - in_flight - max(snapshot.others_in_flight, math.ceil(snapshot.others_expected))
         if mode is Mode.PROGRESSIVE or self.target <= 0.0:
             return self._plain(snapshot, one_to_one, cap, limit, "one_to_one")
         if self.traffic.answer_rate.mature_calls < CAUTIOUS_CALLS:
@@ -206,8 +207,9 @@ class PacingPolicy:
             rate = self._live_rate()
             flying = rate * self.forecast.horizons_s[2]
             self._pipeline = PIPELINE * min(flying, 2.0 * math.sqrt(flying))
+            to_come = self.traffic.answer_rate.value * (snapshot.leads_left + self.traffic.in_flight)
             self._room = self.ledger.room(
-                snapshot.hour, left, day_left, rate, self.target, kappa=KAPPA, boost=BOOST, pipeline=self._pipeline
+                snapshot.hour, left, day_left, rate, self.target, KAPPA, BOOST, self._pipeline, to_come
             )
             self._share = self._room.share
         return self._room

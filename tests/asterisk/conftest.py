@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,10 +58,12 @@ def sipp() -> str:
     return path
 
 
-def make_lab(root: AsteriskRoot, sipp: str, folder: Path) -> Lab:
-    """A lab that is not started yet."""
+def make_lab(
+    root: AsteriskRoot, sipp: str, folder: Path, habits: Mapping[str, far_ends.Habit] = far_ends.CUSTOMER_HABITS
+) -> Lab:
+    """A lab that is not started yet; `habits` of the customers by the third and fourth digit from the end."""
     bed = AsteriskBed(root)
-    customers = {f"[^@]*{digits}[0-9][0-9]": habit for digits, habit in far_ends.CUSTOMER_HABITS.items()}
+    customers = {f"[^@]*{digits}[0-9][0-9]": habit for digits, habit in habits.items()}
     return Lab(
         bed,
         FarEnd(sipp, folder / "line-a", bed.ports.line_a, customers),
