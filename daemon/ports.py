@@ -99,8 +99,9 @@ class Store(Protocol):
         ...
 
     # -- lease and recovery ---------------------------------------------------------------------------------------
-    async def acquire_lease(self, site: str, holder: str, ttl_s: float) -> Lease | None:
-        """The site's lease with a new, higher fence; None while another holder's is valid (database clock)."""
+    async def acquire_lease(self, site: str, holder: str, ttl_s: float, above: int = 0) -> Lease | None:
+        """The site's lease with a new fence, higher than any it had and than `above` (fences that a restored database
+        may have forgotten); None while another holder's is valid (database clock)."""
         ...
 
     async def renew_lease(self, lease: Lease) -> bool:
@@ -249,6 +250,64 @@ class Store(Protocol):
 
     async def log_api_call(self, row: Mapping[str, Any]) -> None:
         """Append to `api_call_logs` (C2C-10)."""
+        ...
+
+
+# -- webhooks ---------------------------------------------------------------------------------------------------------
+
+OutboxKey = tuple[int, str, int, int]
+"""(webhook id, site, fence, n): the fact a row tells of, to whom."""
+
+
+@runtime_checkable
+class WebhookStore(Protocol):
+    """What webhooks have still to be told (CRMI-03). Rows of calls are put in by `apply_facts`."""
+
+    async def outbox_due(
+        self, webhook_id: int, sites: Sequence[str], now: datetime, limit: int
+    ) -> list[dict[str, Any]]:
+        """Undelivered rows whose time has come, oldest first, at most one a call, so that a call's steps arrive in
+        order; only those of `sites`, so that of several daemons one alone sends them."""
+        ...
+
+    async def outbox_done(self, keys: Sequence[OutboxKey]) -> None:
+        """Delivered."""
+        ...
+
+    async def outbox_failed(self, key: OutboxKey, next_at: datetime | None, error: str, now: datetime) -> None:
+        """Try again at `next_at`; None puts it among the dead letters."""
+        ...
+
+    async def outbox_add(
+        self,
+        group_id: int,
+        topic: str,
+        payload: Mapping[str, Any],
+        at: datetime,
+        key: tuple[str, int, int],
+        only: int = 0,
+    ) -> int:
+        """Tell the group's webhooks of what is no step of a call; `only` names one, whatever its topics. How many."""
+        ...
+
+    async def outbox_dead(
+        self, webhook_id: int, after: tuple[datetime, int, int] | None, limit: int
+    ) -> list[dict[str, Any]]:
+        """Dead letters by (at, fence, n)."""
+        ...
+
+    async def outbox_replay(
+        self, webhook_id: int, ids: Sequence[str] | None, now: datetime, expires_at: datetime
+    ) -> int:
+        """Make dead letters due again: those of the ids `site-fence-n`, None = all. How many."""
+        ...
+
+    async def outbox_figures(self, webhook_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
+        """`pending`, `dead`, `oldest_at` (of what is pending) by webhook; those with no row are left out."""
+        ...
+
+    async def outbox_sweep(self, now: datetime, dead_before: datetime) -> int:
+        """What nobody could deliver in its time becomes a dead letter (how many); old dead letters go."""
         ...
 
 

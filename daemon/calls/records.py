@@ -258,6 +258,27 @@ class ApiToken(Record, kw_only=True):
     created_at: datetime | None = None
 
 
+WEBHOOK_TOPICS = ("call.ringing", "call.answered", "call.connected", "call.ended", "call.disposition", "alert")
+"""What a webhook may be told of: the steps of its group's calls, and the group's alerts."""
+
+
+class Webhook(Record, kw_only=True):
+    """Who is told of a group's calls (CRMI-03). `topics` empty = all of WEBHOOK_TOPICS.
+
+    Its secrets are derived, never stored: from a key file, the id and `generation`. After a rotation the generation
+    before signs too, until `previous_until`. `key_id` names the key file the secrets were shown from.
+    """
+
+    group_id: int
+    name: str
+    url: str
+    topics: list[str] = []
+    enabled: bool = True
+    generation: int = 1
+    previous_until: datetime | None = None
+    key_id: str = ""
+
+
 class Lead(msgspec.Struct, kw_only=True):
     """A person to call, as claimed for dialling. `facts_*` feed may_call; times are UTC.
 

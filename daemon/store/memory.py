@@ -25,6 +25,7 @@ from daemon.calls.records import (
     Lease,
     OpenAttempt,
     Record,
+    Webhook,
 )
 from daemon.clock import Clock
 from daemon.errors import StoreConflict, StoreUnavailable
@@ -32,6 +33,7 @@ from daemon.ports import ImportTarget, Page, Pseudonyms
 from daemon.store import memory_figures, memory_privacy, memory_reports
 from daemon.store import memory_people as people
 from daemon.store.memory_facts import FactApplier
+from daemon.store.memory_outbox import MemoryOutbox
 from daemon.store.memory_staging import MemoryStaging
 from daemon.store.memory_tables import AttemptRow, IntervalRow, MemoryTables
 from daemon.store.tables import (
@@ -66,8 +68,8 @@ class NoFaults:
         return
 
 
-class MemoryStore:
-    """Implements daemon.ports.Store and LeadSink. The lease lives by `clock.now()`."""
+class MemoryStore(MemoryOutbox):
+    """Implements daemon.ports.Store, LeadSink and WebhookStore. The lease lives by `clock.now()`."""
 
     def __init__(self, clock: Clock, *, tables: MemoryTables | None = None, faults: Faults | None = None) -> None:
         self.tables = tables if tables is not None else MemoryTables()
@@ -98,14 +100,15 @@ class MemoryStore:
 
     # -- lease and recovery ------------------------------------------------------------------------------------------
 
-    async def acquire_lease(self, site: str, holder: str, ttl_s: float) -> Lease | None:
+    async def acquire_lease(self, site: str, holder: str, ttl_s: float, above: int = 0) -> Lease | None:
         def work() -> Lease | None:
             now = self._clock.now()
             held_by, fence, until = self.tables.leases.get(site, (holder, 0, now))
             if until > now and held_by != holder:
                 return None
-            self.tables.leases[site] = (holder, fence + 1, now + ttl_s)
-            return Lease(site=site, holder=holder, fence=fence + 1, ttl_s=ttl_s)
+            fence = max(fence, above) + 1
+            self.tables.leases[site] = (holder, fence, now + ttl_s)
+            return Lease(site=site, holder=holder, fence=fence, ttl_s=ttl_s)
 
         lease: Lease | None = await self._do("acquire_lease", work)
         return lease
@@ -403,6 +406,9 @@ class MemoryStore:
                     if parent is kind and used:
                         raise StoreConflict(f"{kind.__name__} {id} is used by {TABLES[child]}", field)
             del self.tables.config[kind][id]
+            if kind is Webhook:
+                for key in [key for key in self.tables.outbox if key[0] == id]:
+                    del self.tables.outbox[key]
 
         await self._do("delete", work)
 
@@ -560,26 +566,6 @@ class MemoryStore:
             logs.append({"id": len(logs) + 1} | defaults | {"response_time_ms": 0.0} | dict(row))
 
         await self._do("log_api_call", work)
-
-    # -- webhooks ----------------------------------------------------------------------------------------------------
-
-    async def outbox_due(self, now: datetime, limit: int) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = await self._do("outbox_due", lambda: people.outbox_due(self.tables, now, limit))
-        return rows
-
-    async def outbox_done(self, keys: Sequence[tuple[int, str, int, int]]) -> None:
-        await self._do("outbox_done", lambda: [self.tables.outbox.pop(key, None) for key in keys])
-
-    async def outbox_failed(
-        self, key: tuple[int, str, int, int], next_at: datetime | None, error: str, now: datetime
-    ) -> None:
-        def work() -> None:
-            if (row := self.tables.outbox.get(key)) is not None:
-                row["tries"] += 1
-                row["error"], row["next_at"] = error, next_at or row["next_at"]
-                row["dead_at"] = now if next_at is None else None
-
-        await self._do("outbox_failed", work)
 
 
 def _open_attempt(row: AttemptRow, events: Iterable[Mapping[str, Any]] = ()) -> OpenAttempt:

@@ -8,6 +8,7 @@ from typing import Any
 from daemon.calls import facts as f
 from daemon.calls.facts import NumberedFact
 from daemon.calls.records import Campaign, CampaignMode, CampaignState, Line
+from daemon.store.memory_outbox import new_row, wanted_by
 from daemon.store.memory_tables import AttemptRow, CallbackRow, IntervalRow, LeadRow, MemoryTables
 from daemon.store.pseudonyms import MARK
 from daemon.store.tables import (
@@ -337,10 +338,7 @@ class FactApplier:
         attempt = self._t.attempts.get(attempt_id)
         if attempt is None:
             return
-        for webhook_id, webhook in self._t.webhooks.items():
-            wanted = not webhook["topics"] or topic in webhook["topics"]
-            if webhook["group_id"] != attempt.group_id or not webhook["enabled"] or not wanted:
-                continue
+        for webhook_id in wanted_by(self._t, attempt.group_id, topic):
             body = {
                 "at": numbered.fact.at.isoformat().replace("+00:00", "Z"),
                 **payload,
@@ -352,8 +350,7 @@ class FactApplier:
                 "line_id": attempt.line_id,
             }
             key = (webhook_id, numbered.site, numbered.fence, numbered.n)
-            row = {"at": numbered.fact.at, "topic": topic, "attempt_id": attempt.id, "payload": body, "tries": 0}
-            self._t.outbox[key] = row | {"next_at": numbered.fact.at, "error": "", "dead_at": None}
+            self._t.outbox.setdefault(key, new_row(numbered.fact.at, topic, attempt.id, body))
 
 
 def touched(tables: MemoryTables, client_id: int, e164: str) -> list[int]:

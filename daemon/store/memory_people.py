@@ -351,23 +351,3 @@ def ledger_rows(tables: MemoryTables, campaign_id: int, since: datetime) -> list
         for (campaign, hour, site), sums in sorted(tables.ledger.items())
         if campaign == campaign_id and hour >= since
     ]
-
-
-def outbox_due(tables: MemoryTables, now: datetime, limit: int) -> list[dict[str, Any]]:
-    """Due rows, at most one a call and webhook."""
-    earliest: dict[tuple[int, UUID], tuple[int, int]] = {}
-    for (webhook_id, _, fence, n), row in tables.outbox.items():
-        if row["dead_at"] is None:
-            key = (webhook_id, row["attempt_id"])
-            earliest[key] = min(earliest.get(key, (fence, n)), (fence, n))
-    due = []
-    for (webhook_id, site, fence, n), row in tables.outbox.items():
-        first = earliest.get((webhook_id, row["attempt_id"])) == (fence, n)
-        if row["dead_at"] is None and row["next_at"] <= now and first:
-            webhook = tables.webhooks[webhook_id]
-            names = ("at", "topic", "attempt_id", "payload", "tries")
-            shown = {name: row[name] for name in names} | {"url": webhook["url"], "secret_file": webhook["secret_file"]}
-            key_row = {"webhook_id": webhook_id, "site": site, "fence": fence, "n": n}
-            due.append((row["next_at"], fence, n, key_row | shown))
-    due.sort(key=lambda each: each[:3])
-    return [each[3] for each in due[:limit]]

@@ -196,7 +196,6 @@ class MemoryTables:
         self.link_changes: list[dict[str, Any]] = []
         self.audit: list[dict[str, Any]] = []
         self.api_call_logs: list[dict[str, Any]] = []
-        self.webhooks: dict[int, dict[str, Any]] = {}
         self.outbox: dict[tuple[int, str, int, int], dict[str, Any]] = {}
         self._ready: dict[tuple[int, str, int, LeadOrder], list[tuple[tuple[int, int], int]]] = {}
         self._orders: dict[int, set[LeadOrder]] = defaultdict(set)

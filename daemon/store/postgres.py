@@ -5,7 +5,7 @@ Raises StoreUnavailable and StoreConflict only (`database.mapped`); every statem
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -16,6 +16,7 @@ from daemon.store.database import Database
 from daemon.store.dialling import Dialling
 from daemon.store.figures import Figures
 from daemon.store.migrate import migrate
+from daemon.store.outbox import Outbox
 from daemon.store.people import People
 from daemon.store.privacy import Privacy
 from daemon.store.reports import load
@@ -25,8 +26,11 @@ PARTITIONS_AHEAD_DAYS = 7
 _STREAM_ROWS = 1000
 
 
-class PostgresStore(Dialling, Applying, ConfigRows, People, Privacy, Figures, Importing):
-    """Implements daemon.ports.Store and LeadSink. `clock` dates what no fact dates; the lease uses the database's."""
+class PostgresStore(Dialling, Applying, ConfigRows, People, Privacy, Figures, Importing, Outbox):
+    """Implements daemon.ports.Store, LeadSink and WebhookStore.
+
+    `clock` dates what no fact dates; the lease uses the database's.
+    """
 
     def __init__(
         self,
@@ -80,43 +84,3 @@ class PostgresStore(Dialling, Applying, ConfigRows, People, Privacy, Figures, Im
         async with self._database.transaction() as connection:
             async for row in connection.cursor(report.sql, *arguments, prefetch=_STREAM_ROWS):
                 yield dict(row)
-
-    # -- webhooks: what `daemon.crm` sends and ticks off --------------------------------------------------------------
-
-    async def outbox_due(self, now: datetime, limit: int) -> list[dict[str, Any]]:
-        """Undelivered rows whose time has come, oldest first, at most one a call and webhook (so that a call's events
-        arrive in order)."""
-        async with self._database.connection() as connection:
-            rows = await connection.fetch(_OUTBOX_DUE, now, limit)
-        return [dict(row) for row in rows]
-
-    async def outbox_done(self, keys: Sequence[tuple[int, str, int, int]]) -> None:
-        """Delivered: (webhook_id, site, fence, n) each."""
-        async with self._database.connection() as connection:
-            await connection.executemany(
-                "DELETE FROM outbox WHERE webhook_id = $1 AND site = $2 AND fence = $3 AND n = $4", list(keys)
-            )
-
-    async def outbox_failed(
-        self, key: tuple[int, str, int, int], next_at: datetime | None, error: str, now: datetime
-    ) -> None:
-        """Try again at `next_at`; None puts it on the dead-letter list."""
-        async with self._database.connection() as connection:
-            await connection.execute(
-                "UPDATE outbox SET tries = tries + 1, error = $5, next_at = coalesce($6, next_at),"
-                " dead_at = CASE WHEN $6::timestamptz IS NULL THEN $7::timestamptz END"
-                " WHERE webhook_id = $1 AND site = $2 AND fence = $3 AND n = $4",
-                *key,
-                error,
-                next_at,
-                now,
-            )
-
-
-_OUTBOX_DUE = """
-SELECT o.webhook_id, o.site, o.fence, o.n, o.at, o.topic, o.attempt_id, o.payload, o.tries, w.url, w.secret_file
-FROM outbox o JOIN webhooks w ON w.id = o.webhook_id
-WHERE o.dead_at IS NULL AND o.next_at <= $1 AND NOT EXISTS (
-    SELECT FROM outbox e WHERE e.webhook_id = o.webhook_id AND e.attempt_id = o.attempt_id AND e.dead_at IS NULL
-        AND (e.fence, e.n) < (o.fence, o.n))
-ORDER BY o.next_at, o.fence, o.n LIMIT $2"""

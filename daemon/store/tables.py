@@ -29,6 +29,7 @@ TABLES: Final[dict[type[Record], str]] = {
     records.LeadList: "lists",
     records.Agent: "agents",
     records.ApiToken: "api_tokens",
+    records.Webhook: "webhooks",
 }
 
 UNIQUE: Final[dict[type[Record], tuple[tuple[str, ...], ...]]] = {
@@ -42,6 +43,7 @@ UNIQUE: Final[dict[type[Record], tuple[tuple[str, ...], ...]]] = {
     records.LeadList: (("group_id", "name"),),
     records.Agent: (("group_id", "login"),),
     records.ApiToken: (("sha256",),),
+    records.Webhook: (("group_id", "name"),),
 }
 """The last field of each rule is the one named. An empty `sha256` is no value."""
 
@@ -98,7 +100,7 @@ TOPICS: Final[Mapping[str, str]] = {
     "answered": "call.answered",
     "connected": "call.connected",
 }
-"""Steps of a call that webhooks may ask for, besides `call.ended`, `call.disposition` and `callback.set`."""
+"""Steps of a call that webhooks may ask for, besides `call.ended` and `call.disposition`."""
 
 
 def first_turn(priority: int) -> int:

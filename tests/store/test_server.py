@@ -167,35 +167,6 @@ async def test_one_notification_a_commit(database: str, clock: FixedClock) -> No
     await store.close()
 
 
-async def test_webhooks_are_told_of_calls_in_order_without_numbers(database: str, clock: FixedClock) -> None:
-    store = PostgresStore(database, clock)
-    await store.open()
-    world = await make_world(store, clock)
-    async with store._database.connection() as connection:
-        insert = "INSERT INTO webhooks (group_id, name, url, topics) VALUES ($1, $2, 'x', $3)"
-        await connection.execute(insert, world.group.id, "all", [])
-        await connection.execute(insert, world.group.id, "ends", ["call.ended"])
-        other = await store.create(Group(code="other"))
-        await connection.execute(insert, other.id, "others", [])
-    attempt = await world.place("+33612345678")
-    await world.apply(
-        f.CallEventFact(at=START, attempt_id=attempt, campaign_id=1, kind="ringing"),
-        world.ended(attempt, f.Outcome.CONNECTED, talk_s=5.0),
-        world.disposed(attempt, 0, "VENTE", sale=True),
-    )
-    told: list[tuple[int, str]] = []
-    while due := await store.outbox_due(clock.utcnow(), 10):
-        assert len({(row["webhook_id"], row["attempt_id"]) for row in due}) == len(due), "one step of a call at a time"
-        for row in due:
-            assert "612345678" not in str(row["payload"])
-            assert row["payload"]["attempt_id"] == str(attempt)
-            told.append((row["webhook_id"], row["topic"]))
-        await store.outbox_done([(row["webhook_id"], row["site"], row["fence"], row["n"]) for row in due])
-    assert [topic for webhook, topic in told if webhook == 1] == ["call.ringing", "call.ended", "call.disposition"]
-    assert [topic for webhook, topic in told if webhook != 1] == ["call.ended"]
-    await store.close()
-
-
 async def test_errors_of_the_database_are_ours(database: str, clock: FixedClock) -> None:
     store = PostgresStore(database, clock, pool_size=3, statement_timeout_s=0.3)
     await store.open()
