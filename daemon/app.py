@@ -12,7 +12,7 @@ import random
 import secrets
 import socket
 import ssl
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -43,8 +43,9 @@ from daemon.leads.service import ImportService
 from daemon.ports import LeadSink, Pbx, Store
 from daemon.service import notify, watchdog_interval_s
 from daemon.settings import Settings, SiteTable, read_secret
+from daemon.store import mark
 from daemon.store.embedded import EmbeddedPostgres
-from daemon.store.journal import Files, Journal, MemoryFiles
+from daemon.store.journal import Files, Folder, Journal, MemoryFiles
 from daemon.store.postgres import PostgresStore
 from daemon.store.pseudonyms import load_or_make_key
 from daemon.store.writer import FactWriter, backoff_s, keep_synced
@@ -58,6 +59,7 @@ CLI_TOKEN_FILE = "cli-token"
 STORE_RETRY_S = 2.0
 
 PbxFactory = Callable[[SiteTable], Pbx]
+Sync = Coroutine[Any, Any, None]
 
 
 def rule_sets_of(settings: Settings) -> Mapping[str, RuleSet]:
@@ -123,8 +125,9 @@ def ami_driver(site: SiteTable, clock: Clock, rng: random.Random) -> Pbx:
 class SiteLog:
     """A site's journal and its way into the store, as the engine sees them (daemon.engine.runner.FactLog)."""
 
-    def __init__(self, journal: Journal, writer: FactWriter, sync: Coroutine[Any, Any, None]) -> None:
-        self.journal, self.writer, self._sync = journal, writer, sync
+    def __init__(self, journal: Journal, store: Store, clock: Clock, rng: random.Random, sync: Sync) -> None:
+        self.journal, self._store, self._clock, self._sync = journal, store, clock, sync
+        self.writer = FactWriter(journal, store, clock, rng, on_rejected=_rejected, on_return=self.verify)
 
     def append(self, facts: Sequence[AnyFact]) -> None:
         """Take facts for good, in order."""
@@ -140,6 +143,30 @@ class SiteLog:
     def pending_count(self) -> int:
         """Facts not yet in the store."""
         return self.journal.pending_count
+
+    @property
+    def older(self) -> bool:
+        """The store lacks facts that it had confirmed."""
+        return self.journal.mark.older is not None
+
+    async def verify(self) -> None:
+        """Compare the store with what it had confirmed: a restored database, or another, knows less."""
+        known = self.journal.mark
+        if known.older is not None or not known.fence:
+            return
+        fence, n = known.fence, known.n
+        found = await self._store.last_n(self.journal.site, fence)
+        if found >= n:
+            return
+        log.error("database.older", site=self.journal.site, fence=fence, confirmed=n, found=found, until=str(known.at))
+        try:
+            known.found_older(found, self._clock.utcnow())
+        except OSError as error:
+            log.error("database.older_not_kept", site=self.journal.site, error=str(error))
+
+    def reconciled(self) -> None:
+        """An operator has seen to what the store lacks."""
+        self.journal.mark.reconciled()
 
     async def run(self) -> None:
         """Apply and sync until cancelled."""
@@ -204,6 +231,7 @@ class Application:
             open_log=lambda lease: self._open_log(site.id, lease),
             publish=self.hub.publish,
             beat=lambda: self._beat(site.id),
+            fence_floor=lambda: mark.read(self._files(site.id)).fence,
         )
         self.hub.add(runner)
         return runner
@@ -216,25 +244,28 @@ class Application:
 
     async def _open_log(self, site: str, lease: Lease) -> SiteLog:
         """The site's journal under the lease's fence; what an earlier life left in it is applied first."""
-        where: Path | Files
-        if self._journal_in_memory:
-            where = self.memory_files.setdefault(site, MemoryFiles())
-        else:
-            where = Path(self.settings.daemon.data_dir) / "journal" / site
-        journal = Journal.open(where, site, bytes_max=self.settings.journal.bytes_max)
-        writer = FactWriter(journal, self.store, self.clock, self._child_rng(), on_rejected=_rejected)
+        journal = Journal.open(self._files(site), site, bytes_max=self.settings.journal.bytes_max)
+        sync = keep_synced(journal, self.settings.journal.sync_interval_s, in_thread=not self._journal_in_memory)
+        found = self.logs[site] = SiteLog(journal, self.store, self.clock, self._child_rng(), sync)
         attempt = 0
-        while journal.pending_count:
+        while True:
             try:
-                await writer.flush()
+                await found.verify()
+                await found.writer.flush()
+                last_n = await self.store.last_n(site, lease.fence)
+                break
             except StoreUnavailable as error:
                 log.warning("journal.replay_waits", site=site, pending=journal.pending_count, error=str(error))
                 await asyncio.sleep(backoff_s(attempt, self.rng))
                 attempt += 1
-        journal.begin(lease.fence, await self.store.last_n(site, lease.fence))
-        sync = keep_synced(journal, self.settings.journal.sync_interval_s, in_thread=not self._journal_in_memory)
-        found = self.logs[site] = SiteLog(journal, writer, sync)
+        journal.begin(lease.fence, last_n)
         return found
+
+    def _files(self, site: str) -> Files:
+        """Where a site's journal is kept."""
+        if self._journal_in_memory:
+            return self.memory_files.setdefault(site, MemoryFiles())
+        return Folder(Path(self.settings.daemon.data_dir) / "journal" / site / site)
 
     async def _site(self, site: SiteTable) -> None:
         """A site's runner for ever: a lost lease stands by, a broken engine table starts anew from the stores."""
@@ -420,14 +451,18 @@ class Application:
                     leader={site: runner.leading for site, runner in self.hub.runners.items()},
                     draining=self._draining,
                     tzdata=tzdata_version(),
-                    alerts=tuple(
-                        f"{code}: {what}"
-                        for r in self.hub.runners.values()
-                        for what, code in r.core.live.alerts.items()
-                    ),
+                    alerts=tuple(self._alerts()),
                 )
             )
             await asyncio.sleep(SYSTEM_INTERVAL_S)
+
+    def _alerts(self) -> Iterator[str]:
+        for site, found in self.logs.items():
+            if found.older:
+                yield f"database_older: site {site}"
+        for runner in self.hub.runners.values():
+            for what, code in runner.core.live.alerts.items():
+                yield f"{code}: {what}"
 
     async def _watchdog(self) -> None:
         """Fed by the engines' ticks: one that no longer ticks lets the service manager act."""

@@ -14,6 +14,7 @@ from daemon.api.types import Accepted, Answer, Body
 from daemon.calls.records import Campaign, CampaignMode, Line
 from daemon.engine.commands import (
     AnyCommand,
+    DatabaseReconciled,
     PauseCampaign,
     SetLine,
     StartCampaign,
@@ -162,6 +163,14 @@ async def disable_line(ask: Ask) -> Reply:
     """Switch a line off; a call on it runs to its end."""
     row = await scope.get(ask, Line, ask.id)
     return await submit(ask, SetLine(line_id=row.id, enabled=False, by=ask.who.name))
+
+
+@routes.post("/sites/{site}/reconciled", permission=Permission.ADMINISTER, reply=Accepted, status=202)
+async def database_reconciled(ask: Ask) -> Reply:
+    """Say that what a restored, older database lacks has been seen to: the site may dial again."""
+    if not ask.who.all_groups:
+        raise CommandError("forbidden")
+    return await submit(ask, DatabaseReconciled(site=ask.request.match_info["site"], by=ask.who.name))
 
 
 @routes.get("/status", permission=Permission.WATCH, reply=StatusAnswer)

@@ -263,6 +263,11 @@ ERRORS: Mapping[str, ErrorRow] = {
         "Cette instance est en veille : une autre tient ce site.",
         "This instance stands by: another holds it.",
     ),
+    "database_older": E(
+        503,
+        "La base est plus ancienne que le journal : aucun appel avant réconciliation.",
+        "The database is older than the journal: no calls until it is reconciled.",
+    ),
     "draining": E(503, "Cadran s'arrête : aucun nouvel appel.", "Cadran is stopping: no new calls."),
     "journal_full": E(
         503, "Le journal local est plein : aucun nouvel appel.", "The local journal is full: no new calls."

@@ -29,6 +29,7 @@ def _top(version: bool = typer.Option(False, "--version", help="Print the versio
 
 serve.register(app)
 remote.register(app)
+serve.db.command("reconciled")(remote.reconciled)
 leads.register(app)
 app.add_typer(tokens.app, name="token")
 app.add_typer(people.app, name="person")

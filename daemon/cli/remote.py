@@ -17,6 +17,9 @@ from daemon.cli.config import DEFAULT, AsJson, ConfigPath
 from daemon.cli.output import as_json, fail, table
 from daemon.settings import Settings, load
 
+OLDER = "database_older: site "
+"""How the status names a site whose database lacks facts that it had confirmed."""
+
 
 class Refused(Exception):
     """The daemon said no: status and its problem document."""
@@ -158,6 +161,27 @@ def call(
     _guarded(main)
     if not talked[0]:
         raise typer.Exit(1)
+
+
+async def confirm_reconciled(settings: Settings, site: str) -> None:
+    """Say it for one site, or for each whose alert asks for it."""
+    async with Remote(settings) as remote:
+        status = await remote.ask("GET", "/api/v1/status")
+        alerts = (status["system"] or {}).get("alerts", [])
+        asked = [alert.removeprefix(OLDER) for alert in alerts if alert.startswith(OLDER)]
+        for name in [site] if site else asked:
+            await remote.ask("POST", f"/api/v1/sites/{name}/reconciled")
+            typer.echo(f"site {name}: dials again")
+        if not site and not asked:
+            typer.echo("no site's database is known to be older than its journal")
+
+
+def reconciled(
+    site: Annotated[str, typer.Option(help="Site id; all that wait for it by default.")] = "",
+    config: ConfigPath = DEFAULT,
+) -> None:
+    """After a restore: say that the people called since the backup are known again (docs/reliability.md)."""
+    _guarded(lambda: confirm_reconciled(load(config), site))
 
 
 def _guarded(main: Any) -> None:

@@ -179,6 +179,15 @@ class LeadsChanged(Command, frozen=True, kw_only=True):
     e164s: tuple[str, ...] = ()
 
 
+class DatabaseReconciled(Command, frozen=True, kw_only=True):
+    """What a restored, older database lacks has been seen to (a list of who was called meanwhile): dial again.
+
+    Errors: journal_full (the confirmation can't be kept).
+    """
+
+    site: str
+
+
 class Drain(Command, frozen=True, kw_only=True):
     """No new calls; finish those in progress within `bound_s`, then the engine reports itself drained."""
 
@@ -205,5 +214,6 @@ AnyCommand = (
     | SetLine
     | ConfigChanged
     | LeadsChanged
+    | DatabaseReconciled
     | Drain
 )

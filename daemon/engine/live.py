@@ -282,6 +282,7 @@ class Live:
         self.journal_full = False
         self.acts_until_at = float("-inf")
         self.draining = False
+        self.database_older = False
         self.calls: dict[UUID, Call] = {}
         self.legs: dict[str, Call | Desk] = {}
         self.desks: dict[int, Desk] = {}

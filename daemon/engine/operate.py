@@ -145,6 +145,7 @@ class Operations:
             raise CommandError("field_invalid", {"field": "level", "value": command.level, "allowed": "1 to 3"})
         if command.speed is not None and not 0 <= command.speed <= 10:
             raise CommandError("field_invalid", {"field": "speed", "value": command.speed, "allowed": "0 to 10"})
+        before = {"mode": str(record.mode), "level": record.level, "speed": record.speed}
         record.mode = CampaignMode(command.mode or record.mode)
         record.level = record.level if command.level is None else command.level
         record.speed = record.speed if command.speed is None else command.speed
@@ -159,8 +160,10 @@ class Operations:
                 by=command.by,
             )
         )
+        after = {"mode": str(record.mode), "level": record.level, "speed": record.speed}
+        changed = {name: value for name, value in after.items() if value != before[name]}
         self._audit(
-            command.by, "campaign.tuned", campaign.id, mode=command.mode, level=command.level, speed=command.speed
+            command.by, "campaign.tuned", campaign.id, **{f"{name}_was": before[name] for name in changed}, **changed
         )
         self._placing.configure(campaign)
         live.touch("campaigns", campaign.id)
@@ -332,7 +335,7 @@ class Operations:
             raise CommandError("store_unavailable", {"reason": obstacle})
         if obstacle:
             raise CommandError(
-                {"right_missing": "pbx_right_missing", "lease": "standby", "draining": "draining"}[obstacle],
+                {"right_missing": "pbx_right_missing", "lease": "standby"}.get(obstacle, obstacle),
                 {"site": self._live.site.id},
             )
 
@@ -490,6 +493,10 @@ class Operations:
         live.touch("lines", command.line_id)
         for campaign in live.campaigns.values():
             campaign.dirty = True
+
+    def _DatabaseReconciled(self, command: c.DatabaseReconciled) -> None:
+        """The journal's keeper has taken it already; here it is written down who said so."""
+        self._audit(command.by, "database.reconciled", self._live.site.id)
 
     def _LeadsChanged(self, command: c.LeadsChanged) -> None:
         live = self._live

@@ -102,6 +102,8 @@ class Placing:
             return "journal_full"
         if not live.may_act():
             return "lease"
+        if live.database_older:
+            return "database_older"
         return "draining" if live.draining else ""
 
     def _refill_tokens(self, campaign: CampaignLive) -> None:

@@ -35,6 +35,7 @@ class Recovery:
         self._calls = calls
         self._desks = desks
         self._suspects: set[str] = set()
+        self._spared: set[str] = set()
         self._known: dict[UUID, OpenAttempt] = {}
         """What was open when this life began; as many as there were lines in use."""
 
@@ -134,14 +135,20 @@ class Recovery:
             self._settle_desk(desk)
         for leg in snapshot.legs:
             if leg.leg not in live.legs:
-                self.orphan(leg.leg)
+                self._stranger(leg)
         live.link.restarted = False
+
+    def _stranger(self, leg: ev.LegSeen) -> None:
+        """A leg that nobody here knows. While the database lacks calls it had, people who talk are left alone."""
+        if self._live.database_older and leg.bridged_with:
+            self._spared.add(leg.leg)
+        self.orphan(leg.leg)
 
     def orphan(self, leg: str) -> None:
         """A leg with our prefix that nobody here knows: end it, so that no person waits for nobody."""
         live = self._live
         id = attempt_of(leg)
-        if id is None and agent_of(leg) is None:
+        if leg in self._spared or (id is None and agent_of(leg) is None):
             return
         live.counters["orphans"] += 1
         live.act(Hangup(leg=leg))
@@ -263,7 +270,7 @@ class Recovery:
         for leg in seen:
             if leg not in live.legs:
                 if leg in self._suspects:
-                    self.orphan(leg)
+                    self._stranger(seen[leg])
                 else:
                     suspects.add(leg)
         self._suspects = suspects

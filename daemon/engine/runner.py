@@ -22,7 +22,7 @@ from daemon.calls.facts import AnyFact
 from daemon.calls.records import CampaignState, Intent, Lease
 from daemon.clock import Clock
 from daemon.dialer.ledger import LedgerRow, hour_key
-from daemon.engine.commands import AnyCommand, ConfigChanged, Drain
+from daemon.engine.commands import AnyCommand, ConfigChanged, DatabaseReconciled, Drain
 from daemon.engine.core import BATCH_MAX, EngineCore, Rows
 from daemon.engine.live import Call, Claim
 from daemon.engine.views import Changes
@@ -64,6 +64,19 @@ class FactLog(Protocol):
         """Facts not yet in the store."""
         ...
 
+    @property
+    def older(self) -> bool:
+        """The store lacks facts that it had confirmed, and no operator has said yet that this is seen to."""
+        ...
+
+    async def verify(self) -> None:
+        """Ask the store whether it still has what it had confirmed. Raises StoreUnavailable."""
+        ...
+
+    def reconciled(self) -> None:
+        """An operator has seen to it. Raises OSError if that can't be kept."""
+        ...
+
     async def run(self) -> None:
         """Apply and sync until cancelled."""
         ...
@@ -93,6 +106,7 @@ class SiteRunner:
         open_log: Callable[[Lease], Awaitable[FactLog]],
         publish: Callable[[Changes], None],
         beat: Callable[[], None] = lambda: None,
+        fence_floor: Callable[[], int] = lambda: 0,
     ) -> None:
         self.core = core
         self.pbx = pbx
@@ -104,6 +118,7 @@ class SiteRunner:
         self._open_log = open_log
         self._publish = publish
         self._beat = beat
+        self._fence_floor = fence_floor
         self._inbox: deque[Callable[[], None]] = deque()
         self._wake = asyncio.Event()
         self._log: FactLog | None = None
@@ -147,7 +162,9 @@ class SiteRunner:
         while True:
             try:
                 started = self._clock.now()
-                lease = await self._store.acquire_lease(self.site, self._holder, self._lease_settings.ttl_s)
+                lease = await self._store.acquire_lease(
+                    self.site, self._holder, self._lease_settings.ttl_s, self._fence_floor()
+                )
                 if lease is not None:
                     break
             except StoreUnavailable as error:
@@ -198,9 +215,18 @@ class SiteRunner:
         if isinstance(command, ConfigChanged):
             await self._reload_now(command)
             return {}
+        if isinstance(command, DatabaseReconciled):
+            self._reconciled()
         asked = _Asked(command, asyncio.get_running_loop().create_future())
         self._put(lambda: self._command(asked))
         return await asked.done
+
+    def _reconciled(self) -> None:
+        assert self._log is not None
+        try:
+            self._log.reconciled()
+        except OSError as error:
+            raise CommandError("journal_full", {"reason": str(error)}) from error
 
     def _command(self, asked: _Asked) -> None:
         if asked.done.done():
@@ -259,6 +285,9 @@ class SiteRunner:
         self.core.batch(self._clock.now() if now is None else now, self._clock.utcnow())
         if self._log is not None:
             self.core.live.journal_full = self._log.full
+            if self.core.live.database_older is not self._log.older:
+                self.core.live.database_older = self._log.older
+                self._all_dirty()
 
     def _close_batch(self) -> None:
         """Facts first, then their effects."""
@@ -345,6 +374,8 @@ class SiteRunner:
         )
         try:
             await self._store.ping()
+            if not live.store_ok and self._log is not None:
+                await self._log.verify()  # before a call is placed: it may not be the same database that is back
             for id in ids:
                 counts = await self._store.callable_counts(id, self._clock.utcnow())
                 zones = await self._store.tz_groups(id)
@@ -359,9 +390,12 @@ class SiteRunner:
         live = self.core.live
         if live.store_ok is not ok:
             live.store_ok = ok
-            for campaign in live.campaigns.values():
-                campaign.dirty = True
-                live.touch("campaigns", campaign.id)
+            self._all_dirty()
+
+    def _all_dirty(self) -> None:
+        for campaign in self.core.live.campaigns.values():
+            campaign.dirty = True
+            self.core.live.touch("campaigns", campaign.id)
 
     async def _audit(self) -> None:
         """Every so often the PBX is asked what there is, in case an event was lost on a link that is up."""

@@ -8,7 +8,17 @@ from daemon.engine.live import CampaignLive, Live
 from daemon.engine.views import CauseView
 
 _LINK_CODES = frozenset(
-    {"link", "resync", "pbx_stopping", "right_missing", "store", "journal_full", "lease", "draining"}
+    {
+        "link",
+        "resync",
+        "pbx_stopping",
+        "right_missing",
+        "store",
+        "journal_full",
+        "lease",
+        "database_older",
+        "draining",
+    }
 )
 
 
@@ -36,6 +46,8 @@ def _links(campaign: CampaignLive, live: Live) -> CauseView:
         code = "store"
     elif not live.may_act():
         code = "lease"
+    elif live.database_older:
+        code = "database_older"
     elif campaign.limit in _LINK_CODES:
         code = campaign.limit
     return CauseView(name="links", ok=not code, code=code, figures={"site": live.site.name or live.site.id})
@@ -111,6 +123,10 @@ _WORDS = {
     ("links", "lease"): (
         "Not dialling: another daemon leads this site",
         "Ne compose pas : une autre instance dirige ce site",
+    ),
+    ("links", "database_older"): (
+        "Not dialling: the database lacks calls that were in it; say so once it is reconciled",
+        "Ne compose pas : la base a perdu des appels qu’elle contenait ; confirmez quand elle est réconciliée",
     ),
     ("links", "draining"): ("Not dialling: the daemon is stopping", "Ne compose pas : Cadran s’arrête"),
     ("campaign", "suspended"): ("Suspended by Cadran: {reason}", "Suspendue par Cadran : {reason}"),

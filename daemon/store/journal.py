@@ -21,6 +21,7 @@ import msgspec
 
 from daemon.calls.facts import AnyFact, CallEventFact, NumberedFact, PacingDecided
 from daemon.errors import SettingsError
+from daemon.store.mark import Mark
 
 SEGMENT_BYTES = 4 << 20
 _FRAME = struct.Struct(">II")
@@ -28,6 +29,8 @@ _MAGIC = b"CDRNJ1\n\0"
 _TELEMETRY_UP_TO = 0.7
 _STEPS_UP_TO = 0.9
 """Shares of the bound above which pacing decisions, then steps of calls, are no longer taken; the rest is outcomes'."""
+_MARK_EVERY = 20
+"""Syncs from one saving of the mark to the next: about a second's worth of facts may be confirmed beyond it."""
 
 
 class _Entry(msgspec.Struct, frozen=True, array_like=True):
@@ -51,6 +54,10 @@ class Files(Protocol):
 
     def syncing(self, name: str) -> Callable[[], None]:
         """A call, good in any thread, after which what is appended so far survives the machine's death."""
+        ...
+
+    def replace(self, name: str, data: bytes) -> None:
+        """The file holds `data`, durably, or what it held before."""
         ...
 
     def truncate(self, name: str, size: int) -> None: ...
@@ -96,6 +103,15 @@ class Folder:
 
         return sync
 
+    def replace(self, name: str, data: bytes) -> None:
+        fresh = self._path / f"{name}.new"
+        with open(fresh, "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(self._path / name)
+        self._sync_folder()
+
     def truncate(self, name: str, size: int) -> None:
         os.ftruncate(self._descriptor(name), size)
 
@@ -113,12 +129,16 @@ class Folder:
         if name not in self._open:
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
             self._open[name] = os.open(self._path / name, flags, 0o600)
-            folder = os.open(self._path, os.O_RDONLY)  # so that the new name survives too
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            self._sync_folder()
         return self._open[name]
+
+    def _sync_folder(self) -> None:
+        """So that a new name survives too."""
+        folder = os.open(self._path, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 class MemoryFiles:
@@ -126,6 +146,7 @@ class MemoryFiles:
 
     def __init__(self, room: int = 1 << 40) -> None:
         self.data: dict[str, bytearray] = {}
+        self.whole: dict[str, bytes] = {}
         self.synced: dict[str, int] = {}
         self.room = room
 
@@ -133,7 +154,10 @@ class MemoryFiles:
         return sorted(self.data)
 
     def read(self, name: str) -> bytes:
-        return bytes(self.data[name])
+        return self.whole[name] if name in self.whole else bytes(self.data[name])
+
+    def replace(self, name: str, data: bytes) -> None:
+        self.whole[name] = data
 
     def append(self, name: str, data: bytes) -> None:
         if sum(map(len, self.data.values())) + len(data) > self.room:
@@ -191,6 +215,8 @@ class Journal:
         self._unwritten_bytes = 0
         self._dirty: dict[str, None] = {}
         self._next_name = 1
+        self.mark = Mark(files)
+        self._syncs = 0
         self._load()
 
     @classmethod
@@ -298,6 +324,9 @@ class Journal:
         for name in dirty:
             with contextlib.suppress(OSError, KeyError):  # applied and deleted meanwhile
                 calls.append(self._files.syncing(name))
+        self._syncs += 1
+        if self.mark.due and self._syncs % _MARK_EVERY == 0:
+            calls.append(self.mark.saving())
         return calls
 
     @staticmethod
@@ -315,9 +344,12 @@ class Journal:
             self.failed_writes += 1
             self.error = error
 
-    def mark_applied(self, upto: NumberedFact) -> None:
-        """The store has everything up to and with `upto`; segments that hold nothing else are deleted."""
+    def mark_applied(self, upto: NumberedFact, *, confirmed: bool = True) -> None:
+        """Everything up to and with `upto` is settled; segments that hold nothing else are deleted. `confirmed`: the
+        store has it (else it was set aside)."""
         mark = (upto.fence, upto.n)
+        if confirmed:
+            self.mark.advance(upto.fence, upto.n, upto.fact.at)
         while self._pending and (self._pending[0].fence, self._pending[0].n) <= mark:
             self._pending.popleft()
         while self._unwritten and self._unwritten[0][0] <= mark:
@@ -333,8 +365,10 @@ class Journal:
             self._files.delete(segment.name)
 
     def close(self) -> None:
-        """Sync and let go of the files; a journal with nothing pending leaves none behind."""
+        """Sync and let go of the files; a journal with nothing pending leaves none but its mark."""
         self.sync()
+        if self.mark.due:
+            self.note_sync([self.synced_by(self.mark.saving())])
         if not self._pending:
             while self._segments:
                 self._delete(self._segments.pop())

@@ -37,7 +37,8 @@ def backoff_s(attempt: int, rng: random.Random) -> float:
 class FactWriter:
     """Applies what the journal holds. `wake()` after each append; `run()` until cancelled; `flush()` at a clean end.
 
-    `store_ok` is False from the first failure to the next success. `on_change(store_ok)` is told of each change.
+    `store_ok` is False from the first failure to the next success. `on_change(store_ok)` is told of each change;
+    `on_return` is awaited before the first try after a failure: it may not be the same database that comes back.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class FactWriter:
         batch_max: int = BATCH_MAX,
         on_change: Callable[[bool], None] | None = None,
         on_rejected: Callable[[NumberedFact, StoreConflict], None] | None = None,
+        on_return: Callable[[], Awaitable[None]] | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.store_ok = True
@@ -57,6 +59,7 @@ class FactWriter:
         self.error = ""
         self._journal, self._store, self._clock, self._rng = journal, store, clock, rng
         self._batch_max, self._on_change, self._on_rejected = batch_max, on_change, on_rejected
+        self._on_return = on_return
         self._sleep = sleep
         self._wanted = asyncio.Event()
         self._busy = asyncio.Lock()
@@ -101,6 +104,8 @@ class FactWriter:
             if not batch:
                 return
             try:
+                if not self.store_ok and self._on_return is not None:
+                    await self._on_return()
                 await self._apply(batch)
             except StoreUnavailable as error:
                 self.failures += 1
@@ -128,7 +133,7 @@ class FactWriter:
         self.rejected += 1
         if self._on_rejected is not None:
             self._on_rejected(fact, error)
-        self._journal.mark_applied(fact)
+        self._journal.mark_applied(fact, confirmed=False)
 
     def _now(self, ok: bool, error: str) -> None:
         self.error = error

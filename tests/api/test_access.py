@@ -28,7 +28,12 @@ def concrete(route: Route, world: World) -> str:
         "agents": rows["agent"].id, "tokens": rows["token_c2c"].id,
     }  # fmt: skip
     part = route.path.split("/")[3] if route.path.count("/") > 2 else ""
-    return route.path.replace("{id}", str(ids.get(part, 1))).replace("{key}", "1").replace("{name}", "hourly")
+    return (
+        route.path.replace("{id}", str(ids.get(part, 1)))
+        .replace("{key}", "1")
+        .replace("{name}", "hourly")
+        .replace("{site}", "main")
+    )
 
 
 async def ask(client: Client, route: Route, path: str, headers: dict[str, str]) -> int:

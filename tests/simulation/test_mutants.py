@@ -427,7 +427,7 @@ def _commit_without_fence(patch: Patch) -> None:
 def _standby_acts_before_the_fence_expires(patch: Patch) -> None:
     """Whoever asks for the lease gets it, though it is still another's."""
 
-    async def acquire(self: MemoryStore, site: str, holder: str, ttl_s: float) -> Lease:
+    async def acquire(self: MemoryStore, site: str, holder: str, ttl_s: float, above: int = 0) -> Lease:
         _, fence, _ = self.tables.leases.get(site, (holder, 0, 0.0))
         self.tables.leases[site] = (holder, fence + 1, self._clock.now() + ttl_s)
         return Lease(site=site, holder=holder, fence=fence + 1, ttl_s=ttl_s)
