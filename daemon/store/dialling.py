@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -36,8 +37,10 @@ WHERE site = $1 AND holder = $2 AND fence = $3 RETURNING fence"""
 
 _RELEASE = "UPDATE site_leases SET until = clock_timestamp() WHERE site = $1 AND holder = $2 AND fence = $3"
 
+# Claims of daemons that share lists follow each other: none picks what another is about to take, and is left short.
 _CAMPAIGN = """
-SELECT list_ids, "order", client_id, EXISTS (
+SELECT list_ids, "order", client_id, pg_advisory_xact_lock(x'636c61696d'::bigint << 24 | coalesce(list_ids[1], 0)),
+    EXISTS (
     SELECT FROM leads l JOIN lists s ON s.id = l.list_id AND s.active
     WHERE l.list_id = ANY(c.list_ids) AND l.turn IN (0, 1, 2, 3, 4) AND l.claimed_by IS NULL AND l.eligible_at <= $2
     ) AS overdue
@@ -63,20 +66,34 @@ _ORDERS = {
     LeadOrder.RANDOM: ("((id * 2654435761) & 4294967295), id", "((id * 2654435761) & 4294967295)", "id"),
     LeadOrder.PRIORITY: ("priority DESC, id", "-priority", "id"),
     LeadOrder.ATTEMPTS: ("attempts, id", "attempts", "id"),
-    LeadOrder.LIST_RANK: ("id", "s.rank", "id"),
+    LeadOrder.LIST_RANK: ("id", "q.rank", "id"),
 }
 
+_LAST_TURN, _LAST_KEY = "coalesce((SELECT first_turn FROM last), 9)", "coalesce((SELECT {} FROM last), 1::bigint << 62)"
+_BOUNDS = {
+    LeadOrder.OLDEST: f" AND (turn, id) <= ({_LAST_TURN}, {_LAST_KEY.format('key1')})",
+    LeadOrder.RANDOM: f" AND (turn, ((id * 2654435761) & 4294967295)) <= ({_LAST_TURN}, {_LAST_KEY.format('key1')})",
+    LeadOrder.ATTEMPTS: f" AND (turn, attempts) <= ({_LAST_TURN}, {_LAST_KEY.format('key1')})",
+}
+"""Where a queue's reading ends, for orders that an index can be told so of."""
+
+# A queue is a list and a zone group (and a turn, where no index gives turns upwards and the rest downwards): what one
+# range of an index holds in order. The k leads that come first are in the k queues whose first leads come first, and
+# none of them comes after the first lead of the last of these.
 _CLAIM = """
-WITH picked AS (
-    SELECT c.id, row_number() OVER (ORDER BY t.turn, c.key1, c.key2) AS place
-    FROM lists s CROSS JOIN unnest($2::text[]) AS z(tz_group) CROSS JOIN generate_series(0, 4) AS t(turn)
-    CROSS JOIN LATERAL (
-        SELECT id, {key1} AS key1, {key2} AS key2 FROM leads
-        WHERE list_id = s.id AND tz_group = z.tz_group AND turn = t.turn
-            AND claimed_by IS NULL AND blocked_by = '' AND eligible_at IS NULL
-        ORDER BY {order} LIMIT $3) c
-    WHERE s.id = ANY($1) AND s.active
-    ORDER BY place LIMIT $3),
+WITH kept AS (
+    SELECT s.id AS list_id, s.rank, z.tz_group{turn_column}
+    FROM lists s CROSS JOIN unnest($2::text[]) AS z(tz_group){turns} WHERE s.id = ANY($1) AND s.active),
+queues AS MATERIALIZED (
+    SELECT q.*, c.turn AS first_turn, c.key1, c.key2 FROM kept q CROSS JOIN LATERAL (
+        SELECT turn, {key1} AS key1, {key2} AS key2 FROM leads WHERE {ready} ORDER BY {order} LIMIT 1) c
+    ORDER BY c.turn, c.key1, c.key2 LIMIT $3),
+last AS (SELECT first_turn, key1, key2 FROM queues ORDER BY first_turn, key1, key2 OFFSET $3 - 1 LIMIT 1),
+picked AS (
+    SELECT id, row_number() OVER () AS place FROM (
+        SELECT c.id FROM queues q CROSS JOIN LATERAL (
+            SELECT id, turn, {key1} AS key1, {key2} AS key2 FROM leads WHERE {ready}{bound} ORDER BY {order} LIMIT $3) c
+        ORDER BY c.turn, c.key1, c.key2 LIMIT $3) f),
 locked AS (
     SELECT id FROM leads WHERE id = ANY(ARRAY(SELECT id FROM picked))
         AND claimed_by IS NULL AND blocked_by = '' AND eligible_at IS NULL
@@ -214,6 +231,23 @@ WITH RECURSIVE found(list_id, tz_group) AS (
     SELECT f.list_id, (SELECT min(tz_group) FROM leads WHERE list_id = f.list_id AND tz_group > f.tz_group)
     FROM found f WHERE f.tz_group IS NOT NULL)
 SELECT DISTINCT tz_group FROM found WHERE tz_group IS NOT NULL ORDER BY 1"""
+
+
+@cache
+def _claim_sql(order: LeadOrder) -> str:
+    """The claim in an order; each queue is read along its index."""
+    ready = (
+        "list_id = q.list_id AND tz_group = q.tz_group AND claimed_by IS NULL AND blocked_by = ''"
+        " AND eligible_at IS NULL"
+    )
+    sort, key1, key2 = _ORDERS[order]
+    if order is LeadOrder.NEWEST:
+        turns = {"turn_column": ", t.turn", "turns": " CROSS JOIN generate_series(0, 4) AS t(turn)"}
+        ready += " AND turn = q.turn"
+    else:
+        turns, sort = {"turn_column": "", "turns": ""}, f"turn, {sort}"
+    bound = _BOUNDS.get(order, "")
+    return _CLAIM.format(order=sort, key1=key1, key2=key2, ready=ready, bound=bound, facts=_CLAIMED_FACTS, **turns)
 
 
 def lock_key(site: str) -> int:
@@ -378,8 +412,7 @@ class Dialling:
         lists = list(dict.fromkeys(campaign["list_ids"]))
         if campaign["overdue"]:
             await connection.execute(_PROMOTE, lists, now, max(PROMOTED_MAX, 4 * count))
-        order, key1, key2 = _ORDERS[LeadOrder(campaign["order"])]
-        claim = _CLAIM.format(order=order, key1=key1, key2=key2, facts=_CLAIMED_FACTS)
+        claim = _claim_sql(LeadOrder(campaign["order"]))
         client_id: int = campaign["client_id"]
         rows = await connection.fetch(
             claim, lists, zones, count, *holder, campaign_id, client_id, self._history_since()
