@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import random
 import selectors
+from collections import deque
 from collections.abc import Callable, Coroutine
-from contextvars import Context, ContextVar
+from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from heapq import heappop, heappush
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -23,10 +25,9 @@ class Stalled(RuntimeError):
 
 
 class _NoSelector(selectors.BaseSelector):
-    """Nothing to select: instead of waiting, move the loop's clock."""
+    """Nothing to select: asyncio wants one, VirtualLoop never asks it."""
 
     def __init__(self) -> None:
-        self.loop: VirtualLoop | None = None
         self._map: dict[Any, selectors.SelectorKey] = {}
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
@@ -38,12 +39,6 @@ class _NoSelector(selectors.BaseSelector):
         return self._map.pop(fileobj if isinstance(fileobj, int) else fileobj.fileno())
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        loop = self.loop
-        assert loop is not None
-        if timeout is None:
-            raise Stalled("every task waits and no timer is pending")
-        if timeout > 0:
-            loop.jump(timeout)
         return []
 
     def get_map(self) -> Any:
@@ -62,27 +57,55 @@ class Life:
     dead: bool = False
     kept: list[Any] = field(default_factory=list)
     """What must not be collected before the end, since collecting it would run its code."""
-    tasks: set[asyncio.Task[Any]] = field(default_factory=set)
 
-    def end(self) -> None:
+    def end(self, loop: asyncio.AbstractEventLoop) -> None:
         """Nothing of it runs any more."""
         self.dead = True
-        for task in self.tasks:
+        tasks = [task for task in asyncio.all_tasks(loop) if getattr(task, "life", None) is self]
+        for task in tasks:
             task._log_destroy_pending = False  # type: ignore[attr-defined]  # it is meant to be left pending
-        self.kept.extend(self.tasks)
+        self.kept.extend(tasks)
 
 
 LIFE: ContextVar[Life | None] = ContextVar("life", default=None)
 
 
+class _Due:
+    """A callback to come: what `call_soon` and `call_at` return. Leaner than asyncio's handles, and knows its life."""
+
+    __slots__ = ("_at", "_cancelled", "args", "callback", "context", "life")
+
+    def __init__(
+        self, at: float, callback: Callable[..., Any] | None, args: tuple[Any, ...], context: Context, life: Life | None
+    ) -> None:
+        self._at, self.callback, self.args, self.context, self.life = at, callback, args, context, life
+        self._cancelled = False
+
+    def cancel(self) -> None:
+        """It will not run, and lets go of what it would have called."""
+        self._cancelled = True
+        self.callback, self.args = None, ()
+
+    def cancelled(self) -> bool:
+        return self._cancelled
+
+    def when(self) -> float:
+        return self._at
+
+
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """`time()` is virtual and starts at `start_s`. Callbacks of a dead `Life` are dropped."""
+    """`time()` is virtual and starts at `start_s`. Callbacks of a dead `Life` are dropped.
+
+    One turn runs what is ready; when nothing is, the clock jumps to the next timer. Timers of one instant run in the
+    order in which they were set. asyncio's own turn would spend most of a simulation on a selector that never selects.
+    """
 
     def __init__(self, network: Network | None = None, start_s: float = 1000.0) -> None:
         self._virtual_s = start_s
-        selector = _NoSelector()
-        super().__init__(selector)
-        selector.loop = self
+        self._turn: deque[_Due] = deque()
+        self._timers: list[tuple[float, int, _Due]] = []
+        self._timers_set = 0
+        super().__init__(_NoSelector())
         self.network = network
         self.set_task_factory(_task)
 
@@ -91,33 +114,62 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def call_soon(  # type: ignore[override]
         self, callback: Any, *args: Any, context: Context | None = None
-    ) -> asyncio.Handle:
+    ) -> _Due:
         """As asyncio's, but a dead life's callbacks never run."""
-        life = context.get(LIFE) if context is not None else LIFE.get()
-        if life is None:
-            return super().call_soon(callback, *args, context=context)
-        if life.dead:
-            return asyncio.Handle(_nothing, (), self)
-        return super().call_soon(_alive(life, callback), *args, context=context)
+        if context is None:
+            context = copy_context()
+        due = _Due(0.0, callback, args, context, context.get(LIFE))
+        self._turn.append(due)
+        return due
 
     def call_at(  # type: ignore[override]
         self, when: float, callback: Any, *args: Any, context: Context | None = None
-    ) -> asyncio.TimerHandle:
+    ) -> _Due:
         """As asyncio's, but a dead life's callbacks never run."""
-        life = context.get(LIFE) if context is not None else LIFE.get()
-        if life is None:
-            return super().call_at(when, callback, *args, context=context)
-        if life.dead:
-            return asyncio.TimerHandle(when, _nothing, (), self)
-        return super().call_at(when, _alive(life, callback), *args, context=context)
+        if context is None:
+            context = copy_context()
+        due = _Due(when, callback, args, context, context.get(LIFE))
+        self._timers_set += 1
+        heappush(self._timers, (when, self._timers_set, due))
+        return due
 
-    def jump(self, timeout_s: float) -> None:
-        """Advance to the next timer exactly, so that rounding never leaves it a hair in the future."""
-        scheduled: list[asyncio.TimerHandle] = self._scheduled  # type: ignore[attr-defined]
-        target = self._virtual_s + timeout_s
-        if scheduled:
-            target = min(target, scheduled[0].when()) if scheduled[0].when() > self._virtual_s else target
-        self._virtual_s = max(self._virtual_s, target)
+    def call_later(  # type: ignore[override]
+        self, delay: float, callback: Any, *args: Any, context: Context | None = None
+    ) -> _Due:
+        """As asyncio's, but a dead life's callbacks never run."""
+        return self.call_at(self._virtual_s + delay, callback, *args, context=context)
+
+    def _run_once(self) -> None:
+        """One turn. Raises Stalled if nothing is ready and no timer is set."""
+        turn, timers = self._turn, self._timers
+        if not turn:
+            while timers and timers[0][2]._cancelled:
+                heappop(timers)
+            if not timers:
+                raise Stalled("every task waits and no timer is pending")
+            self._virtual_s = max(self._virtual_s, timers[0][0])
+        now = self._virtual_s
+        while timers and timers[0][0] <= now:
+            turn.append(heappop(timers)[2])
+        for _ in range(len(turn)):
+            due = turn.popleft()
+            if due._cancelled:
+                continue
+            life = due.life
+            if life is not None and life.dead:
+                life.kept.append(due)
+                continue
+            try:
+                due.context.run(due.callback, *due.args)  # type: ignore[arg-type]
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as error:
+                self.call_exception_handler({"message": f"{due.callback!r} failed", "exception": error})
+
+    def close(self) -> None:
+        super().close()
+        self._turn.clear()
+        self._timers.clear()
 
     def run_in_executor(  # type: ignore[override]
         self, executor: Any, func: Callable[..., T], *args: Any
@@ -138,28 +190,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return await self.network.connect(protocol_factory, host or "127.0.0.1", port or 0)
 
 
-def _nothing() -> None:
-    """What a dead life may still do."""
-
-
 def _task(loop: asyncio.AbstractEventLoop, coroutine: Any, context: Context | None = None) -> asyncio.Task[Any]:
-    """A task that its life remembers."""
+    """A task that is known by its life."""
     task: asyncio.Task[Any] = asyncio.Task(coroutine, loop=loop, context=context)
-    life = context.get(LIFE) if context is not None else LIFE.get()
-    if life is not None:
-        life.tasks.add(task)
-        task.add_done_callback(life.tasks.discard)
+    task.life = LIFE.get() if context is None else context.get(LIFE)  # type: ignore[attr-defined]
     return task
-
-
-def _alive(life: Life, callback: Callable[..., Any]) -> Callable[..., Any]:
-    def guarded(*args: Any) -> Any:
-        if life.dead:
-            life.kept.append((callback, args))
-            return None
-        return callback(*args)
-
-    return guarded
 
 
 class VirtualClock:
@@ -199,6 +234,8 @@ class _Pipe(asyncio.Transport):
         self._reading = True
         self._held: list[bytes] = []
         self._clear_at = 0.0
+        self._under_way: list[bytes] = []
+        self._written_at = -1.0
         self.taps: list[Callable[[bytes], None]] = []
         self.life: Life | None = LIFE.get()
 
@@ -208,7 +245,12 @@ class _Pipe(asyncio.Transport):
         payload = bytes(data)
         for tap in self.taps:
             tap(payload)
-        self._later(self.peer._arrive, payload)
+        now = self._loop.time()
+        if self._under_way and now == self._written_at:
+            self._under_way.append(payload)  # what is written in one instant travels as one
+            return
+        self._under_way, self._written_at = [payload], now
+        self._later(self.peer._arrive, self._under_way)
 
     def writelines(self, list_of_data: Any) -> None:
         self.write(b"".join(list_of_data))
@@ -226,7 +268,9 @@ class _Pipe(asyncio.Transport):
             if self.peer is not None:
                 self._later(self.peer._peer_ended, ConnectionResetError("connection reset"))
 
-    def _arrive(self, data: bytes) -> None:
+    def _arrive(self, pieces: list[bytes]) -> None:
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
         if self._closing or (self.life is not None and self.life.dead):
             return
         if self._reading:
@@ -241,7 +285,7 @@ class _Pipe(asyncio.Transport):
         self._reading = True
         held, self._held = self._held, []
         for data in held:
-            self._arrive(data)
+            self._arrive([data])
 
     def is_reading(self) -> bool:
         return self._reading

@@ -205,7 +205,7 @@ class World:
     def kill(self) -> None:
         """kill -9: nothing of this life runs again; its connections are reset; the journal's written bytes survive."""
         assert self.loop.network is not None
-        self.life.end()
+        self.life.end(self.loop)
         self.life.kept.append(self.app)
         self.loop.network.kill(self.life)
 

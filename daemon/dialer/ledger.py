@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 KEEP = 0.985
@@ -21,9 +21,20 @@ ADVANCE = 0.6
 late in a window then still finds room."""
 
 
+_QUARTER = timedelta(minutes=15)
+_hours: dict[str, tuple[datetime, datetime, str]] = {}
+"""By zone: the quarter of an hour asked about last, and its key. No zone's clock changes within one."""
+
+
 def hour_key(utc: datetime, zone: str) -> str:
     """Clock hour in `zone`, like '2026-11-21T22+0100'. The offset keeps the doubled hour of autumn apart."""
-    return utc.astimezone(ZoneInfo(zone)).strftime("%Y-%m-%dT%H%z")
+    last = _hours.get(zone)
+    if last is not None and last[0] <= utc < last[1]:
+        return last[2]
+    key = utc.astimezone(ZoneInfo(zone)).strftime("%Y-%m-%dT%H%z")
+    start = utc.replace(minute=utc.minute // 15 * 15, second=0, microsecond=0)
+    _hours[zone] = (start, start + _QUARTER, key)
+    return key
 
 
 @dataclass(frozen=True, slots=True)
