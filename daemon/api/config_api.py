@@ -118,6 +118,7 @@ def _mount(table: Table) -> None:
         if table.check:
             await table.check(ask, row, set(fields))
         created = await ask.deps.store.create(row)
+        await _note(ask, created, "created", {})
         if isinstance(created, Campaign):
             await seed_codes(ask, created)
         ask.deps.auth.forget()
@@ -137,6 +138,7 @@ def _mount(table: Table) -> None:
         if not changes:
             return scope.with_etag(current)
         updated = await ask.deps.store.update(kind, current.id, {k: getattr(after, k) for k in changes}, version)
+        await _note(ask, updated, "changed", {k: [getattr(current, k), getattr(after, k)] for k in changes})
         ask.deps.auth.forget()
         news: list[AnyCommand] = [ConfigChanged(table=name, ids=(current.id,), by=ask.who.name)]
         if kind is LeadList:
@@ -149,6 +151,7 @@ def _mount(table: Table) -> None:
         version = scope.if_match(ask, current)
         await _check_unused(ask, current)
         await ask.deps.store.delete(kind, current.id, version)
+        await _note(ask, current, "deleted", {})
         ask.deps.auth.forget()
         await tell_engine(ask, ConfigChanged(table=name, ids=(current.id,), by=ask.who.name))
         return Reply(None, 204)
@@ -165,6 +168,12 @@ def _mount(table: Table) -> None:
         one, permission=table.write, body=patch_type, reply=kind, if_match=True, summary=f"Change one of {label}"
     )(change_row)
     routes.delete(one, permission=table.write, status=204, if_match=True, summary=f"Delete one of {label}")(delete_row)
+
+
+async def _note(ask: Ask, row: Record, done: str, detail: dict[str, Any]) -> None:
+    """Into the audit log: who made, changed (field: [old, new]) or deleted which row."""
+    what = f"{type(row).__name__.lower()}.{done}"
+    await ask.deps.store.note(ask.who.name, what, str(row.id), msgspec.to_builtins(detail))
 
 
 def _warned(reply: Reply) -> Reply:

@@ -284,7 +284,7 @@ async def follow(ask: Ask, key: UUID | int, view: CallView | None) -> web.Stream
 async def report(ask: Ask) -> Reply | web.StreamResponse:
     """Run a named report (one .sql file each); JSON, or CSV row by row."""
     name = ask.request.match_info["name"]
-    if not REPORT_NAME.fullmatch(name) or name == "audit":
+    if not REPORT_NAME.fullmatch(name) or name in ("audit", "journal"):
         raise CommandError("not_found", {"what": f"report {name[:40]}"})
     parameters = await _parameters(ask)
     if ask.query.format == "csv":

@@ -253,6 +253,19 @@ def _audit(tables: MemoryTables, given: Given) -> Rows:
     return rows[: given["limit"] or 1000]
 
 
+def _journal(tables: MemoryTables, given: Given) -> Rows:
+    names = ("id", "at", "site", "by", "what", "detail")
+    before = given["before"]
+    rows = [
+        {name: row[name] for name in names}
+        for row in reversed(tables.audit)
+        if row["target"] == given["target"]
+        and row["what"].startswith(f"{given['kind']}.")
+        and (before is None or row["id"] < before)
+    ]
+    return rows[: given["limit"] or 100]
+
+
 def _callbacks(tables: MemoryTables, given: Given) -> Rows:
     names = (
         "attempt_id",
@@ -332,6 +345,7 @@ _REPORTS: dict[str, Callable[[MemoryTables, Given], Rows]] = {
     "api_calls_by_line": _api_calls_by_line,
     "api_errors": _api_errors,
     "audit": _audit,
+    "journal": _journal,
     "callbacks": _callbacks,
     "pacing": _pacing,
     "dnc": _dnc,

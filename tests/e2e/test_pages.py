@@ -241,6 +241,20 @@ async def test_hours_and_recycling_are_edited_as_rows(browser: Browser) -> None:
         assert not site.troubles
 
 
+async def test_the_journal_of_a_campaign_names_who_and_what(browser: Browser) -> None:
+    async with open_site(browser) as site:
+        page = await site.open("/#/campagnes/1/reglages")
+        await page.locator("form [name=ring_timeout_s]").fill("21")
+        await page.get_by_role("button", name="Enregistrer").click()
+        await expect(page.locator(".toast")).to_be_visible()
+        await page.get_by_role("tab", name="Journal").click()
+        line = page.locator("main tbody tr").first
+        await expect(line).to_contain_text("root")
+        await expect(line).to_contain_text("→ 21")
+        await shot(page, "campagnes-1-journal-fr-light")
+        assert not site.troubles
+
+
 async def test_a_token_is_shown_once(browser: Browser) -> None:
     async with open_site(browser) as site:
         page = await site.open("/#/acces")

@@ -1,9 +1,9 @@
 // Campaigns: the list, and one campaign with its pacing, its six causes, its settings.
 import { h, icon } from '../lib/dom.js';
-import { t, word } from '../lib/i18n.js';
-import { num, pct, clock } from '../lib/format.js';
+import { t, word, has } from '../lib/i18n.js';
+import { num, pct, clock, dateTime } from '../lib/format.js';
 import { live, paint } from '../lib/live.js';
-import { all, post, patch, request as http, may } from '../lib/api.js';
+import { all, get, post, patch, request as http, may } from '../lib/api.js';
 import { meter, request, waiting, whyNot, field, select, formValues, toast, attempt, complain, levelMark, windowLevel } from '../lib/ui.js';
 import { campaigns, controls, setSpeed, stepper, modeWord, why, dueOf } from './direct.js';
 
@@ -15,6 +15,7 @@ let row = null;
 let etag = '';
 let conflict = null;
 let options = {};
+let journal = null;
 let tab = 'cadence';
 
 export async function enter(route) {
@@ -28,6 +29,7 @@ export async function enter(route) {
     [row, etag] = [found.data, found.etag];
     await loadOptions();
   });
+  if (tab === 'journal' && row) journal = await attempt(() => get(`/campaigns/${id}/journal?limit=200`));
   paint();
 }
 async function loadOptions() {
@@ -166,6 +168,17 @@ function pauses() {
     may('manage') && h('form', { class: 'toolbar', onsubmit: (e) => addCode(e, '/pause-codes', (v) => ({ code: v.code.toUpperCase(), name: v.name, expected_s: v.minutes * 60 })) }, h('input', { name: 'code', required: true, placeholder: t('status.code'), 'aria-label': t('status.code') }), h('input', { name: 'name', required: true, placeholder: t('status.name'), 'aria-label': t('status.name') }), h('input', { type: 'number', name: 'minutes', min: 1, value: 10, 'aria-label': t('pauses.expected') }), h('button', null, t('do.add'))));
 }
 
+// ---- journal: who changed what, old → new ---------------------------------------------------------------------------------
+const value = (v) => (v === null || v === undefined || v === '' ? '—' : typeof v === 'object' ? JSON.stringify(v) : String(v));
+const fieldName = (name) => (has(`campaign.${name}`) ? t(`campaign.${name}`) : has(`col.${name}`) ? t(`col.${name}`) : name);
+function journalOf() {
+  if (!journal) return h('p', { class: 'empty' }, t('loading'));
+  return h('section', { class: 'card' }, journal.length === 0 ? h('p', { class: 'empty' }, t('journal.none')) : h('table', { class: 'grid' }, h('caption', { class: 'sr' }, t('tab.journal')),
+    h('thead', null, h('tr', null, ['at', 'by', 'what', 'change'].map((n) => h('th', { key: n, scope: 'col' }, t(`journal.${n}`))))),
+    h('tbody', null, journal.map((x) => h('tr', { key: x.id }, h('td', { class: 'num' }, dateTime(x.at)), h('td', null, x.by), h('td', null, word('journal_what', x.what)),
+      h('td', null, x.changes.map((c) => h('p', { key: c.field, class: 'change' }, `${fieldName(c.field)} : ${value(c.was)} → `, h('b', null, value(c.now))))))))));
+}
+
 function changed(values) {
   const out = {};
   for (const [name, value] of Object.entries(values)) {
@@ -239,8 +252,8 @@ export function view(route) {
   if (id === 'nouvelle') return create();
   const c = live.state.campaigns[id];
   if (!row && !c) return h('p', { class: 'empty' }, t('loading'));
-  const tabs = ['cadence', 'reglages', 'horaires', 'recyclage', 'statuts', 'pauses'];
-  const bodies = { reglages: settings, horaires: () => [conflict && compare(), hours()], recyclage: () => [conflict && compare(), recycling()], statuts: statuses, pauses };
+  const tabs = ['cadence', 'reglages', 'horaires', 'recyclage', 'statuts', 'pauses', 'journal'];
+  const bodies = { reglages: settings, horaires: () => [conflict && compare(), hours()], recyclage: () => [conflict && compare(), recycling()], statuts: statuses, pauses, journal: journalOf };
   return [
     h('div', { class: 'toolbar' }, h('a', { href: '#/campagnes' }, '‹ ', t('nav.campagnes')), h('h1', null, c?.name || row.name),
       c && h('span', { class: 'muted' }, t('campaign.since', { state: word('campaign_state', c.state), at: clock(new Date(c.since), false), rules: c.rule_set })), h('span', { class: 'grow' }), c && controls(c)),
