@@ -1,4 +1,4 @@
-"""What was done to a campaign, by whom, old and new value: the page's Journal, read from the audit log (journal.sql)."""
+"""Who changed a campaign and how, old and new value: the Journal of its page, read from the audit log (journal.sql)."""
 
 from __future__ import annotations
 

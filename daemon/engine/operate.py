@@ -145,7 +145,7 @@ class Operations:
             raise CommandError("field_invalid", {"field": "level", "value": command.level, "allowed": "1 to 3"})
         if command.speed is not None and not 0 <= command.speed <= 10:
             raise CommandError("field_invalid", {"field": "speed", "value": command.speed, "allowed": "0 to 10"})
-        before = {"mode": str(record.mode), "level": record.level, "speed": record.speed}
+        before: dict[str, str | int] = {"mode": str(record.mode), "level": record.level, "speed": record.speed}
         record.mode = CampaignMode(command.mode or record.mode)
         record.level = record.level if command.level is None else command.level
         record.speed = record.speed if command.speed is None else command.speed
@@ -160,7 +160,7 @@ class Operations:
                 by=command.by,
             )
         )
-        after = {"mode": str(record.mode), "level": record.level, "speed": record.speed}
+        after: dict[str, str | int] = {"mode": str(record.mode), "level": record.level, "speed": record.speed}
         changed = {name: value for name, value in after.items() if value != before[name]}
         self._audit(
             command.by, "campaign.tuned", campaign.id, **{f"{name}_was": before[name] for name in changed}, **changed
