@@ -94,6 +94,7 @@ class DialerTable(_Table, frozen=True, kw_only=True):
     line_failures_rest: Annotated[int, Meta(ge=1, le=1000)] = 5
     line_rest_s: Seconds = 300.0
     safe_message: str = "cadran-safe-harbour"
+    amd_false_positive_rate: Annotated[float, Meta(ge=0, le=0.5)] = 0.03
 
 
 class LeaseTable(_Table, frozen=True, kw_only=True):

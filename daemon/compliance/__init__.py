@@ -2,7 +2,15 @@
 
 from daemon.compliance.facts import CampaignRules, LeadFacts, facts_of, rules_of
 from daemon.compliance.gates import Problem, caller_id_allowed, campaign_problems, may_play_message
-from daemon.compliance.law import Rule, Verdict, eligibility, may_call, next_call_window, open_groups
+from daemon.compliance.law import (
+    Rule,
+    Verdict,
+    calling_spans,
+    eligibility,
+    may_call,
+    next_call_window,
+    open_groups,
+)
 from daemon.compliance.numbers import Number, NumberKind, NumberRefusal, classify, dial_string, normalise
 from daemon.compliance.rules import RuleSet, load_rule_sets
 from daemon.compliance.schedule import Opening
@@ -20,6 +28,7 @@ __all__ = [
     "RuleSet",
     "Verdict",
     "caller_id_allowed",
+    "calling_spans",
     "campaign_problems",
     "classify",
     "dial_string",

@@ -17,7 +17,7 @@ from enum import StrEnum
 from daemon.compliance.facts import CampaignRules, LeadFacts
 from daemon.compliance.numbers import NEVER_DIALLED, NumberKind, classify
 from daemon.compliance.rules import RuleSet
-from daemon.compliance.schedule import Calendar, Opening, is_open, next_opening, opening
+from daemon.compliance.schedule import Calendar, Opening, is_open, next_opening, open_spans, opening, union
 from daemon.compliance.zones import Place, holidays_of, instants, local_date, parse_group, places
 
 
@@ -91,6 +91,13 @@ def eligibility(facts: LeadFacts, rules: CampaignRules, at: datetime) -> Verdict
 def open_groups(groups: Iterable[str], rules: CampaignRules, at: datetime) -> dict[str, Opening]:
     """For each tz_group: open or not, and until when. The unknown group is never open."""
     return {group: opening(rules.calendars(group), at) for group in groups}
+
+
+def calling_spans(
+    groups: Iterable[str], rules: CampaignRules, at: datetime, until: datetime
+) -> list[tuple[datetime, datetime]]:
+    """When, from `at` to `until`, at least one of the tz_groups may be called: stretches in order."""
+    return union(span for group in groups for span in open_spans(rules.calendars(group), at, until))
 
 
 def next_call_window(group: str, rules: CampaignRules, at: datetime) -> datetime | None:

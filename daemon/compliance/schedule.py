@@ -115,6 +115,30 @@ def opening(calendars: tuple[Calendar, ...], at: datetime) -> Opening:
     return Opening(False, next_opening(calendars, at))
 
 
+def open_spans(calendars: tuple[Calendar, ...], at: datetime, until: datetime) -> list[tuple[datetime, datetime]]:
+    """The stretches of [at, until) in which all the calendars are open, in order."""
+    found: list[tuple[datetime, datetime]] = []
+    while at < until:
+        now = opening(calendars, at)
+        if now.until is None:
+            break
+        if now.open:
+            found.append((at, min(now.until, until)))
+        at = now.until
+    return found
+
+
+def union(spans: Iterable[tuple[datetime, datetime]]) -> list[tuple[datetime, datetime]]:
+    """Spans that touch or overlap, as one."""
+    found: list[tuple[datetime, datetime]] = []
+    for start, end in sorted(spans):
+        if found and start <= found[-1][1]:
+            found[-1] = found[-1][0], max(found[-1][1], end)
+        else:
+            found.append((start, end))
+    return found
+
+
 def openings(groups: Mapping[str, tuple[Calendar, ...]], at: datetime) -> dict[str, Opening]:
     """The state of each group, in the order given."""
     return {group: opening(calendars, at) for group, calendars in groups.items()}

@@ -125,6 +125,16 @@ class AgentLeft:
     at: float
 
 
+@dataclass(frozen=True, slots=True)
+class AgentLeaving:
+    """A busy agent has asked for a pause, or to sign out, when done: will not be free again. `leaving` False: thought
+    better of it."""
+
+    agent: str
+    at: float
+    leaving: bool = True
+
+
 PacingEvent = (
     CallPlaced
     | CallRinging
@@ -140,6 +150,7 @@ PacingEvent = (
     | AgentTalking
     | AgentWrapUp
     | AgentLeft
+    | AgentLeaving
 )
 
 

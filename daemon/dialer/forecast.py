@@ -118,20 +118,32 @@ class Forecast:
         if agents_key != self._agents_key:
             self._agents_key = agents_key
             self._free_side = self._frees(now, exact)
+        free, need = self._free_side, self._needs_now(now, exact)
+        if exact:
+            return ExactRisk(need[0], free[0], self._first, others, margin), free[1], need[1]
+        return NormalRisk(need[0], free[0], self._first, others, margin), free[1], need[1]
+
+    def needed(self, now: float) -> float:
+        """Answers expected within the median horizon of the calls in flight at `now`."""
+        middle = len(self.horizons_s) // 2
+        table = self._call_table[:, middle]
+        total = float(self.traffic.placed.by_age() @ table)
+        if self.traffic.judged.total:
+            total += float(self.traffic.judged.by_age() @ self._judge_table[:, middle])
+        return total
+
+    def _needs_now(self, now: float, exact: bool) -> tuple[Any, float]:
         calls_key = (self.traffic.calls_version, int(now / CALL_BIN_S), exact)
         if calls_key != self._calls_key:
             self._calls_key = calls_key
             self._need_side = self._needs(exact)
-        free, need = self._free_side, self._need_side
-        if exact:
-            return ExactRisk(need[0], free[0], self._first, others, margin), free[1], need[1]
-        return NormalRisk(need[0], free[0], self._first, others, margin), free[1], need[1]
+        return self._need_side
 
     def _frees(self, now: float, exact: bool) -> tuple[Any, float]:
         state, since, classes = self.traffic.agents()
         ages = np.minimum(now - since, AGENT_AGE_MAX_S - 1).astype(np.intp)
         rows = classes * AGE_BINS + AGE_LUT[np.maximum(ages, 0)] + (state == WRAP) * self._wrap_rows
-        powers = self._agent_powers[rows[state > READY]]
+        powers = self._agent_powers[rows[(state > READY) & ~self.traffic.leaving()]]
         count = len(self.horizons_s)
         if exact:
             frees = powers[:, :count]

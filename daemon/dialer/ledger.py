@@ -95,6 +95,10 @@ class Ledger:
         own = sorted(key for key in self._rows if key[:2] == (self.campaign, self.site))
         return [LedgerRow(*key, *self._rows[key]) for key in own]
 
+    def row(self, hour: str) -> LedgerRow:
+        """This campaign's row of that hour on this site, zeros if there is none."""
+        return LedgerRow(self.campaign, self.site, hour, *self._rows.get((self.campaign, self.site, hour), (0, 0)))
+
     def count(self, hour: str, connected: int = 0, abandoned: int = 0) -> LedgerRow:
         """Add to this hour; returns the row as it now is, for the store."""
         row = self._rows.setdefault((self.campaign, self.site, hour), [0, 0])

@@ -107,6 +107,14 @@ class PacingPolicy:
         but modes that never ask how many to place have a ledger as well."""
         self._hour = hour
 
+    def expected(self, now: float) -> float:
+        """Answers expected of the calls in flight within the median time to an answer, for campaigns that share agents
+        with this one. While odds are not known, every call counts as one."""
+        if self.traffic.answer_rate.mature_calls < CAUTIOUS_CALLS:
+            return float(self.traffic.in_flight)
+        self.forecast.advance(now, self.settings)
+        return self.forecast.needed(now) + self.traffic.waiting
+
     def decide(self, snapshot: ev.PacingSnapshot, now: float) -> Decision:
         """How many calls to originate at `now`. 0 agents never dial; limits of lines, rate and leads are kept here."""
         seen = self._seen(snapshot, now)
@@ -245,6 +253,10 @@ class PacingPolicy:
 
     def ledger_rows(self) -> list[LedgerRow]:
         return self.ledger.rows()
+
+    def ledger_row(self) -> LedgerRow:
+        """This hour's."""
+        return self.ledger.row(self._hour)
 
     def load_ledger(self, rows: Iterable[LedgerRow]) -> None:
         self.ledger.load(rows)

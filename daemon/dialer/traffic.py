@@ -102,6 +102,7 @@ class Traffic:
         self._state: NDArray[np.int8] = np.zeros(16, dtype=np.int8)
         self._since = np.zeros(16)
         self._class: NDArray[np.intp] = np.zeros(16, dtype=np.intp)
+        self._leaving: NDArray[np.bool_] = np.zeros(16, dtype=np.bool_)
         self.agents_version = self.calls_version = 0
 
     @property
@@ -123,6 +124,10 @@ class Traffic:
         """State, since when, and factor class of every agent ever seen (views; do not write)."""
         used = len(self._slots)
         return self._state[:used], self._since[:used], self._class[:used]
+
+    def leaving(self) -> NDArray[np.bool_]:
+        """Which of them have said that they go when they are done (a view; do not write)."""
+        return self._leaving[: len(self._slots)]
 
     def observe(self, event: ev.PacingEvent) -> bool | None:
         """Take note. Unknown ids and repeated events change nothing; order between different ids is free.
@@ -234,6 +239,12 @@ class Traffic:
     def _on_left(self, event: ev.AgentLeft) -> None:
         self._enter(event.agent, OFF, event.at)
 
+    def _on_leaving(self, event: ev.AgentLeaving) -> None:
+        slot = self._slots.get(event.agent)
+        if slot is not None and bool(self._leaving[slot]) != event.leaving:
+            self._leaving[slot] = event.leaving
+            self.agents_version += 1
+
     def _enter(self, agent: str, state: int, at: float) -> None:
         """Move an agent to `state`, learning from the stay in the one before."""
         slot = self._slots.get(agent)
@@ -256,6 +267,7 @@ class Traffic:
         self.busy += (state > READY) - (before > READY)
         self.talking += (state == TALKING) - (before == TALKING)
         self._state[slot], self._since[slot] = state, at
+        self._leaving[slot] &= state > READY
         self.agents_version += 1
 
     def _new_slot(self, agent: str) -> int:
@@ -264,6 +276,7 @@ class Traffic:
             self._state = np.concatenate((self._state, np.zeros_like(self._state)))
             self._since = np.concatenate((self._since, np.zeros_like(self._since)))
             self._class = np.concatenate((self._class, np.zeros_like(self._class)))
+            self._leaving = np.concatenate((self._leaving, np.zeros_like(self._leaving)))
         return slot
 
     def _class_of(self, agent: str) -> int:
@@ -285,4 +298,5 @@ _HANDLERS: dict[type, Callable[[Traffic, Any], bool | None]] = {
     ev.AgentTalking: Traffic._on_talking,
     ev.AgentWrapUp: Traffic._on_wrap_up,
     ev.AgentLeft: Traffic._on_left,
+    ev.AgentLeaving: Traffic._on_leaving,
 }

@@ -32,6 +32,7 @@ from daemon.engine.law import Law, RuleFacts
 from daemon.engine.live import Call, CampaignLive, Claim, Desk, Live
 from daemon.engine.operate import Operations
 from daemon.engine.placing import Placing
+from daemon.engine.pooling import join
 from daemon.engine.publish import Publisher
 from daemon.engine.recovery import Recovery
 from daemon.settings import DialerTable, SiteTable
@@ -320,6 +321,7 @@ class EngineCore:
             campaign.tokens_at = live.now
             campaign.tz_groups = rows.tz_groups.get(record.id, ())
             live.campaigns[record.id] = campaign
+            join(live, campaign)
             for desk in live.desks.values():
                 if record.id in desk.campaign_ids:
                     campaign.agents[desk.state] += 1

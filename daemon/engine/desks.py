@@ -104,6 +104,12 @@ class Desks:
         elif state is not AgentState.RESERVED:
             campaign.policy.observe(pacing.AgentLeft(id, now))
 
+    def _tell_intent(self, desk: Desk) -> None:
+        """Pacing must not count on a busy agent who goes when done."""
+        leaves = desk.next_state in (AgentState.PAUSED, AgentState.SIGNED_OUT)
+        for campaign in self.campaigns_of(desk):
+            campaign.policy.observe(pacing.AgentLeaving(str(desk.id), self._live.now, leaves))
+
     def campaigns_of(self, desk: Desk) -> Iterator[CampaignLive]:
         """The live campaigns this desk works for."""
         for id in desk.campaign_ids:
@@ -164,6 +170,7 @@ class Desks:
             return
         if desk.call is not None or desk.state in (AgentState.ON_CALL, AgentState.ON_HOLD):
             desk.next_state, desk.next_code = AgentState.SIGNED_OUT, ""
+            self._tell_intent(desk)
             self._live.touch("agents", desk.id)
             return
         if desk.state is AgentState.WRAP_UP and not desk.disposed:
@@ -181,6 +188,7 @@ class Desks:
         """Ready now, or after what is in progress."""
         if desk.state in BUSY or desk.state is AgentState.RINGING or desk.leg_state is LegState.RINGING:
             desk.next_state, desk.next_code = AgentState.READY, ""
+            self._tell_intent(desk)
             self._live.touch("agents", desk.id)
             return
         if self.nails(desk) and desk.leg_state is LegState.NONE:
@@ -194,6 +202,7 @@ class Desks:
         """Pause now, or after what is in progress. A person being given to this agent is not dropped for it."""
         if desk.state in BUSY or desk.state is AgentState.RINGING:
             desk.next_state, desk.next_code = AgentState.PAUSED, code
+            self._tell_intent(desk)
             self._live.touch("agents", desk.id)
             return
         self.set_state(desk, AgentState.PAUSED, code, by)
@@ -463,6 +472,7 @@ class Desks:
         pauses = desk.next_state is AgentState.PAUSED and then is AgentState.READY
         if desk.next_state is not AgentState.SIGNED_OUT and not pauses:
             desk.next_state, desk.next_code = then, pause_code
+            self._tell_intent(desk)
         if desk.state is AgentState.WRAP_UP:
             self._after_wrap(desk)
         else:

@@ -18,6 +18,7 @@ from daemon.dialer import events as pacing
 from daemon.dialer.recycling import LeadNext, after_outcome
 from daemon.engine.desks import Desks
 from daemon.engine.live import Call, Live
+from daemon.engine.pooling import share
 
 RECENT_S = 600.0
 """How long an ended attempt's id is remembered, so that late events of it are told from orphans."""
@@ -235,6 +236,11 @@ class CallEnds:
             return
         call.counted_live = True
         hour = clock_hour(live.utc, campaign.record.zone)
+        missed = 0.0
+        if call.amd and call.verdict:  # for each person let through, so many were taken for machines
+            rate = live.dialer.amd_false_positive_rate
+            missed = rate / (1.0 - rate)
+            campaign.false_positives += missed
         live.fact(
             LedgerAdded(
                 at=live.utc,
@@ -244,8 +250,10 @@ class CallEnds:
                 answered_live=1,
                 abandoned=int(abandoned),
                 connected=int(not abandoned),
+                false_positives=missed,
             )
         )
+        share(live, campaign)
 
     def machine_reported(self, call: Call) -> None:
         """An agent says it was a machine: no live answer, so the ledger takes the conversation back, in its hour."""
@@ -265,6 +273,7 @@ class CallEnds:
                 connected=-1,
             )
         )
+        share(live, campaign)
 
 
 def clock_hour(utc: datetime, zone_name: str) -> datetime:

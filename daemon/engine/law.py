@@ -54,6 +54,12 @@ class Law(Protocol):
         """Those of the tz groups that may be called now for this campaign, and until when this answer holds."""
         ...
 
+    def calling(
+        self, campaign: Campaign, groups: Sequence[str], utc: datetime, until: datetime
+    ) -> list[tuple[datetime, datetime]]:
+        """When, from `utc` to `until`, any of the tz groups may be called for this campaign: stretches in order."""
+        ...
+
     def problems(self, campaign: Campaign, shown: Sequence[str], owned: Sequence[str], utc: datetime) -> list[Refused]:
         """What makes the campaign unlawful as configured; [] = it may be activated (`rule` is the problem's code)."""
         ...

@@ -201,6 +201,8 @@ class CampaignLive:
     outcomes: Counter[str] = field(default_factory=Counter)
     placed: int = 0
     answered: int = 0
+    false_positives: float = 0.0
+    """Persons that detection is estimated to have taken for machines since the daemon started."""
     waits: deque[float] = field(default_factory=lambda: deque(maxlen=200))
     ready_s: float = 0.0
     handling_s: float = 0.0
@@ -216,6 +218,10 @@ class CampaignLive:
     tz_groups: tuple[str, ...] = ()
     open_zones: tuple[str, ...] = ()
     zones_until: datetime | None = None
+    calling: tuple[tuple[datetime, datetime], ...] = ()
+    """When anybody of its lists may be called, from now to the end of the day's calling."""
+    promised: dict[int, float] = field(default_factory=dict)
+    """Agents for whom a due callback waits: until when (monotonic) that is remembered."""
     loaded: bool = False
 
     @property

@@ -13,23 +13,23 @@ from datetime import timedelta
 from daemon.agents.states import AgentState
 from daemon.calls.facts import LeadReleased, PacingDecided, RefusalFact
 from daemon.calls.records import CampaignMode, CampaignState, Lead
-from daemon.calls.states import CallState
-from daemon.compliance.zones import zone
-from daemon.dialer.events import PacingSnapshot
 from daemon.dialer.ledger import hour_key
 from daemon.engine.callflow import CallFlow
 from daemon.engine.desks import Desks
 from daemon.engine.live import Call, CampaignLive, Claim, Desk, Live
+from daemon.engine.outlook import Outlook
+from daemon.engine.pooling import join
 
 CALLBACK_GRACE_S = 300.0
 """A due callback waits so long for its own agent, then anybody takes it (CALB-01)."""
+
+CALLBACK_RETRY_S = 30.0
+"""A callback whose own agent is busy is looked at again after so long."""
 
 CLAIM_RETRY_S = 1.0
 """After an empty claim, the next one; new leads cut this short (LEAD-06)."""
 
 CLAIM_MAX = 200
-LAST_HOUR = 19
-"""The last clock hour of a day's calling that the day's ledger counts on; later hours count on themselves alone."""
 
 SAMPLE_S = 5.0
 """A decision that places nothing is stored at most this often; each one that places is stored within a second."""
@@ -42,6 +42,7 @@ class Placing:
         self._live = live
         self._calls = calls
         self._desks = desks
+        self._outlook = Outlook(live)
 
     # ---- the loop ----------------------------------------------------------------------------------------------
 
@@ -50,6 +51,7 @@ class Placing:
         live = self._live
         if not live.campaigns:
             return
+        self._outlook.new_batch()
         for campaign in sorted(live.campaigns.values(), key=lambda c: (-c.record.priority, c.id)):
             due = campaign.dirty and live.now >= campaign.decided_at + live.dialer.dirty_interval_s
             if due or all_campaigns:
@@ -116,6 +118,8 @@ class Placing:
         live = self._live
         if campaign.zones_until is None or live.utc >= campaign.zones_until:
             zones, until = live.law.open_zones(campaign.record, campaign.tz_groups, live.utc)
+            day_ends = self._outlook.day_ends(campaign)
+            campaign.calling = tuple(live.law.calling(campaign.record, campaign.tz_groups, live.utc, day_ends))
             campaign.open_zones = tuple(zones)
             campaign.zones_until = min(until, live.utc + timedelta(seconds=60))
 
@@ -153,8 +157,10 @@ class Placing:
         ]:  # a phone that must ring first can't take a call within two seconds: reserve it
             if self._room(campaign) <= 0 or not self._place(campaign, desk):
                 break
+        self._callbacks(campaign)
+        self._recall(campaign, [desk for desk in ready if desk.stays and desk.can_take])
         parked = sum(1 for desk in ready if desk.stays and desk.can_take)
-        decision = campaign.policy.decide(self._snapshot(campaign, parked), live.now)
+        decision = campaign.policy.decide(self._outlook.snapshot(campaign, parked), live.now)
         campaign.decision, campaign.limit = decision, decision.limit
         placed = 0
         for _ in range(decision.count):
@@ -164,40 +170,23 @@ class Placing:
         self._sample(campaign, placed)
         live.touch("campaigns", record.id)
 
-    def _snapshot(self, campaign: CampaignLive, ready: int) -> PacingSnapshot:
-        live, record = self._live, campaign.record
-        local = live.utc.astimezone(zone(record.zone))
-        hour_left = 3600.0 - local.minute * 60 - local.second
-        lines = live.pool.free(record.line_ids, live.now)
-        if record.max_channels:
-            lines = min(lines, record.max_channels - len(campaign.calls))
-        waiting = (
-            sum(1 for c in campaign.calls.values() if c.state is CallState.WAITING) if campaign.stages["waiting"] else 0
-        )
-        return PacingSnapshot(
-            ready=ready,
-            leads=len(campaign.hopper),
-            lines_free=max(0, lines),
-            cps_tokens=campaign.tokens,
-            waiting=waiting,
-            others_expected=self._expected_by_others(campaign),
-            hour=hour_key(live.utc, record.zone),
-            hour_left_s=max(1.0, hour_left),
-            day_left_s=max(0, LAST_HOUR - local.hour) * 3600.0 + max(1.0, hour_left),
-        )
+    def _callbacks(self, campaign: CampaignLive) -> None:
+        """Due callbacks of one agent, which lie first, go to their agents before others are counted as ready."""
+        for _ in range(len(campaign.hopper)):
+            if not self._for_another(campaign, None, campaign.hopper[0]) or self._room(campaign) <= 0:
+                return
+            self._to_owner(campaign, campaign.hopper.popleft())
 
-    def _expected_by_others(self, campaign: CampaignLive) -> float:
-        """Answers that other predictive campaigns sharing these agents expect soon, by the share of common agents."""
-        total = 0.0
-        if len(self._live.campaigns) == 1:
-            return total
-        own = campaign.record.id
-        shared = {id for desk in self._live.desks.values() if own in desk.campaign_ids for id in desk.campaign_ids}
-        for id in sorted(shared - {own}):
-            other = self._live.campaigns.get(id)
-            if other is not None and other.decision is not None and other.state is CampaignState.RUNNING:
-                total += max(0.0, other.decision.figures.expected)
-        return total
+    def _recall(self, campaign: CampaignLive, desks: list[Desk]) -> None:
+        """Who was abandoned before is dialled only with an agent kept for the call: nobody is abandoned twice."""
+        held = [lead for lead in campaign.hopper if lead.abandoned_at is not None]
+        for lead, desk in zip(held, sorted(desks, key=lambda desk: (desk.since_at, desk.id)), strict=False):
+            campaign.hopper.remove(lead)
+            if self._room(campaign) <= 0:
+                campaign.hopper.appendleft(lead)
+                return
+            if self._lawful(campaign, lead):
+                self._start(campaign, desk, lead, "callback" if lead.callback_at else "campaign")
 
     def _sample(self, campaign: CampaignLive, placed: int) -> None:
         live, decision = self._live, campaign.decision
@@ -273,50 +262,65 @@ class Placing:
 
     def _next_lead(self, campaign: CampaignLive, desk: Desk | None) -> Lead | None:
         """The next lead that the law lets us call at this instant; refused ones leave with their rule."""
-        live = self._live
-        for _ in range(len(campaign.hopper)):
-            lead = campaign.hopper.popleft()
-            if (
-                lead.callback_agent_id
-                and (desk is None or lead.callback_agent_id != desk.id)
-                and not self._overdue(lead)
-            ):
-                if self._owner_comes(campaign, lead):
-                    continue
-                self._release(campaign.id, lead, delay_s=30.0)
-                continue
-            refused = live.law.refuses(lead, campaign.record, live.utc)
-            if refused is None:
-                return lead
-            live.counters["refused"] += 1
-            live.fact(
-                RefusalFact(
-                    at=live.utc,
-                    site=live.site.id,
-                    lead_id=lead.id,
-                    campaign_id=campaign.id,
-                    client_id=lead.client_id,
-                    rule=refused.rule,
-                    clause=refused.clause,
-                    rule_set=campaign.record.rule_set,
-                    until=refused.until,
-                )
-            )
+        aside: list[Lead] = []
+        try:
+            for _ in range(len(campaign.hopper)):
+                lead = campaign.hopper.popleft()
+                if desk is None and lead.abandoned_at is not None:
+                    aside.append(lead)  # see _recall
+                elif self._for_another(campaign, desk, lead):
+                    self._to_owner(campaign, lead)
+                elif self._lawful(campaign, lead):
+                    return lead
+        finally:
+            campaign.hopper.extendleft(reversed(aside))
         campaign.limit = "leads"
         return None
+
+    def _for_another(self, campaign: CampaignLive, desk: Desk | None, lead: Lead) -> bool:
+        """A callback whose agent is another one, and not overdue."""
+        mine = desk is not None and lead.callback_agent_id == desk.id
+        return bool(lead.callback_agent_id) and not mine and not self._overdue(lead)
+
+    def _lawful(self, campaign: CampaignLive, lead: Lead) -> bool:
+        """Whether the law lets this lead be called at this instant; if not, the refusal is a fact."""
+        live = self._live
+        refused = live.law.refuses(lead, campaign.record, live.utc)
+        if refused is None:
+            return True
+        live.counters["refused"] += 1
+        live.fact(
+            RefusalFact(
+                at=live.utc,
+                site=live.site.id,
+                lead_id=lead.id,
+                campaign_id=campaign.id,
+                client_id=lead.client_id,
+                rule=refused.rule,
+                clause=refused.clause,
+                rule_set=campaign.record.rule_set,
+                until=refused.until,
+            )
+        )
+        return False
 
     def _overdue(self, lead: Lead) -> bool:
         return lead.callback_at is None or self._live.utc >= lead.callback_at + timedelta(seconds=CALLBACK_GRACE_S)
 
-    def _owner_comes(self, campaign: CampaignLive, lead: Lead) -> bool:
-        """A callback's own agent gets it if ready, whoever has waited for longer (CALB-01)."""
+    def _to_owner(self, campaign: CampaignLive, lead: Lead) -> None:
+        """A callback goes to its own agent if ready, whoever has waited for longer (CALB-01); else it is looked at
+        again soon, and its agent is not counted on meanwhile."""
         desk = self._live.desks.get(lead.callback_agent_id)
-        if desk is None or not desk.can_take or campaign.id not in desk.campaign_ids:
-            return False
-        if campaign.record.mode is CampaignMode.PREVIEW:
-            self.show(campaign, desk, lead)
-            return True
-        return self._start(campaign, desk, lead, "callback") is not None
+        if desk is not None and desk.can_take and campaign.id in desk.campaign_ids:
+            if campaign.record.mode is CampaignMode.PREVIEW:
+                self.show(campaign, desk, lead)
+                return
+            if self._start(campaign, desk, lead, "callback") is not None:
+                return
+            campaign.hopper.popleft()  # put back for want of a line or a caller ID
+        elif desk is not None and desk.signed_in:
+            campaign.promised[desk.id] = self._live.now + CALLBACK_RETRY_S + 5.0
+        self._release(campaign.id, lead, delay_s=CALLBACK_RETRY_S)
 
     def _start(self, campaign: CampaignLive, desk: Desk | None, lead: Lead, kind: str) -> Call | None:
         live, record = self._live, campaign.record
@@ -441,7 +445,9 @@ class Placing:
         campaign.policy.configure(
             replace(
                 settings,
-                windows=tuple(replace(window, ceiling=ceiling) for window in settings.windows),
+                windows=tuple(
+                    replace(window, ceiling=ceiling, pooled=record.pool_ledger) for window in settings.windows
+                ),
                 mode=type(settings.mode)(record.mode.value),
                 level=record.level,
                 speed=record.speed,
@@ -451,5 +457,6 @@ class Placing:
                 cps_limit=record.calls_per_second,
             )
         )
+        join(self._live, campaign)
         campaign.zones_until = None
         campaign.dirty = True

@@ -200,6 +200,8 @@ def campaign_view(campaign: CampaignLive, live: Live) -> CampaignView:
             "sentence": sentence(decision, "en"),
             "sentence_fr": sentence(decision, "fr"),
         }
+    if record.amd:
+        pacing["false_positives"] = round(campaign.false_positives, 1)
     busy = campaign.ready_s + campaign.handling_s
     paced = "sentence" in pacing and (binding is None or binding.name == "pacing")
     return CampaignView(

@@ -12,6 +12,7 @@ from daemon.calls.records import Campaign, CampaignMode, Lead
 from daemon.compliance import (
     CampaignRules,
     RuleSet,
+    calling_spans,
     campaign_problems,
     classify,
     dial_string,
@@ -102,6 +103,11 @@ class SiteLaw:
         found = open_groups(groups, self._campaign(campaign), utc)
         until = min((o.until for o in found.values() if o.until is not None), default=utc + timedelta(hours=1))
         return [name for name, o in found.items() if o.open], until
+
+    def calling(
+        self, campaign: Campaign, groups: Sequence[str], utc: datetime, until: datetime
+    ) -> list[tuple[datetime, datetime]]:
+        return calling_spans(groups, self._campaign(campaign), utc, until)
 
     def problems(self, campaign: Campaign, shown: Sequence[str], owned: Sequence[str], utc: datetime) -> list[Refused]:
         found = campaign_problems(self._campaign(campaign), shown, owned, utc)
