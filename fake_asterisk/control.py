@@ -3,7 +3,8 @@
 `{"do": "core stop now"}`, `kill`, `boot`, `core stop gracefully`, `core abort shutdown`, `core restart now`, `cut`,
 `half_open` (`on`), `slow` (`delay_s`, `bytes_per_s`), `lose_next_action` (`count`), `lose_next_response` (`count`),
 `disturb_events` (`lose_every`, `duplicate_every`, `reorder_every`), `split_utf8` (`on`), `clear`, `ledger`, `counts`,
-`hangup` (`channel`: the far end says goodbye). The answer is `{"ok": true, ...}` or `{"ok": false, "error": ...}`.
+`hangup` (`channel`: the far end says goodbye),
+`call_in` (`endpoint`, `did`, `caller`). The answer is `{"ok": true, ...}` or `{"ok": false, "error": ...}`.
 """
 
 import asyncio
@@ -77,4 +78,7 @@ class Control:
                 raise ValueError(f"no telephone behind {options['channel']!r}")
             channel.far_end.say_goodbye()
             return None
+        if what == "call_in":
+            channel = pbx.call_in(str(options["endpoint"]), str(options["did"]), str(options.get("caller", "")))
+            return {"channel": channel.uniqueid}
         raise ValueError(f"unknown command {what!r}")

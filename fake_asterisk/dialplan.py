@@ -75,6 +75,15 @@ class Dialplan:
             else:
                 raise ValueError(f"line {number}: {raw.strip()!r} is not understood")
 
+    def set_step(self, context: str, exten: str, priority: int, app: str, data: str, *, replace: bool) -> bool:
+        """Add one step while running; False if there is one and `replace` is not asked for."""
+        extensions = self.contexts.setdefault(context, Context()).extensions
+        extension = extensions.setdefault(exten, Extension(exten))
+        if priority in extension.steps and not replace:
+            return False
+        extension.steps[priority] = Step(app, data)
+        return True
+
     def find(self, context: str, exten: str, priority: int) -> Step | None:
         """The step at a place, or None."""
         extension = self.extension(context, exten)

@@ -12,12 +12,13 @@ from fake_asterisk import render, rights
 from fake_asterisk.apps import dialplan_thread, hangup_handlers
 from fake_asterisk.bridge import Bridge
 from fake_asterisk.channel import UP, Channel
-from fake_asterisk.config import FakeConfig
+from fake_asterisk.config import Behaviour, FakeConfig
 from fake_asterisk.devices import Devices
 from fake_asterisk.dialplan import Dialplan
 from fake_asterisk.faults import Faults
 from fake_asterisk.fiber import Fiber
 from fake_asterisk.functions import Functions
+from fake_asterisk.inbound import call_in
 from fake_asterisk.ledger import Ledger, Leg
 from fake_asterisk.local import Locals
 from fake_asterisk.power import Power
@@ -131,6 +132,10 @@ class FakeAsterisk:
             if lower[:6] in ("pjsip/", "local/"):
                 return next((c for n, c in self.by_name.items() if n.lower() == lower), None)
         return found
+
+    def call_in(self, endpoint: str, did: str, caller: str = "", behaviour: Behaviour | None = None) -> Channel:
+        """Somebody calls `did` on this endpoint."""
+        return call_in(self, endpoint, did, caller, behaviour)
 
     def start(self, channel: Channel, coroutine: Coroutine[Any, Any, None]) -> None:
         """Give a channel its thread."""

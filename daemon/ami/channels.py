@@ -7,7 +7,7 @@ channel away, the call goes on on a server-made channel, and the leg moves to it
 
 from __future__ import annotations
 
-from daemon.calls.ids import agent_of, is_ours
+from daemon.calls.ids import agent_of, is_ours, rank_of
 
 
 def far_half(leg_id: str) -> str:
@@ -30,6 +30,7 @@ class Leg:
         "channel",
         "closing",
         "connecting",
+        "connects",
         "created",
         "dial_status",
         "direct",
@@ -41,19 +42,32 @@ class Leg:
         "is_agent",
         "listed_bridge",
         "moving_to",
+        "music",
         "name",
         "parked",
         "peer",
         "playing",
         "probing",
+        "rank",
         "ringing",
+        "room",
         "seconds",
+        "spies",
         "tech_cause",
     )
 
     def __init__(self, leg: str) -> None:
         self.id = leg
         self.is_agent = agent_of(leg) is not None
+        self.rank = rank_of(leg)
+        """Who is told of as the leg, who as the peer: the lower connects."""
+        self.connects = self.rank < 3
+        """It waits as an agent's leg does, and can be told to connect."""
+        self.room = ""
+        """The conference room it is in."""
+        self.music = False
+        """It hears music whenever it waits (an agent's leg always does)."""
+        self.spies = False
         self.channel = leg
         """Uniqueid of the channel that carries the leg now; commands go there."""
         self.name = ""
@@ -108,12 +122,24 @@ class Channels:
         self.bridges: dict[str, list[str]] = {}
         """Bridge → Uniqueids of the channels of ours in it, children too."""
         self.bridge_of: dict[str, str] = {}
+        self.arrivals: dict[str, tuple[str, bool]] = {}
+        """Inbound channels that wait to be adopted: Uniqueid → name, whether answered."""
 
     def add(self, leg_id: str) -> Leg:
         """The leg's entry, made if new."""
         leg = self.legs.get(leg_id)
         if leg is None:
             leg = self.legs[leg_id] = self.by_channel[leg_id] = Leg(leg_id)
+        return leg
+
+    def adopt(self, leg_id: str, unique_id: str) -> Leg | None:
+        """An inbound channel becomes a leg of ours; None if it is gone."""
+        found = self.arrivals.pop(unique_id, None)
+        if found is None:
+            return None
+        leg = self.legs[leg_id] = self.by_channel[unique_id] = Leg(leg_id)
+        leg.channel, (leg.name, leg.answered) = unique_id, found
+        leg.created = leg.music = True
         return leg
 
     def recognise(self, unique_id: str) -> Leg | None:

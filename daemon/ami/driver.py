@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
@@ -22,8 +22,9 @@ from daemon.ami.dialects import Dialect, dialect_for
 from daemon.ami.modes import Choice, choose_mode
 from daemon.ami.perform import Performer, name_of
 from daemon.ami.translate import Step, Translator
+from daemon.ami.voice import preparation
 from daemon.calls import events as ev
-from daemon.calls.actions import AnyAction, OriginateAgent, OriginateCustomer
+from daemon.calls.actions import ORIGINATES, AnyAction
 from daemon.calls.devices import Devices
 from daemon.calls.dialling import SiteTemplates
 from daemon.calls.events import PbxEvent
@@ -95,7 +96,7 @@ class AmiDriver:
             self._performer.perform(action)
             return
         now = self._clock.now()
-        if isinstance(action, OriginateCustomer | OriginateAgent):
+        if isinstance(action, ORIGINATES):
             why = f"no link to the PBX: {self._error[0] or 'not up yet'}"
             self._emit(ev.LegFailed(at=now, leg=action.leg, message=why))
         else:
@@ -162,6 +163,8 @@ class AmiDriver:
         self._choice = choice = choose_mode(
             options.wanted_mode, options.templates, commands, include, self._dialect.modes
         )
+        if choice.mode.name == "asyncagi" and "hold" in choice.capabilities:
+            self._choice = choice = await self._prepare(choice)
         devices = await self._device_list()
         legs = await self._list_legs()
         now = self._clock.now()
@@ -246,6 +249,17 @@ class AmiDriver:
             if answer.get("Value") != "1":
                 return False if answer.get("Value") == "0" else None
         return True
+
+    async def _prepare(self, choice: Choice) -> Choice:
+        """Lay down the step where legs wait again; a PBX that refuses it loses the capabilities that need it."""
+        try:
+            for action in preparation():
+                await self._client.send(action)
+        except PbxRejected as error:
+            log.warning("ami.no_park", site=self.site, reason=str(error))
+            missing = (*choice.missing, f"hold: {error}")
+            return replace(choice, capabilities=choice.capabilities - {"hold", "conference"}, missing=missing)
+        return choice
 
     async def _device_list(self) -> list[PbxEvent]:
         try:

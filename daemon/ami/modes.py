@@ -15,7 +15,9 @@ from typing import Final
 from daemon.ami.channels import Leg, far_half
 from daemon.ami.codec import HeaderValue
 from daemon.ami.translate import Step
-from daemon.calls.actions import Connect, OriginateAgent, OriginateCustomer, PlayMessage
+from daemon.ami.voice import BY_MODE, VOICE_CAPABILITIES, Voice
+from daemon.ami.voice import lost as voice_lost
+from daemon.calls.actions import Connect, OriginateAgent, OriginateCustomer, OriginateThird, PlayMessage, Spy
 from daemon.calls.dialling import SOUND, SiteTemplates, agents_caller, caller_of, checked
 
 AmiAction = Mapping[str, HeaderValue]
@@ -28,7 +30,10 @@ AMD_MAX_S: Final = 10
 """Machine detection decides within 5.1 s even in silence."""
 PROBE_COMMAND: Final = "NOOP"
 
-CAPABILITIES: Final = ("originate", "hangup", "connect", "nailed_agents", "amd", "play_message", "hold_limit", "record")
+CAPABILITIES: Final = (
+    "originate", "hangup", "connect", "nailed_agents", "amd", "play_message", "hold_limit", "record",
+    *VOICE_CAPABILITIES,
+)  # fmt: skip
 
 
 class Mode:
@@ -43,6 +48,7 @@ class Mode:
         """`commands`: AMI actions the user may run; empty if the PBX did not tell."""
         self.site, self._commands = site, frozenset(commands)
         self._n = count(1)
+        self.voice = Voice(self.name, site.customer_context, site.agent_context)
 
     def may(self, command: str) -> bool:
         return not self._commands or command in self._commands
@@ -59,6 +65,21 @@ class Mode:
         caller = agents_caller(action.caller_name, action.caller_id or action.extension)
         head = _originate(action.leg, channel, action.ring_timeout_s, caller, "")
         return {**head, **self._agent_park([f"__DIALER_AGENT={action.agent_id}"])}
+
+    def originate_third(self, action: OriginateThird) -> AmiAction:
+        """An extension or a number that waits as an agent's leg does. Raises FieldRefused."""
+        site = self.site
+        where = action.extension or action.number
+        channel = site.agent(where) if action.extension else site.customer(where, action.trunk)
+        caller = agents_caller(action.caller_name, action.caller_id or where)
+        head = _originate(action.leg, channel, action.ring_timeout_s, caller, "")
+        return {**head, **self._agent_park(["__DIALER_AGENT=third", f"CHANNEL(userfield)={where}"])}
+
+    def originate_spy(self, action: Spy, target: Leg) -> AmiAction:
+        """A supervisor's phone that hears `target`. Raises FieldRefused, PbxRejected."""
+        caller = agents_caller(action.caller_name, action.extension)
+        head = _originate(action.leg, self.site.agent(action.extension), action.ring_timeout_s, caller, "")
+        return {**head, **self.voice.spy(action, target)}
 
     def connect(self, action: Connect, agent: Leg, customer: Leg) -> list[AmiAction]:
         """What joins the two. The last action's refusal is the Connect's."""
@@ -79,11 +100,11 @@ class Mode:
 
     def react(self, leg: Leg, step: Step, detail: str) -> list[AmiAction]:
         """What to send when a leg comes to this step."""
-        if not self.may("AbsoluteTimeout") or (leg.is_agent and step is not Step.BRIDGED):
+        if not self.may("AbsoluteTimeout") or (leg.connects and step is not Step.BRIDGED):
             return []
         if step is Step.PARKED:
             return [_absolute_timeout(leg.channel, leg.hold_s)] if leg.hold_s else []
-        if step is Step.BRIDGED and leg.peer is not None:
+        if step is Step.BRIDGED and leg.peer is not None and not leg.peer.connects:
             return [_absolute_timeout(leg.peer.channel, TALK_MAX_S)]
         return []
 
@@ -99,7 +120,7 @@ class BasicMode(Mode):
 
     name = "basic"
     needs = ("Originate", "Bridge", "Hangup", "Status")
-    capabilities = frozenset({"originate", "hangup", "connect", "hold_limit"})
+    capabilities = frozenset({"originate", "hangup", "connect", "hold_limit"}) | BY_MODE["basic"]
 
     def _customer_park(self, action: OriginateCustomer, variables: list[str]) -> AmiAction:
         """Some boxes give a manager user the right to originate and no other: then the customer's answer joins."""
@@ -138,8 +159,9 @@ class AsyncAgiMode(Mode):
             return [guard, self._command(leg.channel, "EXEC AMD", "amd"), *self._ask_verdict(leg.channel)]
         if step is Step.AMD_MISSED:
             return self._ask_verdict(leg.channel)
-        if step is Step.PARKED and leg.is_agent:
-            return [self._command(leg.channel, "SET MUSIC ON default", "music")]
+        if step is Step.PARKED and (leg.connects or leg.music):
+            music = self._command(leg.channel, "SET MUSIC ON default", "music")
+            return [*([] if leg.connects else super().react(leg, step, detail)), music]
         if step is Step.COMMAND_DONE and detail == "play":
             return [{"Action": "Hangup", "Channel": leg.channel, "Cause": "16"}]
         return super().react(leg, step, detail)
@@ -166,7 +188,7 @@ class DialplanMode(Mode):
 
     name = "dialplan"
     needs = ("Originate", "Bridge", "Setvar", "Redirect", "Hangup", "Status")
-    capabilities = frozenset(CAPABILITIES) - {"record"}
+    capabilities = frozenset(CAPABILITIES) - {"record_on_demand"}
 
     def connect(self, action: Connect, agent: Leg, customer: Leg) -> list[AmiAction]:
         return [_setvar(customer.channel, "DIALER_BRIDGED", "1"), *super().connect(action, agent, customer)]
@@ -192,6 +214,8 @@ class DialplanMode(Mode):
             variables.append("DIALER_AMD=1")
         if action.safe_message:
             variables.append(f"DIALER_MESSAGE={checked('safe_message', action.safe_message, SOUND)}")
+        if action.record:
+            variables.append(f"DIALER_RECORD={checked('record', action.record, SOUND)}")
         return {"Context": self.site.customer_context, "Exten": "s", "Priority": "1", "Variable": variables}
 
     def _agent_park(self, variables: list[str]) -> AmiAction:
@@ -241,10 +265,10 @@ def choose_mode(
     if chosen == "dialplan" and include is False:
         missing.append(f"contexts {site.customer_context} and {site.agent_context}: not in the dialplan")
     missing += [f"{name}: not in mode {chosen}" for name in CAPABILITIES if name not in mode.capabilities]
-    return Choice(mode, reason, _usable(mode, lacking[chosen], include), tuple(missing))
+    return Choice(mode, reason, _usable(mode, commands, lacking[chosen], include), tuple(missing))
 
 
-def _usable(mode: Mode, lacking: Sequence[str], include: bool | None) -> frozenset[str]:
+def _usable(mode: Mode, commands: Collection[str], lacking: Sequence[str], include: bool | None) -> frozenset[str]:
     """What of the mode's capabilities the rights leave."""
     lost: set[str] = set()
     if "Originate" in lacking or (mode.name == "dialplan" and include is False):
@@ -259,7 +283,7 @@ def _usable(mode: Mode, lacking: Sequence[str], include: bool | None) -> frozens
         lost |= {"play_message", "amd"}
     if "MixMonitor" in lacking:
         lost |= set(CAPABILITIES) - {"hangup"}  # originating into AGI needs class system too
-    return mode.capabilities - lost
+    return mode.capabilities - lost - voice_lost(mode.name, commands, include)
 
 
 def _originate(leg: str, channel: str, ring_timeout_s: float, caller: str, account: str) -> dict[str, HeaderValue]:

@@ -16,15 +16,21 @@ from daemon.ami.channels import Channels, Leg
 from daemon.ami.client import AmiClient
 from daemon.ami.modes import AmiAction, Mode
 from daemon.ami.translate import Step
+from daemon.ami.voice import VoiceAction
 from daemon.calls import events as ev
 from daemon.calls.actions import (
+    AdoptInbound,
     AnyAction,
     Connect,
     Hangup,
     OriginateAgent,
     OriginateCustomer,
+    OriginateThird,
+    Park,
     PlayMessage,
     ProbeParked,
+    Release,
+    Spy,
 )
 from daemon.calls.events import PbxEvent
 from daemon.clock import Clock
@@ -64,7 +70,7 @@ class Performer:
     def perform(self, action: AnyAction) -> None:
         """Returns at once; actions are written in the order of their calls."""
         match action:
-            case OriginateCustomer() | OriginateAgent():
+            case OriginateCustomer() | OriginateAgent() | OriginateThird() | Spy():
                 self._spawn(self._originate(action))
             case Connect():
                 self._connect(action)
@@ -76,6 +82,10 @@ class Performer:
                 self._spawn(self._play(action))
             case ProbeParked():
                 self._spawn(self._probe(action))
+            case AdoptInbound():
+                self._adopt(action)
+            case _:
+                self._spawn(self._voice(action))
 
     def react(self, leg: Leg, step: Step, detail: str) -> None:
         """A leg came to `step`: send what the mode wants sent then."""
@@ -101,10 +111,18 @@ class Performer:
     def _doubt(self, leg: str, action: str) -> None:
         self._emit(ev.ActionInDoubt(at=self._clock.now(), leg=leg, action=action))
 
-    async def _originate(self, action: OriginateCustomer | OriginateAgent) -> None:
+    async def _originate(self, action: OriginateCustomer | OriginateAgent | OriginateThird | Spy) -> None:
         leg = self._channels.add(action.leg)
         try:
-            if isinstance(action, OriginateCustomer):
+            if isinstance(action, Spy):
+                leg.spies = True
+                target = self._channels.legs.get(action.target)
+                if target is None:
+                    raise PbxRejected("whom to hear: no such leg")
+                request = self.mode.originate_spy(action, target)
+            elif isinstance(action, OriginateThird):
+                request = self.mode.originate_third(action)
+            elif isinstance(action, OriginateCustomer):
                 leg.amd, leg.hold_s = action.amd, action.hold_s
                 request = self.mode.originate_customer(action)
                 leg.direct = request.get("Application") == "Bridge"
@@ -244,6 +262,39 @@ class Performer:
         except PbxError as error:
             log.info("ami.refused", site=self._site, leg=leg, action=str(request.get("Action")), reason=str(error))
 
+    def _adopt(self, action: AdoptInbound) -> None:
+        """A channel that waits in our line of the dialplan becomes a leg; if it is gone, that is its end."""
+        leg = self._channels.adopt(action.leg, action.channel)
+        if leg is None:
+            self._emit(ev.LegHungUp(at=self._clock.now(), leg=action.leg, cause_text="the caller has gone"))
+            return
+        leg.parked, leg.hold_s = True, action.hold_s
+        self._emit(ev.LegParked(at=self._clock.now(), leg=leg.id))
+        self._spawn(self._follow_up(leg.id, self.mode.voice.adopt(leg.channel, leg.id)))
+
+    async def _voice(self, action: VoiceAction) -> None:
+        name = type(action).__name__.lower()
+        leg = self._channels.legs.get(action.leg)
+        try:
+            if leg is None:
+                raise PbxRejected("no such leg")
+            if isinstance(action, Park):
+                leg.hold_s, leg.music = action.limit_s, True
+                leg.spies = False
+            requests = self.mode.voice.requests(action, leg)
+            if isinstance(action, Park | Release):
+                leg.parked = False  # until the PBX says that it waits again
+            for request in requests[:-1]:
+                self._spawn(self._follow_up(action.leg, request))
+            if len(requests) > 1:
+                await asyncio.sleep(0)
+            await self._client.send(requests[-1])
+        except (PbxInDoubt, PbxUnavailable):
+            self._doubt(action.leg, name)
+        except PbxError as error:
+            self._note_refusal(name, error)
+            self._emit(ev.ActionRefused(at=self._clock.now(), leg=action.leg, action=name, message=str(error)))
+
     def _note_refusal(self, what: str, error: PbxError) -> None:
         if str(error) == "Permission denied":
             self.denied.add(what)
@@ -254,4 +305,5 @@ class Performer:
 
 def name_of(action: AnyAction) -> str:
     """The action's name in ActionInDoubt."""
-    return {Connect: "connect", Hangup: "hangup", PlayMessage: "play", ProbeParked: "probe"}.get(type(action), "action")
+    names = {Connect: "connect", Hangup: "hangup", PlayMessage: "play", ProbeParked: "probe"}
+    return names.get(type(action), type(action).__name__.lower())

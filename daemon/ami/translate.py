@@ -14,6 +14,7 @@ from typing import Final, Protocol
 from daemon.ami.agi import agi_result, greeting_silence_s, verdict_of, whole
 from daemon.ami.channels import Channels, Leg
 from daemon.ami.codec import Message
+from daemon.ami.translate_voice import ROOMS, VoiceEvents
 from daemon.calls import events as ev
 from daemon.calls.events import Amd, PbxEvent
 from daemon.calls.ids import is_ours
@@ -50,7 +51,7 @@ class Translator(Protocol):
     def on_deadline(self, now: float) -> None: ...
 
 
-class ModernTranslator:
+class ModernTranslator(VoiceEvents):
     """AMI 2 and later (DialBegin, BridgeEnter). `parks_on_music`: in mode `basic` a leg that hears music is parked."""
 
     def __init__(
@@ -86,6 +87,7 @@ class ModernTranslator:
             "LocalOptimizationEnd": self._optimisation_end,
             "DeviceStateChange": self._device_state,
             "Shutdown": self._shutdown,
+            **self.voice_handlers(),
         }
 
     def handle(self, message: Message, at: float) -> None:
@@ -102,6 +104,7 @@ class ModernTranslator:
             self.channels.adopt_child(unique_id, message.get("Linkedid"), message.get("Channel"))
         elif not leg.created:
             leg.created = True
+            leg.name = message.get("Channel")
             self._failing.pop(leg.id, None)
             self._deliver(ev.LegCreated(at=at, leg=leg.id))
             self._react(leg, Step.CREATED, "")
@@ -150,7 +153,7 @@ class ModernTranslator:
             return
         if message.get("Response") == "Success":
             self._answered(leg, at)
-            if self.parks_on_music and not leg.direct:
+            if self.parks_on_music and not leg.direct and not leg.spies:
                 self._parked(leg, at)
         elif not leg.created and leg.failed_at is None:
             leg.failed_at, leg.failed_reason = at, whole(message.get("Reason"))
@@ -188,6 +191,7 @@ class ModernTranslator:
     def _hangup_elsewhere(self, unique_id: str, message: Message, at: float) -> None:
         """The end of a channel that carries no leg: one that works for a leg, or a leg of ours we never heard of."""
         channels = self.channels
+        channels.arrivals.pop(unique_id, None)
         tech_cause = whole(message.get("TechCause")) or None
         owner = channels.legs.get(channels.children.get(unique_id, ""))
         channels.forget(unique_id)
@@ -203,6 +207,8 @@ class ModernTranslator:
 
     # -- bridges --------------------------------------------------------------------------------------------------
     def _bridge_enter(self, message: Message, at: float) -> None:
+        if message.get("BridgeCreator") == ROOMS:
+            return  # told by the room itself
         unique_id, channels = message.get("Uniqueid"), self.channels
         bridge = message.get("BridgeUniqueid")
         swapped = message.get("SwapUniqueid")
@@ -236,7 +242,7 @@ class ModernTranslator:
     def _join(self, leg: Leg, at: float) -> None:
         peer = self.channels.pair(leg)
         if peer is not None:
-            agent, customer = (leg, peer) if leg.is_agent else (peer, leg)
+            agent, customer = (leg, peer) if leg.rank <= peer.rank else (peer, leg)
             agent.parked = customer.parked = False
             agent.connecting = ""
             self._deliver(ev.LegBridged(at=at, leg=agent.id, peer=customer.id))
@@ -245,7 +251,7 @@ class ModernTranslator:
     def _separate(self, leg: Leg, at: float) -> None:
         peer = self.channels.part(leg)
         if peer is not None:
-            agent, customer = (leg, peer) if leg.is_agent else (peer, leg)
+            agent, customer = (leg, peer) if leg.rank <= peer.rank else (peer, leg)
             self._deliver(ev.LegUnbridged(at=at, leg=agent.id, peer=customer.id))
 
     def _moving(self, leg: Leg) -> bool:
@@ -275,6 +281,8 @@ class ModernTranslator:
                 self._react(leg, Step.AGI_STARTED, "")
             else:
                 self._parked(leg, at)
+        else:
+            self._arrived_by_agi(message, at)
 
     def _agi_exec(self, message: Message, at: float) -> None:
         """A command is over. Our CommandIDs begin with their kind, so that they mean something after a restart too."""
@@ -291,6 +299,8 @@ class ModernTranslator:
                 self._deliver(ev.MessagePlayed(at=at, leg=leg.id, heard=code == 0))
         elif kind == "noop":
             leg.probing = False
+            self._parked(leg, at)
+        elif kind == "room" and code >= 0:
             self._parked(leg, at)
         elif kind == "amd":
             leg.amd_done_at = at
@@ -336,8 +346,13 @@ class ModernTranslator:
             return
         leg = self.channels.recognise(message.get("Uniqueid"))
         if leg is None:
+            if name == "DialerInbound":
+                self._arrived_by_include(message, at)
             return
-        if name == "DialerAgentReady":
+        if name in ("DialerHeld", "DialerWaiting"):
+            self._separate(leg, at)
+            self._parked(leg, at)
+        elif name == "DialerAgentReady":
             self._answered(leg, at)
             self._separate(leg, at)
             self._parked(leg, at)

@@ -20,8 +20,8 @@ class OriginateCustomer(Action, frozen=True, kw_only=True, gc=False):
     `ring_timeout_s`: give up ringing after that. `hold_s`: the PBX itself ends a parked customer after that, should the
     daemon be gone. `account` names the campaign in PBX records. `safe_message`: the sound the PBX itself plays
     at the end of `hold_s` in modes that can. `agent_leg`: the leg this call is for, if it was up first (click-to-call,
-    preview): where the rights allow nothing but originating, the two are joined by the answer itself. `record`: the file
-    for the conversation, for modes whose PBX must start recording by itself (capability `record` without
+    preview): where the rights allow nothing but originating, the two are joined by the answer itself. `record`: the
+    file for the conversation, for modes whose PBX must start recording by itself (capability `record` without
     `record_on_demand`); the others ignore it.
     """
 

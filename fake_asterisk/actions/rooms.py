@@ -65,7 +65,7 @@ def _members(session: Session, message: Message, room: Conference) -> list[Chann
     name = message.get("Channel")
     if name.lower() == "all":
         return list(room.bridge.channels)
-    channel = session.pbx.channel(name)
+    channel = session.pbx.by_name.get(name)  # a Uniqueid is not understood here (seen)
     return [channel] if channel is not None and channel.bridge is room.bridge else []
 
 

@@ -62,3 +62,24 @@ def reload(session: Session, message: Message) -> None:
 def module_check(session: Session, message: Message) -> None:
     """Modules whose work the fake does are there."""
     session.success(message, None, "Version: ")
+
+
+@action("DialplanExtensionAdd", SYSTEM)
+def dialplan_extension_add(session: Session, message: Message) -> None:
+    """One step of an extension, in a context made if new; gone with the process."""
+    words = {name: message.get(name) for name in ("Context", "Extension", "Priority", "Application")}
+    if not all(words.values()):
+        session.error(message, "Context, Extension, Priority, and Application must be defined for a new extension.")
+        return
+    priority = words["Priority"]
+    if not priority.isdigit() or int(priority) < 1:
+        session.error(message, "Priority is invalid")
+        return
+    added = session.pbx.dialplan.set_step(
+        words["Context"], words["Extension"], int(priority), words["Application"], message.get("ApplicationData"),
+        replace=message.true("Replace"),
+    )  # fmt: skip
+    if added:
+        session.success(message, "Added requested extension")
+    else:
+        session.error(message, "Could not add extension")

@@ -30,8 +30,7 @@ async def agi(channel: Channel, data: str) -> int:
     if data.partition(",")[0].lower() != "agi:async":
         channel.set_variable("AGISTATUS", "NOTFOUND")
         return 0
-    channel.pbx.answer(channel)
-    if channel.agi_queue is None:
+    if channel.agi_queue is None:  # a call coming in is not answered by it (seen)
         channel.agi_queue = deque()
     loop = AsyncAgi(channel)
     channel.agi_loop = loop

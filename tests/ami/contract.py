@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -18,17 +18,22 @@ import pytest
 
 from daemon.ami.client import AmiClient, AmiOptions
 from daemon.ami.driver import AmiDriver, DriverOptions
+from daemon.ari.client import AriOptions
+from daemon.ari.driver import AriDriver, AriDriverOptions
 from daemon.calls import events as ev
 from daemon.calls.actions import Connect, Hangup, OriginateAgent, OriginateCustomer, PlayMessage, ProbeParked
 from daemon.calls.dialling import SiteTemplates
 from daemon.calls.ids import agent_leg, customer_leg, uuid7
 from daemon.clock import SystemClock
+from daemon.ports import Pbx
 from tests.asterisk.proxy import Proxy
 
 E = TypeVar("E", bound=ev.PbxEvent)
 SITE = "par"
 WITHIN_S = 8.0
-NAILED = ("asyncagi", "dialplan")
+NAILED = ("asyncagi", "dialplan", "ari")
+ALL_MODES = ("asyncagi", "dialplan", "basic", "ari")
+"""Each control mode of each driver; ARI has one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +42,7 @@ class Ground:
     declined, congestion, rings, and where the PBX has voices: human. `phones`: talker, second, unregistered."""
 
     tcp_port: int
+    http_port: int
     secret: str
     users: Mapping[str, str]
     trunk: str
@@ -46,12 +52,19 @@ class Ground:
     route: str = ""
     sound: str = "cadran-safe-harbour"
 
+    def port_of(self, mode: str) -> int:
+        """Where the driver of that mode connects to."""
+        return self.http_port if mode == "ari" else self.tcp_port
+
+    call_in: Callable[[str], None] | None = None
+    """Somebody (0612000077) calls 0199000001, to where this mode takes calls in."""
+
 
 @dataclass
 class Site:
     """A driver at work, with everything it has delivered."""
 
-    driver: AmiDriver
+    driver: Pbx
     rng: random.Random
     trunk: str
     events: list[ev.PbxEvent] = field(default_factory=list)
@@ -127,22 +140,43 @@ class Site:
             await self.seen(ev.LegHungUp, leg=leg)
 
 
-@asynccontextmanager
-async def site_on(ground: Ground, mode: str, *, up: bool = True, **changes: Any) -> AsyncIterator[Site]:
-    """A driver on the PBX, as the user of `mode`. `changes`: other AmiOptions, or `templates`, `wanted_mode`."""
+def ami_driver(ground: Ground, mode: str, rng: random.Random, **changes: Any) -> Pbx:
     driver_keys = {key: changes.pop(key) for key in ("templates", "wanted_mode") if key in changes}
     ami = {
         "host": "127.0.0.1",
-        "tcp_port": ground.tcp_port,
         "username": ground.users[mode],
-        "secret": lambda: ground.secret,
         "retry_first_s": 0.1,
         "boot_wait_s": 0.5,
         **changes,
     }
     options = {"wanted_mode": mode, "templates": ground.templates, **driver_keys}
+    return AmiDriver(DriverOptions(site=SITE, ami=AmiOptions(**ami), **options), clock=SystemClock(), rng=rng)
+
+
+def ari_driver(ground: Ground, mode: str, rng: random.Random, **changes: Any) -> Pbx:
+    changes.pop("wanted_mode", None)
+    templates = changes.pop("templates", ground.templates)
+    password = changes.pop("secret")
+    ari = AriOptions(
+        host="127.0.0.1",
+        username=ground.users["ari-nocalls" if mode == "nocalls" else "ari"],
+        password=password,
+        app=f"cadran-{SITE}",
+        retry_first_s=0.1,
+        **changes,
+    )
+    return AriDriver(AriDriverOptions(site=SITE, ari=ari, templates=templates), clock=SystemClock(), rng=rng)
+
+
+@asynccontextmanager
+async def site_on(ground: Ground, mode: str, *, up: bool = True, **changes: Any) -> AsyncIterator[Site]:
+    """A driver on the PBX, as the user of `mode`. `changes`: other options of the link, or `driver`, `templates`,
+    `wanted_mode`."""
+    changes.setdefault("tcp_port", ground.port_of(mode))
+    changes.setdefault("secret", lambda: ground.secret)
     rng = random.Random()
-    driver = AmiDriver(DriverOptions(site=SITE, ami=AmiOptions(**ami), **options), clock=SystemClock(), rng=rng)
+    make = ari_driver if changes.pop("driver", mode) == "ari" else ami_driver
+    driver = make(ground, mode, rng, **changes)
     site = Site(driver, rng, ground.trunk)
     task = asyncio.create_task(driver.run(site.deliver))
     try:
@@ -175,9 +209,8 @@ async def site(ground: Ground, mode: str, clean: None) -> AsyncIterator[Site]:
 async def hang_up_unseen(ground: Ground, mode: str, leg: str) -> None:
     """End a leg behind the back of the driver under test."""
     done = asyncio.Event()
-    options = AmiOptions(
-        host="127.0.0.1", tcp_port=ground.tcp_port, username=ground.users[mode], secret=lambda: ground.secret
-    )
+    username = ground.users["dialplan" if mode == "ari" else mode]
+    options = AmiOptions(host="127.0.0.1", tcp_port=ground.tcp_port, username=username, secret=lambda: ground.secret)
     client = AmiClient(options, rng=random.Random(), on_messages=lambda _: None, on_down=lambda *_: None)
 
     async def hang_up() -> None:
@@ -199,8 +232,8 @@ async def test_up_with_mode_capabilities_and_extensions(site: Site, mode: str, g
     assert kinds.index(ev.PbxSnapshot) > max((i for i, k in enumerate(kinds) if k is ev.ExtensionChanged), default=0)
     status = site.driver.status()
     assert status.up
-    assert (status.mode, status.driver) == (mode, "ami")
-    assert "Asterisk Call Manager/" in status.version
+    assert (status.mode, status.driver) == (mode, "ari" if mode == "ari" else "ami")
+    assert ("Asterisk " if mode == "ari" else "Asterisk Call Manager/") in status.version
     assert {"originate", "hangup", "connect"} <= set(status.capabilities)
     assert ("play_message" in status.capabilities) == (mode in NAILED)
     assert any(entry.startswith("play_message:") for entry in status.missing) == (mode == "basic")
@@ -211,14 +244,15 @@ async def test_up_with_mode_capabilities_and_extensions(site: Site, mode: str, g
 async def test_auto_finds_the_mode_that_the_rights_allow(ground: Ground, mode: str) -> None:
     async with site_on(ground, mode, wanted_mode="auto") as site:
         status = site.driver.status()
-        assert status.mode == (mode if mode == "asyncagi" else "dialplan")  # the include is there
+        assert status.mode == (mode if mode in ("asyncagi", "ari") else "dialplan")  # the include is there
         assert status.mode_reason
 
 
 @pytest.mark.feature("S100-04", clause="a login without the right to originate: named in the status, link stays up")
 @pytest.mark.feature("PBX-02", clause="rights probed, what is missing is named")
 async def test_a_user_who_may_not_originate(ground: Ground, mode: str) -> None:
-    async with site_on(ground, "nocalls", wanted_mode=mode) as site:
+    changes = {"driver": "ari", "tcp_port": ground.http_port} if mode == "ari" else {}
+    async with site_on(ground, "nocalls", wanted_mode=mode, **changes) as site:
         status = site.driver.status()
         assert "permission denied: originate" in status.missing
         assert "originate" not in status.capabilities
@@ -415,8 +449,9 @@ async def test_a_conversation_outlives_the_waiting_limit(site: Site, mode: str, 
 
 
 async def test_a_person_is_told_from_a_machine(site: Site, mode: str, ground: Ground) -> None:
-    if mode not in NAILED:
+    if mode in ("basic", "ari"):
         assert "amd" not in site.driver.status().capabilities
+        assert any(entry.startswith("amd:") for entry in site.driver.status().missing)
         return
     if "human" not in ground.numbers:
         pytest.skip("this PBX has no voices")
@@ -453,7 +488,7 @@ async def test_a_call_through_a_route_of_the_pbx(ground: Ground, mode: str, clea
 # -- cuts ---------------------------------------------------------------------------------------------------------
 @pytest.mark.feature("RELY-04", clause="after a cut every leg is found again as it is")
 async def test_a_cut_and_what_the_snapshot_finds(ground: Ground, mode: str, clean: None) -> None:
-    async with Proxy(ground.tcp_port) as cord, site_on(ground, mode, tcp_port=cord.port) as cut:
+    async with Proxy(ground.port_of(mode)) as cord, site_on(ground, mode, tcp_port=cord.port) as cut:
         agent, customer = await cut.conversation(ground.numbers["talks"], ground.phones["talker"])
         waiting = await cut.parked_agent(ground.phones["second"], 8)
         ringing = cut.customer(ground.numbers["rings"])

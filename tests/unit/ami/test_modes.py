@@ -168,7 +168,7 @@ def test_what_is_missing_is_named_and_not_offered() -> None:
     assert "originate" not in choice.capabilities
     choice = choose_mode("auto", SiteTemplates(), ("Originate",), None)
     assert choice.mode.name == "basic"
-    assert choice.capabilities == {"originate"}
+    assert choice.capabilities == {"originate", "spy"}
     choice = choose_mode("auto", SiteTemplates(), ALL, None)
     assert (choice.missing, "play_message" in choice.capabilities) == ((), True)
 
