@@ -6,6 +6,7 @@
 #   make test-asterisk  the suite on a real Asterisk 22 (see docs/installation.md, "The real-Asterisk suite")
 #   make test-predictive  40 agents call 3,000 people on a real Asterisk, about a quarter of an hour
 #   make test-chaos     kill -9 of daemon, database and PBX in a campaign (CADRAN_CHAOS_ROUNDS, default 6)
+#   make test-week      three weeks of a campaign on simulated time, judged on the PBX's ledger
 #   make features       which promised behaviour is proven by which test; rewrites docs/features.md
 #   make replay CAPTURES=folder   recorded AMI sessions against the fake PBX
 #   make bench, make bench-NAME   the measurements of docs/benchmarks.md
@@ -30,7 +31,7 @@ CAPTURES ?= ../shared/asterisk/captures
 # Folders that hold Python of ours; those not there yet are left out.
 CODE := $(wildcard daemon fake_asterisk simulation tests benchmarks tools)
 
-.PHONY: help simulate demo test check features replay bench test-asterisk test-predictive test-chaos install lock notice format format-check lint types imports clean setup setup-dev
+.PHONY: help simulate demo test check features replay bench test-asterisk test-predictive test-chaos test-week install lock notice format format-check lint types imports clean setup setup-dev
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -90,6 +91,9 @@ replay: setup-dev
 
 test-chaos: setup-dev
 	@$(PYTEST) tests/chaos -m slow -s $(PYTEST_ARGS)
+
+test-week: setup-dev
+	@$(PYTEST) tests/simulation/test_week.py -m slow -s $(PYTEST_ARGS)
 
 test-asterisk: setup-dev
 	@$(PYTEST) tests/asterisk -m "asterisk and not slow" $(PYTEST_ARGS)
