@@ -33,6 +33,7 @@ from daemon.api import (
     stats_api,
     stream,
     tokens_api,
+    webhooks_api,
 )
 from daemon.api.auth import Auth
 from daemon.api.decode import query_of, read_json
@@ -69,6 +70,7 @@ def all_routes() -> list[Route]:
         compliance_api.routes,
         stats_api.routes,
         tokens_api.routes,
+        webhooks_api.routes,
         stream.routes,
         public.routes,
         external.routes,
@@ -90,6 +92,8 @@ def build_app(
     importer: Importer | None = None,
     rates: Rates | None = None,
     notify: Callable[[str, Mapping[str, Any]], None] = log_alert,
+    webhooks: webhooks_api.Sender | None = None,
+    webhook_overlap_s: float = 86_400.0,
     demo_token: str = "",
     version: str = __version__,
     token_bytes: Callable[[int], bytes] = secrets.token_bytes,
@@ -98,7 +102,8 @@ def build_app(
 
     `token_bytes` makes token secrets: the OS's generator in production, seeded in simulations. `rule_sets` bound
     what may be saved; `extensions` lists the phones a site's PBX is known to have; `notify`
-    takes alerts (click2call.quota, .failures, .no_line) with their figures.
+    takes alerts (click2call.quota, .failures, .no_line) with their figures; `webhooks` is the sender, which knows the
+    secrets (`webhook_overlap_s`: how long two of them sign after a rotation).
     """
     auth, metrics = Auth(store, clock, http), Metrics()
     deps = Deps(
@@ -120,6 +125,8 @@ def build_app(
         rates=rates,
         minutes=MinuteAlarms(store, clock, notify),
         notify=notify,
+        webhooks=webhooks,
+        webhook_overlap_s=webhook_overlap_s,
         demo_token=demo_token,
         token_bytes=token_bytes,
     )

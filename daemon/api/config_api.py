@@ -28,6 +28,7 @@ from daemon.calls.records import (
     PauseCode,
     Record,
     Status,
+    Webhook,
 )
 from daemon.engine.commands import AnyCommand, ConfigChanged, LeadsChanged
 from daemon.errors import CommandError
@@ -71,7 +72,7 @@ USED_BY: dict[type[Record], str] = {
 WARNING = "Cadran-Warning"
 SHORT_CODE = 3
 """Codes of two or three characters fit everywhere they are shown; older systems bring up to twelve."""
-CHILDREN = (Client, Campaign, LeadList, Line, Agent)
+CHILDREN = (Client, Campaign, LeadList, Line, Agent, Webhook)
 
 
 async def tell_engine(ask: Ask, *commands: AnyCommand) -> bool:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from daemon.api.minutes import MinuteAlarms
     from daemon.api.quota import Quotas
     from daemon.api.stream import Streams
+    from daemon.api.webhooks_api import Sender
 
 
 class Importer(Protocol):
@@ -82,6 +83,8 @@ class Deps:
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
     extensions: Callable[[str], Collection[str]] = lambda site: ()
     notify: Callable[[str, Mapping[str, Any]], None] = log_alert
+    webhooks: Sender | None = None
+    webhook_overlap_s: float = 86_400.0
     demo_token: str = ""
     default_language: str = "fr"
     drafts: dict[str, dict[str, Any]] = field(default_factory=dict)

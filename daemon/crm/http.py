@@ -212,6 +212,15 @@ class Outgoing:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise _mapped(error, sent.url) from error
 
+    def check(self, url: str) -> None:
+        """Raises OutgoingError for a URL that can be refused before its name is resolved."""
+        parsed = checked_url(url)
+        host = parsed.host or ""
+        if _address(host) is not None:
+            self._policy.check(host, parsed.scheme, host)
+        elif parsed.scheme == "http" and not self._policy.plain_http and not self._policy.allowed:
+            raise OutgoingError("https_required", f"{host}: plain http goes to outgoing.allow_networks only")
+
     async def close(self) -> None:
         """Close all connections."""
         for session in self._sessions.values():

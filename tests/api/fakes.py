@@ -24,6 +24,8 @@ from daemon.calls.records import (
     Role,
     TokenKind,
 )
+from daemon.crm.http import Outgoing
+from daemon.crm.webhooks import WebhookKeys, WebhookSender
 from daemon.engine import commands as c
 from daemon.engine.views import (
     AgentView,
@@ -38,6 +40,7 @@ from daemon.engine.views import (
     WindowView,
 )
 from daemon.errors import CommandError
+from daemon.settings import OutgoingTable, WebhooksTable
 from daemon.store.memory import MemoryStore
 from daemon.store.pseudonyms import Pseudonyms
 
@@ -268,6 +271,15 @@ class World:
 
     def auth(self, key: str) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.tokens[key]}"}
+
+
+def sender_of(world: World) -> WebhookSender:
+    """The sender of webhooks, which runs only when a test tells it to look. Loopback may be reached."""
+    table = OutgoingTable(allow_networks=("127.0.0.0/8",))
+    return WebhookSender(
+        world.store, Outgoing(table), WebhookKeys(b"w" * 32), world.clock, random.Random(4), WebhooksTable(),
+        sites=lambda: ["main"], notify=lambda topic, details: world.alerts.append((topic, dict(details))),
+    )  # fmt: skip
 
 
 async def make_world() -> World:

@@ -1,0 +1,80 @@
+"""What leaves the daemon towards other software and people: webhooks, alerts, and the guarded way out they share.
+
+Built and run by the composition root; `daemon.app` gives the doors what they need of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from daemon.clock import Clock
+from daemon.crm.alerts import Alerts, closing, smtp_sender
+from daemon.crm.http import Outgoing
+from daemon.crm.webhooks import WebhookKeys, WebhookSender, load_or_make_key
+from daemon.ports import Store, WebhookStore
+from daemon.settings import Settings, read_secret
+
+log = structlog.get_logger(__name__)
+RESTART_S = 5.0
+
+
+async def _kept_up(name: str, run: Callable[[], Awaitable[None]]) -> None:
+    """Work towards others that fails unexpectedly is begun again: it is never a reason to stop calling."""
+    while True:
+        try:
+            await run()
+        except Exception:
+            log.exception("outside.failed", work=name)
+        await asyncio.sleep(RESTART_S)
+
+
+class Outside:
+    """One a daemon. `sites`: those it leads now."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        clock: Clock,
+        rng: random.Random,
+        *,
+        sites: Callable[[], Sequence[str]],
+        in_memory: bool,
+    ) -> None:
+        self.outgoing = Outgoing(settings.outgoing)
+        folder = Path(settings.daemon.data_dir)
+        keys = WebhookKeys(rng.randbytes(32)) if in_memory else load_or_make_key(folder, secrets.token_bytes)
+        password_file = settings.alerts.smtp_password_file
+        sender = smtp_sender(settings.alerts, lambda: read_secret("alerts.smtp_password_file", password_file))
+        self.webhooks: WebhookSender | None = None
+        self.alerts = Alerts(settings.alerts, clock, self._tell, sender)
+        if isinstance(store, WebhookStore):
+            self.webhooks = WebhookSender(
+                store, self.outgoing, keys, clock, rng, settings.webhooks, sites=sites, notify=self.alerts.notify
+            )
+
+    async def _tell(self, topic: str, details: Mapping[str, Any]) -> None:
+        if self.webhooks is not None:
+            await self.webhooks.alert(topic, details)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Deliver for the length of the block."""
+        works = {"alerts": self.alerts.run}
+        if self.webhooks is not None:
+            works["webhooks"] = self.webhooks.run
+        tasks = [asyncio.create_task(_kept_up(name, run), name=name) for name, run in works.items()]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                await closing(task)
+            await self.outgoing.close()
