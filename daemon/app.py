@@ -22,23 +22,20 @@ import structlog
 from aiohttp import web
 
 from daemon import __version__
-from daemon.ami.client import AmiOptions
-from daemon.ami.driver import AmiDriver, DriverOptions
 from daemon.api.app import build_app
 from daemon.api.auth import hash_of, new_token
-from daemon.calls.dialling import SiteTemplates
 from daemon.calls.facts import AnyFact, NumberedFact
 from daemon.calls.rates import Rates, parse_rates
 from daemon.calls.records import ApiToken, Group, Lease, Role, TokenKind
 from daemon.clock import Clock
 from daemon.compliance import RuleSet, load_rule_sets, tzdata_version
+from daemon.drivers import pbx_driver
 from daemon.engine.commands import LeadsChanged
 from daemon.engine.core import EngineCore
 from daemon.engine.hub import Hub
 from daemon.engine.rules import SiteLaw
 from daemon.engine.runner import LeaseLost, SiteRunner
 from daemon.engine.views import SystemView
-from daemon.outside import Outside
 from daemon.errors import SettingsError, StoreConflict, StoreError, StoreUnavailable
 from daemon.leads.service import ImportService
 from daemon.ports import LeadSink, Pbx, Store
@@ -85,42 +82,6 @@ def rates_of(settings: Settings) -> Rates | None:
         raise SettingsError("daemon.rates_file", name, f"can't be read: {error.strerror}") from error
     except ValueError as error:
         raise SettingsError("daemon.rates_file", name, str(error)) from error
-
-
-def ami_driver(site: SiteTable, clock: Clock, rng: random.Random) -> Pbx:
-    """The AMI driver of a site. The secret's file is read at each login, so that a mended file heals the link."""
-    tls = None
-    if site.tls:
-        tls = ssl.create_default_context(cafile=site.tls_ca_file or None)
-    options = AmiOptions(
-        host=site.host,
-        tcp_port=site.tcp_port,
-        username=site.username,
-        secret=lambda: read_secret(f"sites.{site.id}.secret_file", site.secret_file),
-        auth="plain" if site.auth == "plain" else "md5",
-        tls=tls,
-        connect_deadline_s=site.connect_timeout_s,
-        action_deadline_s=site.action_deadline_s,
-        ping_interval_s=site.ping_interval_s,
-        ping_deadline_s=site.ping_deadline_s,
-        retry_first_s=site.backoff_min_s,
-        retry_max_s=site.backoff_max_s,
-    )
-    templates = SiteTemplates(
-        agent_channel=site.agent_channel,
-        customer_channel=site.customer_channel,
-        customer_context=site.customer_context,
-        agent_context=site.agent_context,
-    )
-    driver = DriverOptions(
-        site=site.id,
-        ami=options,
-        templates=templates,
-        wanted_mode=site.mode,
-        device=site.device,
-        extensions=site.extensions,
-    )
-    return AmiDriver(driver, clock=clock, rng=rng)
 
 
 class SiteLog:
@@ -312,14 +273,6 @@ class Application:
                 folder = Path(self.settings.daemon.data_dir)
                 await self.store.use_pseudonyms(load_or_make_key(folder, secrets.token_bytes))
             await self._write_cli_token()
-        outside = Outside(
-            self.settings,
-            self.store,
-            self.clock,
-            random.Random(f"{self.holder} {self.started}"),  # pauses between tries: no draw from the calls' sequence
-            sites=self._led,
-            in_memory=self._journal_in_memory,
-        )
             await self._serve(stack)
             tasks = [asyncio.create_task(self._site(site), name=f"site {site.id}") for site in self.settings.sites]
             tasks.append(asyncio.create_task(self._system(), name="system"))
@@ -332,11 +285,7 @@ class Application:
             finally:
                 notify("STOPPING=1")
                 await self._drain()
-            notify=outside.alerts.notify,
-            webhooks=outside.webhooks,
-            webhook_overlap_s=self.settings.webhooks.rotation_overlap_s,
                 for task in tasks:
-        await stack.enter_async_context(outside.running())
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
                 for site_id in list(self.logs):
@@ -372,9 +321,6 @@ class Application:
             rule_sets=self.rule_sets,
             extensions=self._extensions,
             demo_token=self._demo_token,
-    def _led(self) -> list[str]:
-        return [site for site, runner in self.hub.runners.items() if runner.leading]
-
             importer=self._importer(stack),
             rates=rates_of(self.settings),
         )
@@ -525,7 +471,7 @@ def build(
     """The application from its parts; `pbx_factory` None = the drivers that the settings name."""
 
     def drivers(site: SiteTable) -> Pbx:
-        return ami_driver(site, clock, random.Random(rng.getrandbits(64)))
+        return pbx_driver(site, clock, random.Random(rng.getrandbits(64)))
 
     return Application(
         settings,

@@ -8,9 +8,10 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from daemon.app import ami_driver, open_database, rule_sets_of
+from daemon.app import open_database, rule_sets_of
 from daemon.calls.events import LinkDown, PbxEvent, PbxSnapshot
 from daemon.clock import Clock
+from daemon.drivers import address_of, pbx_driver, secret_of
 from daemon.errors import DaemonError, SettingsError
 from daemon.settings import Settings, SiteTable, read_secret
 
@@ -78,10 +79,10 @@ def _rights(what: str, missing: tuple[str, ...]) -> Finding:
 async def _site(site: SiteTable, settings: Settings, clock: Clock) -> list[Finding]:
     what = f"site {site.id}"
     try:
-        read_secret(f"sites.{site.id}.secret_file", site.secret_file)
+        read_secret(*secret_of(site))
     except SettingsError as error:
         return [Finding(what, False, str(error))]
-    driver = ami_driver(site, clock, random.Random(clock.now()))
+    driver = pbx_driver(site, clock, random.Random(clock.now()), beside=True)
     known = asyncio.Event()
     down: list[LinkDown] = []
 
@@ -98,7 +99,7 @@ async def _site(site: SiteTable, settings: Settings, clock: Clock) -> list[Findi
         status = driver.status()
         if not status.up:
             last = down[-1] if down else None
-            return [Finding(what, False, f"{site.host}:{site.tcp_port}: {last.message if last else 'no answer'}")]
+            return [Finding(what, False, f"{address_of(site)}: {last.message if last else 'no answer'}")]
         findings = [
             Finding(what, True, f"logged in, {status.version}, mode {status.mode} ({status.mode_reason})"),
             _rights(f"{what} rights", status.missing),
@@ -117,7 +118,7 @@ async def _site(site: SiteTable, settings: Settings, clock: Clock) -> list[Findi
             )
         return findings
     except TimeoutError:
-        return [Finding(what, False, f"{site.host}:{site.tcp_port} does not answer")]
+        return [Finding(what, False, f"{address_of(site)}: no answer")]
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

@@ -18,6 +18,7 @@ from daemon.cli.config import DEFAULT, ConfigPath
 from daemon.cli.doctor import examine
 from daemon.cli.output import fail
 from daemon.clock import SystemClock
+from daemon.drivers import address_of, secret_of
 from daemon.errors import SettingsError
 from daemon.service import set_up_logs
 from daemon.settings import Settings, load, read_secret
@@ -85,11 +86,11 @@ def check(config: ConfigPath = DEFAULT) -> None:
     """Read the settings, rule sets and secrets; print what they say, or the first thing that is wrong."""
     settings = load(config)
     for site in settings.sites:
-        read_secret(f"sites.{site.id}.secret_file", site.secret_file)
+        read_secret(*secret_of(site))
     rules = rule_sets_of(settings)
     typer.echo(f"{config}: fine")
     for site in settings.sites:
-        typer.echo(f"  site {site.id}: {site.driver} {site.host}:{site.tcp_port} as {site.username}, mode {site.mode}")
+        typer.echo(f"  site {site.id}: {site.driver} {address_of(site)}")
     typer.echo(f"  rule sets: {', '.join(sorted(rules))}")
     typer.echo(f"  page: http://{settings.http.host}:{settings.http.tcp_port}/")
 

@@ -72,6 +72,7 @@ async def ground() -> AsyncIterator[Ground]:
     port = await pbx.listen(0)
     yield Ground(
         tcp_port=port,
+        http_port=0,
         secret=SECRET,
         users={
             "nocalls": "nocalls",

@@ -6,14 +6,14 @@ import pytest
 
 from daemon.ami.modes import MODES
 from tests.ami.contract import *  # noqa: F403 - the suite is the module
-from tests.ami.contract import Ground
+from tests.ami.contract import ALL_MODES, Ground
 from tests.asterisk.bed import SECRET
 from tests.asterisk.conftest import Lab
 
 KINDS = {"talks": 12, "leaves": 11, "busy": 20, "unallocated": 21, "declined": 22, "congestion": 23, "rings": 30}
 
 
-@pytest.fixture(params=list(MODES))
+@pytest.fixture(params=list(ALL_MODES))
 def mode(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -21,10 +21,12 @@ def mode(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def ground(lab: Lab) -> Ground:
     numbers = {name: f"06120000{digits}01" for name, digits in {**KINDS, "human": 40}.items()}
+    plain = ("nocalls", "onlyoriginate", "ari", "ari-nocalls")
     return Ground(
         tcp_port=lab.bed.ports.ami,
+        http_port=lab.bed.ports.http,
         secret=SECRET,
-        users={name: f"cadran-{name}" for name in MODES} | {name: name for name in ("nocalls", "onlyoriginate")},
+        users={name: f"cadran-{name}" for name in MODES} | {name: name for name in plain},
         trunk="line-a",
         numbers=numbers,
         phones={"talker": "1001", "second": "1002", "unregistered": "1009"},

@@ -1,0 +1,328 @@
+"""The Pbx port on ARI: keeps one link, performs actions, delivers events, resyncs after each connection.
+
+One instance a site; nothing is shared between sites, so that one site's trouble never delays another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+import structlog
+
+from daemon.ari.client import FORBIDDEN, AriClient, AriOptions, AriRefused
+from daemon.ari.legs import Leg, Legs
+from daemon.ari.perform import Performer, name_of
+from daemon.ari.snapshot import read_snapshot
+from daemon.ari.translate import Step, Translator
+from daemon.calls import events as ev
+from daemon.calls.actions import ORIGINATES, AnyAction
+from daemon.calls.devices import Devices
+from daemon.calls.dialling import SiteTemplates
+from daemon.calls.events import PbxEvent
+from daemon.clock import Clock
+from daemon.errors import PbxError, PbxRejected, PbxUnavailable
+from daemon.ports import PbxStatus
+
+log = structlog.get_logger(__name__)
+
+MODE: Final = "ari"
+CAPABILITIES: Final = (
+    "originate", "hangup", "connect", "nailed_agents", "play_message", "hold_limit", "record", "record_on_demand",
+    "hold", "conference", "mute", "dtmf", "spy",
+)  # fmt: skip
+MISSING: Final = ("amd: not in mode ari", "inbound: not in mode ari")
+"""ARI has no machine detection of its own."""
+HELD_MAX: Final = 50_000
+"""Events held back during a resync; past it the link is dropped and taken up anew."""
+IN_DOUBT_WAIT_S: Final = 1.0
+"""An originate in doubt and not listed is looked for once more after this (FIELD-NOTES 8.5)."""
+REGISTERED_WAITS_S: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 1.0)
+NOT_FOUND: Final = 404
+ENDPOINT_STATES: Final = {"online": "NOT_INUSE", "offline": "UNAVAILABLE"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AriDriverOptions:
+    """A site as the driver needs it."""
+
+    site: str
+    ari: AriOptions
+    templates: SiteTemplates = field(default_factory=SiteTemplates)
+    device: str = "PJSIP/{extension}"
+    extensions: Sequence[str] = ()
+
+
+class AriDriver:
+    """`daemon.ports.Pbx` over ARI."""
+
+    def __init__(self, options: AriDriverOptions, *, clock: Clock, rng: random.Random) -> None:
+        self.site = options.site
+        self._options, self._clock = options, clock
+        self._client = AriClient(options.ari, rng=rng, on_event=self._received, on_down=self._went_down)
+        self._legs = Legs(options.site)
+        self._devices = Devices(options.device, options.extensions)
+        self._deliver: Callable[[PbxEvent], None] = _nobody
+        self._performer: Performer | None = None
+        self._translator = Translator(self._legs, deliver=self._emit, react=self._react, device=self._devices.changed)
+        self._held: list[dict[str, Any]] | None = []
+        """Events since the connection was made, until the resync is done; None while up."""
+        self._may_act = True
+        self._version = ""
+        self._started_at = ""
+        """When the PBX began, in its own words; another value = another life of it."""
+        self._up = False
+        self._since: datetime | None = None
+        self._error: tuple[str, str] = ("", "")
+        self._next_try_in_s: float | None = None
+        self._delivered = 0
+
+    # -- the port -------------------------------------------------------------------------------------------------
+    async def run(self, deliver: Callable[[PbxEvent], None]) -> None:
+        self._deliver = deliver
+        try:
+            await self._client.run(self._connected)
+        finally:
+            self._up = False
+            if self._performer is not None:
+                self._performer.close()
+
+    def perform(self, action: AnyAction) -> None:
+        if self._up and self._client.connected and self._performer is not None:
+            self._performer.perform(action)
+            return
+        now = self._clock.now()
+        if isinstance(action, ORIGINATES):
+            why = f"no link to the PBX: {self._error[0] or 'not up yet'}"
+            self._emit(ev.LegFailed(at=now, leg=action.leg, message=why))
+        else:
+            self._emit(ev.ActionInDoubt(at=now, leg=action.leg, action=name_of(action)))
+
+    def status(self) -> PbxStatus:
+        client, performer = self._client, self._performer
+        code, text = self._error
+        missing = self._missing() if self._since is not None else ()
+        return PbxStatus(
+            site=self.site,
+            driver=MODE,
+            up=self._up,
+            since=self._since,
+            mode=MODE if self._since is not None else "",
+            mode_reason="driver = ari in the settings" if self._since is not None else "",
+            version=self._version,
+            capabilities=tuple(sorted(self._capabilities())) if self._since is not None else (),
+            missing=missing,
+            error_code=code,
+            error=text,
+            next_try_in_s=self._next_try_in_s,
+            extensions=self._devices.extensions(),
+            figures={
+                "messages_in": client.messages_in,
+                "requests_out": client.requests,
+                "events_out": self._delivered,
+                "legs": len(self._legs.by_id),
+                "actions_in_flight": performer.in_flight if performer else 0,
+                "requests_pending": client.pending,
+                "request_s": client.request_s,
+            },
+        )
+
+    async def audit(self) -> tuple[ev.LegSeen, ...] | None:
+        """The listings once more, while events go on; the driver's own state is not touched."""
+        if not self._up:
+            return None
+        try:
+            legs = await read_snapshot(self._client, self.site)
+        except PbxError:
+            return None
+        return tuple(_seen(leg) for leg in legs)
+
+    async def probe_sound(self, sound: str) -> bool | None:
+        """Whether the PBX has this sound file; None while the link is down."""
+        try:
+            await self._client.ask("GET", f"/sounds/{sound}")
+        except AriRefused as error:
+            return False if error.status == NOT_FOUND else None
+        except PbxError:
+            return None
+        return True
+
+    # -- link -----------------------------------------------------------------------------------------------------
+    def _went_down(self, why: PbxUnavailable, next_try_in_s: float) -> None:
+        self._up = False
+        self._held = []
+        self._error, self._next_try_in_s = (why.code, str(why)), next_try_in_s
+        self._emit(ev.LinkDown(at=self._clock.now(), code=why.code, message=str(why)))
+
+    async def _connected(self) -> None:
+        """Probe, subscribe, list, and tell: LinkUp, the devices, one snapshot, then what happened meanwhile."""
+        client = self._client
+        info = await client.ask("GET", "/asterisk/info")
+        started, before = info["status"]["startup_time"], self._started_at
+        self._started_at = started
+        self._version = f"Asterisk {info['system']['version']}"
+        await self._subscribe()
+        devices = await self._device_list()
+        legs = await self._list_legs()
+        now = self._clock.now()
+        if self._performer is not None:
+            self._performer.close()
+        self._performer = Performer(
+            self.site,
+            self._options.ari.app,
+            self._options.templates,
+            client,
+            self._legs,
+            self._clock,
+            self._emit,
+            self._translator.created,
+        )
+        held, self._held = self._held, None
+        self._up, self._since = True, self._clock.utcnow()
+        self._error, self._next_try_in_s = ("", ""), None
+        self._emit(
+            ev.LinkUp(
+                at=now,
+                mode=MODE,
+                capabilities=self._capabilities(),
+                missing=self._missing(),
+                version=self._version,
+                restarted=bool(before) and before != started,
+            )
+        )
+        for event in devices:
+            self._emit(event)
+        self._take_up(legs, held or [], now)
+        log.info("ari.up", site=self.site, app=self._options.ari.app, legs=len(legs))
+
+    async def _subscribe(self) -> None:
+        """All device states, and only the kinds of events that mean something: two of three would be ChannelVarset.
+        A user who may only read is refused here, which shows it."""
+        path = f"/applications/{self._options.ari.app}"
+        try:
+            await self._registered(path)
+            await self._client.ask("POST", f"{path}/subscription", {"eventSource": "deviceState:"})
+        except AriRefused as error:
+            self._may_act = error.status != FORBIDDEN
+            log.warning("ari.no_device_states", site=self.site, reason=str(error))
+            return
+        self._may_act = True
+        try:
+            kinds = [{"type": kind} for kind in (*self._translator.kinds, "ApplicationReplaced")]
+            await self._client.ask("PUT", f"{path}/eventFilter", body={"allowed": kinds})
+        except PbxRejected as error:
+            log.info("ari.no_event_filter", site=self.site, reason=str(error))  # before Asterisk 16: all events come
+
+    async def _registered(self, path: str) -> None:
+        """Wait until the application exists: Asterisk answers the WebSocket's handshake some milliseconds before (seen:
+        calls originated meanwhile told nothing of themselves, and were hung up as they were answered)."""
+        for pause_s in REGISTERED_WAITS_S:
+            try:
+                await self._client.ask("GET", path)
+                return
+            except AriRefused as error:
+                if error.status != NOT_FOUND:
+                    raise
+            await asyncio.sleep(pause_s)
+        raise PbxUnavailable(f"application {self._options.ari.app!r} was not registered", "timeout")
+
+    async def _device_list(self) -> list[PbxEvent]:
+        technology = self._options.device.partition("/")[0]
+        try:
+            endpoints = await self._client.ask("GET", f"/endpoints/{technology}")
+        except PbxRejected:
+            return []
+        states = []
+        for endpoint in endpoints:
+            state = "INUSE" if endpoint["channel_ids"] else ENDPOINT_STATES.get(endpoint["state"], "UNKNOWN")
+            states.append((f"{technology}/{endpoint['resource']}", state))
+        return self._devices.listed(states, self._clock.now())
+
+    async def _list_legs(self) -> list[Leg]:
+        legs = await read_snapshot(self._client, self.site)
+        known = {leg.id for leg in legs}
+        if self._performer is not None and self._performer.in_doubt - known:
+            await asyncio.sleep(IN_DOUBT_WAIT_S)
+            legs = await read_snapshot(self._client, self.site)
+        return legs
+
+    def _take_up(self, legs: list[Leg], held: list[dict[str, Any]], now: float) -> None:
+        """Ends of legs not listed first (their cause is better than "gone"), the snapshot, then all the rest; what
+        else was told of legs that are not there any more comes too late to mean anything."""
+        listed = {leg.id for leg in legs}
+        ends = [event for event in held if event.get("type") == "ChannelDestroyed" and _channel_of(event) not in listed]
+        gone = {_channel_of(event) for event in ends}
+        for event in ends:
+            self._translate(event, now)
+        self._legs.replace(legs)
+        self._emit(ev.PbxSnapshot(at=now, legs=tuple(_seen(leg) for leg in legs)))
+        for leg in legs:
+            self._mend(leg)
+        for event in held:
+            if _channel_of(event) not in gone:
+                self._translate(event, now)
+
+    def _mend(self, leg: Leg) -> None:
+        """What the end of the link left half done."""
+        if leg.connects and leg.in_stasis and not leg.bridge:
+            leg.parked = False
+            self._react(leg, Step.ENTERED, "")
+        elif leg.in_stasis and not leg.connects and leg.bridge and leg.peer is None and not leg.room:
+            self._react(leg, Step.PLAYED, "")  # its conversation is over: the one it talked with is gone
+
+    def _capabilities(self) -> frozenset[str]:
+        return frozenset(CAPABILITIES) if self._may_act else frozenset()
+
+    def _missing(self) -> tuple[str, ...]:
+        denied = set(self._performer.denied) if self._performer else set()
+        if not self._may_act:
+            denied |= {"originate", "hangup", "connect"}
+        return (*(f"permission denied: {name}" for name in sorted(denied)), *MISSING)
+
+    # -- events ---------------------------------------------------------------------------------------------------
+    def _received(self, event: dict[str, Any]) -> None:
+        if self._held is None:
+            self._translate(event, self._clock.now())
+            return
+        self._held.append(event)
+        if len(self._held) > HELD_MAX:
+            self._client.drop(PbxUnavailable(f"over {HELD_MAX} events during a resync", "overrun"))
+
+    def _translate(self, event: dict[str, Any], at: float) -> None:
+        """One event; a message nobody foresaw costs itself only, never the link nor the events behind it."""
+        try:
+            self._translator.handle(event, at)
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+            log.exception("ari.event_failed", site=self.site, event_name=str(event.get("type")))
+
+    def _react(self, leg: Leg, step: Step, detail: str) -> None:
+        if self._performer is not None:
+            self._performer.react(leg, step, detail)
+
+    def _emit(self, event: PbxEvent) -> None:
+        self._delivered += 1
+        self._deliver(event)
+
+
+def _nobody(_: PbxEvent) -> None:
+    """Before `run` nobody listens."""
+
+
+def _channel_of(event: dict[str, Any]) -> str:
+    channel = event.get("channel") or event.get("peer") or {}
+    return str(channel.get("id", ""))
+
+
+def _seen(leg: Leg) -> ev.LegSeen:
+    return ev.LegSeen(
+        leg=leg.id,
+        up=leg.answered,
+        ringing=leg.ringing,
+        parked=leg.parked,
+        bridged_with=leg.peer.id if leg.peer else None,
+        seconds=leg.seconds,
+    )
