@@ -1,76 +1,34 @@
 """One seed: a campaign, a schedule of faults, and the verdict. `run_seed(seed)` is one whole run on virtual time.
 
-Faults: AMI cut, half-open, slow, action lost, reply lost, events doubled and reordered, PBX restart (clean and killed),
-database away or failing before or after any commit, daemon killed and restarted, clock steps, journal disk full.
+The faults are simulation/schedule.py's; the judge is simulation/checkers.py. `shorten` leaves out what a failing seed
+does not need, and `Verdict.stories` tells what became of the attempts that its violations name.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+import re
 from collections import Counter
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass
 
 from daemon.calls.records import Campaign, CampaignMode, RecyclingRule
 from daemon.engine import commands as c
-from daemon.errors import CommandError, StoreUnavailable
+from daemon.errors import CommandError
 from daemon.store.memory import MemoryStore
 from fake_asterisk import people
 from simulation.checkers import Violation, after_settling
 from simulation.loop import VirtualClock, VirtualLoop, run
+from simulation.schedule import Schedule, StoreFaults
 from simulation.world import World, pbx
 
 MINUTES = 12.0
 SETTLE_S = 240.0
+REPLAY_S = 20.0
 LINES = (9, 6)
 MODES = ("asyncagi", "dialplan", "basic")
-
-
-@dataclass
-class StoreFaults:
-    """The database as the schedule makes it: away, slow, or failing once before or after a commit."""
-
-    rng: random.Random
-    away: bool = False
-    slow_s: float = 0.0
-    before: int = 0
-    after_: int = 0
-    counts: Counter[str] = field(default_factory=Counter)
-
-    async def before_op(self, op: str) -> None:
-        """Raise for "nothing was done"."""
-        if self.slow_s:
-            await asyncio.sleep(self.slow_s * self.rng.random())
-        if self.away:
-            self.counts["away"] += 1
-            raise StoreUnavailable("the database is away")
-        if self.before > 0 and op in ("commit_intents", "apply_facts", "claim_leads"):
-            self.before -= 1
-            self.counts[f"before {op}"] += 1
-            raise StoreUnavailable("the connection broke before the commit")
-
-    async def after_op(self, op: str) -> None:
-        """Raise for "it was done, the answer was lost"."""
-        if self.slow_s:
-            await asyncio.sleep(self.slow_s * self.rng.random())
-        if self.after_ > 0 and op in ("commit_intents", "apply_facts", "claim_leads"):
-            self.after_ -= 1
-            self.counts[f"after {op}"] += 1
-            raise StoreUnavailable("the connection broke after the commit")
-
-
-class _Hooks:
-    """StoreFaults under the names the store calls."""
-
-    def __init__(self, faults: StoreFaults) -> None:
-        self._faults = faults
-
-    async def before(self, op: str) -> None:
-        await self._faults.before_op(op)
-
-    async def after(self, op: str) -> None:
-        await self._faults.after_op(op)
+STORIES_MAX = 3
+_ID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
 @dataclass
@@ -85,17 +43,21 @@ class Verdict:
     attempts: int
     lives: int
     timeline: list[str]
+    stories: list[str]
+    struck: tuple[int, ...] = ()
+    """Numbers of the faults that were not left out."""
 
 
 class Run:
     """One seed's run."""
 
-    def __init__(self, loop: VirtualLoop, seed: int) -> None:
+    def __init__(self, loop: VirtualLoop, seed: int, left_out: frozenset[int] = frozenset()) -> None:
         self.loop, self.seed = loop, seed
         self.rng = random.Random(seed)
         self.faults: Counter[str] = Counter()
         self.hit: Counter[tuple[str, str]] = Counter()
         self.timeline: list[str] = []
+        self.struck: list[int] = []
         self.store_faults = StoreFaults(random.Random(seed + 7))
         crowd = people.People(
             answer_chance=self.rng.uniform(0.25, 0.6),
@@ -106,10 +68,10 @@ class Run:
         )
         self.agents = self.rng.randint(5, 8)
         self.mode = self.rng.choice(MODES)
-        clock = VirtualClock(loop)
-        store = MemoryStore(clock, faults=_Hooks(self.store_faults))
+        store = MemoryStore(VirtualClock(loop), faults=self.store_faults)
         self.world = World(loop, seed, pbx_config=pbx(self.agents, crowd), mode=self.mode, store=store)
         self.world.habits.wrap_up_s = self.rng.uniform(1.0, 6.0)
+        self.schedule = Schedule(self.world, self.store_faults, seed, self._note, left_out)
 
     async def main(self) -> Verdict:
         """Furnish, work under faults, settle, judge."""
@@ -133,18 +95,12 @@ class Run:
         await world.start()
         await world.staff(campaign)
         await self._start(campaign)
-        shaking = asyncio.create_task(self._shake(campaign), name="faults")
+        shaking = asyncio.create_task(self.schedule.run(campaign), name="faults")
         await asyncio.sleep(MINUTES * 60.0)
         shaking.cancel()
         await asyncio.gather(shaking, return_exceptions=True)
         await self._settle(campaign)
-        in_use = {line.record.name: line.in_use for line in world.live.pool.lines.values()}
-        assert world.store is not None
-        tables = world.store.tables
-        violations = after_settling(world.fake.ledger, tables, sum(LINES), in_use)
-        verdict = Verdict(
-            self.seed, violations, self.faults, self.hit, len(tables.attempts), len(world.lives), self.timeline
-        )
+        verdict = self._judge()
         await world.stop()
         return verdict
 
@@ -156,39 +112,11 @@ class Run:
             except CommandError:
                 await asyncio.sleep(1.0)
 
-    # ---- the schedule ------------------------------------------------------------------------------------------
-
-    async def _shake(self, campaign: Campaign) -> None:
-        kinds = [
-            self._cut,
-            self._half_open,
-            self._slow,
-            self._action_lost,
-            self._reply_lost,
-            self._doubled,
-            self._reordered,
-            self._lost,
-            self._restart_clean,
-            self._restart_killed,
-            self._database_away,
-            self._commit_fails_before,
-            self._commit_fails_after,
-            self._database_slow,
-            self._kill_daemon,
-            self._clock_step,
-            self._journal_full,
-        ]
-        while True:
-            await asyncio.sleep(self.rng.uniform(15.0, 90.0))
-            kind = self.rng.choice(kinds)
-            name = kind.__name__.strip("_")
-            self._note(name)
-            await kind()
-            await self._keep_running(campaign)
-
-    def _note(self, name: str) -> None:
+    def _note(self, what: str) -> None:
+        """A fault strikes: how often, in which states of calls, and a line of the timeline."""
+        number, name = what.split(" ")
+        self.struck.append(int(number))
         self.faults[name] += 1
-        at = self.loop.time()
         states: Counter[str] = Counter()
         try:
             states.update(str(call.state) for call in self.world.live.calls.values())
@@ -196,105 +124,19 @@ class Run:
             states["no_daemon"] += 1
         for state in states:
             self.hit[name, state] += 1
-        self.timeline.append(f"{at:9.3f} {name} with {dict(sorted(states.items()))}")
-
-    async def _keep_running(self, campaign: Campaign) -> None:
-        """A supervisor who starts the campaign again and puts agents back to work after trouble."""
-        try:
-            await self.world.submit(c.StartCampaign(campaign_id=campaign.id))
-            for desk in list(self.world.live.desks.values()):
-                if desk.state == "paused":
-                    await self.world.submit(c.SetReady(agent_id=desk.id))
-                elif desk.state == "signed_out":
-                    await self.world.submit(c.SignIn(agent_id=desk.id, campaign_ids=(campaign.id,), ready=True))
-        except (CommandError, KeyError):
-            return
-
-    async def _cut(self) -> None:
-        self.world.fake.faults.cut()
-
-    async def _half_open(self) -> None:
-        self.world.fake.faults.half_open()
-        await asyncio.sleep(self.rng.uniform(1.0, 40.0))
-        self.world.fake.faults.half_open(False)
-
-    async def _slow(self) -> None:
-        self.world.fake.faults.slow(delay_s=self.rng.uniform(0.05, 0.8))
-        await asyncio.sleep(self.rng.uniform(5.0, 30.0))
-        self.world.fake.faults.slow()
-
-    async def _action_lost(self) -> None:
-        self.world.fake.faults.lose_next_action(self.rng.randint(1, 3))
-
-    async def _reply_lost(self) -> None:
-        self.world.fake.faults.lose_next_response(self.rng.randint(1, 3))
-
-    async def _doubled(self) -> None:
-        self.world.fake.faults.disturb_events(duplicate_every=self.rng.randint(2, 9))
-        await asyncio.sleep(self.rng.uniform(5.0, 40.0))
-        self.world.fake.faults.disturb_events()
-
-    async def _reordered(self) -> None:
-        self.world.fake.faults.disturb_events(reorder_every=self.rng.randint(2, 9))
-        await asyncio.sleep(self.rng.uniform(5.0, 40.0))
-        self.world.fake.faults.disturb_events()
-
-    async def _lost(self) -> None:
-        self.world.fake.faults.disturb_events(lose_every=self.rng.randint(15, 60))
-        await asyncio.sleep(self.rng.uniform(5.0, 40.0))
-        self.world.fake.faults.disturb_events()
-
-    async def _restart_clean(self) -> None:
-        self.world.fake.power.command("core stop now")
-        await asyncio.sleep(self.rng.uniform(1.0, 10.0))
-        self.world.fake.power.command("boot")
-
-    async def _restart_killed(self) -> None:
-        self.world.fake.power.command("kill")
-        await asyncio.sleep(self.rng.uniform(0.5, 10.0))
-        self.world.fake.power.command("boot")
-
-    async def _database_away(self) -> None:
-        self.store_faults.away = True
-        await asyncio.sleep(self.rng.uniform(1.0, 60.0))
-        self.store_faults.away = False
-
-    async def _commit_fails_before(self) -> None:
-        self.store_faults.before = self.rng.randint(1, 3)
-
-    async def _commit_fails_after(self) -> None:
-        self.store_faults.after_ = self.rng.randint(1, 3)
-
-    async def _database_slow(self) -> None:
-        self.store_faults.slow_s = self.rng.uniform(0.05, 0.6)
-        await asyncio.sleep(self.rng.uniform(5.0, 30.0))
-        self.store_faults.slow_s = 0.0
-
-    async def _kill_daemon(self) -> None:
-        self.world.kill()
-        await asyncio.sleep(self.rng.uniform(0.1, 30.0))
-        self.store_faults.away = False
-        await self.world.start(wait=False)  # other faults may keep the PBX away for longer
-
-    async def _clock_step(self) -> None:
-        self.world.clock.skew += timedelta(seconds=self.rng.uniform(-120.0, 120.0))
-
-    async def _journal_full(self) -> None:
-        for files in self.world.journals.values():
-            files.room = sum(len(files.read(name)) for name in files.names()) + 50
-        await asyncio.sleep(self.rng.uniform(2.0, 20.0))
-        for files in self.world.journals.values():
-            files.room = 1 << 40
+        self.timeline.append(f"{self.loop.time():9.3f} {name} with {dict(sorted(states.items()))}")
 
     # ---- the end -----------------------------------------------------------------------------------------------
 
     async def _settle(self, campaign: Campaign) -> None:
-        """Faults off, no new calls, everything comes to rest."""
+        """Faults off, no new calls, everything comes to rest; both machines' journals are applied."""
         world = self.world
         world.fake.faults.clear()
+        world.fake.power.command("core abort shutdown")
         world.fake.power.command("boot")
-        self.store_faults.away, self.store_faults.slow_s = False, 0.0
-        self.store_faults.before = self.store_faults.after_ = 0
+        self.store_faults.clear()
+        if world.standby is not None:
+            world.take_over()
         for files in world.journals.values():
             files.room = 1 << 40
         if world.life.dead:
@@ -307,12 +149,66 @@ class Run:
             except CommandError:
                 await asyncio.sleep(1.0)
         await asyncio.sleep(SETTLE_S)
+        if world.other_has_facts:
+            await world.kill_and_start_other()
+            await asyncio.sleep(REPLAY_S)
+
+    def _judge(self) -> Verdict:
+        world = self.world
+        in_use = {line.record.name: line.in_use for line in world.live.pool.lines.values()}
+        assert world.store is not None
+        tables = world.store.tables
+        violations = after_settling(world.fake.ledger, tables, sum(LINES), in_use)
+        violations += [Violation(*problem.split(": ", 1)) for problem in self.schedule.problems]
+        return Verdict(
+            self.seed,
+            violations,
+            self.faults,
+            self.hit,
+            len(tables.attempts),
+            len(world.lives),
+            self.timeline,
+            self._stories(violations),
+            tuple(self.struck),
+        )
+
+    def _stories(self, violations: list[Violation]) -> list[str]:
+        """What was written down, and what the PBX saw, of the first few attempts that the violations name."""
+        assert self.world.store is not None
+        tables, ledger = self.world.store.tables, self.world.fake.ledger
+        named = {id.replace("-", "") for violation in violations for id in _ID.findall(violation.text)}
+        told: list[str] = []
+        for id, row in tables.attempts.items():
+            if id.hex not in named or len(told) >= STORIES_MAX * 20:
+                continue
+            told.append(f"attempt {id} of fence {row.fence} to {row.e164}: {row.outcome}, ended by {row.ended_by}")
+            for event in tables.events.get(id, ()):
+                at = (event["at"] - self.world.clock.utc_at(0.0)).total_seconds()
+                told.append(f"  {at:9.3f} ({event['fence']}, {event['n']}) {event['kind']} {event['detail']}")
+            for leg in ledger.legs.values():
+                if leg.uniqueid.endswith(id.hex):
+                    stays = [(stay.bridge, round(stay.entered_at, 3), stay.left_at) for stay in leg.stays]
+                    told.append(
+                        f"  PBX: {leg.made_at:.3f}, {leg.answered_at}, {leg.ended_at}; cause {leg.cause}; {stays}"
+                    )
+        return told
 
 
-def run_seed(seed: int, latency_s: float = 0.0004) -> Verdict:
-    """One whole run."""
+def run_seed(seed: int, latency_s: float = 0.0004, left_out: frozenset[int] = frozenset()) -> Verdict:
+    """One whole run; faults whose numbers are in `left_out` do not happen."""
 
     async def main(loop: VirtualLoop) -> Verdict:
-        return await Run(loop, seed).main()
+        return await Run(loop, seed, left_out).main()
 
     return run(main, seed=seed, latency_s=latency_s)
+
+
+def shorten(verdict: Verdict) -> Verdict:
+    """The same seed with as few faults as still break one of the same rules."""
+    rules = {violation.rule for violation in verdict.violations}
+    left_out: frozenset[int] = frozenset()
+    for number in reversed(verdict.struck):
+        found = run_seed(verdict.seed, left_out=left_out | {number})
+        if rules & {violation.rule for violation in found.violations}:
+            left_out, verdict = left_out | {number}, found
+    return verdict

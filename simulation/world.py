@@ -33,7 +33,7 @@ from daemon.calls.records import (
     Status,
 )
 from daemon.engine import commands as c
-from daemon.errors import CommandError
+from daemon.errors import CommandError, StoreUnavailable
 from daemon.settings import DaemonTable, HttpTable, Settings, SiteTable
 from daemon.store.journal import MemoryFiles
 from daemon.store.memory import MemoryStore
@@ -113,6 +113,16 @@ class AgentHabits:
     statuses: tuple[str, ...] = ("VENTE", "REFUS", "INJOIGN")
 
 
+class _Unreachable:
+    """The database as a machine sees it that is cut off from it."""
+
+    async def before(self, op: str) -> None:
+        raise StoreUnavailable(f"no route to the database for {op}")
+
+    async def after(self, op: str) -> None:
+        return
+
+
 @dataclass
 class World:
     """See the module's first lines."""
@@ -141,18 +151,27 @@ class World:
         self._stop = asyncio.Event()
         self._tasks: list[asyncio.Task[Any]] = []
         self.lives: list[Life] = []
-        self.journals: dict[str, MemoryFiles] = {}
+        self.instance = "sim"
+        self._disks: dict[str, dict[str, MemoryFiles]] = {}
+        self.standby: tuple[str, Application, Life] | None = None
         self.group: Group | None = None
         self.client: Client | None = None
 
-    def settings(self) -> Settings:
+    @property
+    def journals(self) -> dict[str, MemoryFiles]:
+        """The journals on the disk of the machine whose daemon is at work, by site."""
+        return self._disks.setdefault(self.instance, {})
+
+    def settings(self, instance: str = "") -> Settings:
         """The daemon's settings in this world."""
         folder = Path(self._folder.name)
         secret = folder / "secret"
         secret.write_text("s3cret\n")
         username = {"asyncagi": "dialer", "dialplan": "basic", "basic": "basic"}[self.mode]
         settings = Settings(
-            daemon=DaemonTable(data_dir=str(folder), rules_dir=str(rules_folder(folder / "rules")), instance="sim"),
+            daemon=DaemonTable(
+                data_dir=str(folder), rules_dir=str(rules_folder(folder / "rules")), instance=instance or self.instance
+            ),
             http=HttpTable(tcp_port=0),
             sites=[
                 SiteTable(
@@ -201,6 +220,64 @@ class World:
             for site in app.settings.sites:
                 group.create_task(app._site(site), name=f"site {site.id}")
             group.create_task(app._system(), name="system")
+
+    # ---- a second machine --------------------------------------------------------------------------------------
+
+    async def stand_by(self) -> None:
+        """A second daemon, with a disk of its own, waits for the site's lease."""
+        assert self.store is not None
+        instance = "two" if self.instance == "sim" else "sim"
+        store = MemoryStore(self.clock, tables=self.store.tables, faults=self.store.faults)
+        await store.open()
+        app = build(
+            self.settings(instance),
+            clock=self.clock,
+            rng=random.Random(self.seed * 1000 + 500 + len(self.lives)),
+            store=store,
+            journal_in_memory=True,
+        )
+        app.memory_files = self._disks.setdefault(instance, {})
+        life = Life(f"life {len(self.lives) + 1} of {instance}")
+        self.lives.append(life)
+        context = copy_context()
+        context.run(LIFE.set, life)
+        task = self.loop.create_task(app._site(app.settings.sites[0]), name=f"daemon {instance}", context=context)
+        life.kept.extend((app, task, store))
+        self.standby = (instance, app, life)
+
+    @property
+    def standby_runner(self) -> Any:
+        """The second daemon's engine of the site."""
+        assert self.standby is not None
+        return self.standby[1].hub.runners["main"]
+
+    def cut_off(self, app: Application) -> None:
+        """That daemon reaches the database no more."""
+        store = app.store
+        assert isinstance(store, MemoryStore)
+        store.faults = _Unreachable()
+
+    def take_over(self) -> None:
+        """The second daemon is the world's from now on; the first machine is switched off."""
+        assert self.standby is not None
+        if not self.life.dead:
+            self.kill()
+        self.instance, self.app, self.life = self.standby
+        store = self.app.store
+        assert isinstance(store, MemoryStore)
+        self.store, self._daemon_task, self.standby = store, self.life.kept[1], None
+
+    async def kill_and_start_other(self) -> None:
+        """The other machine's daemon takes over, so that what its journal holds is applied."""
+        self.kill()
+        self.instance = "two" if self.instance == "sim" else "sim"
+        await self.start()
+
+    @property
+    def other_has_facts(self) -> bool:
+        """Whether the disk of the machine that is not at work holds a journal."""
+        other = self._disks.get("two" if self.instance == "sim" else "sim", {})
+        return any(files.names() for files in other.values())
 
     def kill(self) -> None:
         """kill -9: nothing of this life runs again; its connections are reset; the journal's written bytes survive."""

@@ -1,4 +1,7 @@
-"""Everything a fault may strike, each in a process of its own: daemon, PostgreSQL, the fake PBX; a proxy between."""
+"""What a fault may strike, each in a process of its own: daemon, PostgreSQL, a PBX (fake or real); a proxy between.
+
+`FakeMachine` plays faults on the fake PBX, `RealMachine` on a real Asterisk, with a small disk for the journal.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from tests.asterisk.bed import SECRET, die_with_parent, wait_until
 from tests.asterisk.cadran import ROOT, START_TIMEOUT_S, Cadran
+from tests.asterisk.conftest import Lab
 from tests.asterisk.proxy import Proxy
 
 AGENTS = 20
@@ -67,37 +73,50 @@ class FakePbx:
             self._process.stdout.close()
 
 
-class Machine:
-    """The parts and what can be done to them. `outages`: spans (monotonic seconds) in which something was away."""
+@dataclass(frozen=True)
+class Outage:
+    """A fault and how long something was away: `down` to `up`, seconds of the witness' clock."""
 
-    def __init__(self, pbx: FakePbx, proxy: Proxy, cadran: Cadran) -> None:
-        self.pbx, self.proxy, self.cadran = pbx, proxy, cadran
-        self.outages: list[tuple[float, float]] = []
+    kind: str
+    down: float
+    up: float
+
+    @property
+    def blinds(self) -> bool:
+        """Whether the daemon could not see the PBX meanwhile."""
+        return self.kind not in ("database killed", "journal full")
+
+
+class Machine:
+    """The parts and what can be done to them. `outages`: what was away, and when."""
+
+    clock = staticmethod(time.time)
+    """The witness': a real Asterisk writes epoch seconds."""
+
+    def __init__(self, proxy: Proxy, cadran: Cadran) -> None:
+        self.proxy, self.cadran = proxy, cadran
+        self.outages: list[Outage] = []
         self.faults: dict[str, Callable[[], Awaitable[None]]] = {
             "daemon killed": self._daemon_killed,
             "database killed": self._database_killed,
-            "PBX killed": self._pbx_killed,
             "link cut": self._link_cut,
-            "link half-open": self._half_open,
         }
 
     async def strike(self, fault: str) -> None:
         """One fault, until all is up again."""
-        began = time.monotonic()
+        began = self.clock()
         await self.faults[fault]()
-        async with asyncio.timeout(90):
-            while True:
-                if await self._well():
-                    break
-                await asyncio.sleep(0.2)
-        self.outages.append((began, time.monotonic()))
+        async with asyncio.timeout(120):
+            while not await self._well():  # noqa: ASYNC110 - it is asked over HTTP
+                await asyncio.sleep(0.1)
+        self.outages.append(Outage(fault, began, self.clock()))
 
     async def _well(self) -> bool:
         try:
             status = await self.cadran.get("/api/v1/status")
         except Exception:
             return False
-        return all(link["up"] for link in status["links"])
+        return status["system"]["store_ok"] and all(link["up"] and link["synced"] for link in status["links"])
 
     async def _daemon_killed(self) -> None:
         await self.cadran.kill()
@@ -117,23 +136,107 @@ class Machine:
     def _readies(self) -> int:
         return self.cadran.log_file.read_text("utf-8", "replace").count("PostgreSQL is ready")
 
+    async def _link_cut(self) -> None:
+        self.proxy.cut()
+        await asyncio.sleep(0.5)
+
+
+class FakeMachine(Machine):
+    """With the fake PBX, which tells its own ledger, in its loop's time."""
+
+    clock = staticmethod(time.monotonic)
+
+    def __init__(self, pbx: FakePbx, proxy: Proxy, cadran: Cadran) -> None:
+        super().__init__(proxy, cadran)
+        self.pbx = pbx
+        self.faults |= {"PBX killed": self._pbx_killed, "link half-open": self._half_open}
+
     async def _pbx_killed(self) -> None:
         await self.pbx.tell("kill")
         await asyncio.sleep(1.0)
         await self.pbx.tell("boot")
         await asyncio.sleep(2.0)
 
-    async def _link_cut(self) -> None:
-        self.proxy.cut()
-        await asyncio.sleep(0.5)
-
     async def _half_open(self) -> None:
         await self.pbx.tell("half_open", on=True)
         await asyncio.sleep(3.0)
         await self.pbx.tell("half_open", on=False)
 
-    async def __aenter__(self) -> Self:
-        return self
 
-    async def __aexit__(self, *_: object) -> None:
-        self.pbx.close()
+class Valve(Proxy):
+    """A proxy that can be shut without a word: both sides think the other is there."""
+
+    def __init__(self, target_port: int) -> None:
+        super().__init__(target_port)
+        self.opened = asyncio.Event()
+        self.opened.set()
+
+    async def _copy(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, tap: Callable[[bytes], None]
+    ) -> None:
+        await super()._copy(_Shut(source, self.opened), sink, tap)  # type: ignore[arg-type]
+
+
+class _Shut:
+    """A reader that gives nothing while the valve is shut; what comes then is lost with the connection."""
+
+    def __init__(self, source: asyncio.StreamReader, opened: asyncio.Event) -> None:
+        self._source, self._opened = source, opened
+
+    async def read(self, size: int) -> bytes:
+        data = await self._source.read(size)
+        if not self._opened.is_set():
+            await self._opened.wait()
+            return b""
+        return data
+
+
+class Disk:
+    """A small disk of its own (tmpfs) over `folder`, which can be filled. `usable`: one could be mounted."""
+
+    def __init__(self, folder: Path, size: str = "16m") -> None:
+        self.folder = folder
+        folder.mkdir(parents=True)
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "none", str(folder)]
+        self.usable = subprocess.run(mount, capture_output=True, check=False).returncode == 0
+
+    def fill(self) -> None:
+        with suppress(OSError), (self.folder / "ballast").open("ab", buffering=0) as ballast:
+            for size in (1 << 16, 1 << 9, 1):
+                with suppress(OSError):
+                    while ballast.write(b"x" * size):
+                        pass
+
+    def relieve(self) -> None:
+        (self.folder / "ballast").unlink(missing_ok=True)
+
+    def close(self) -> None:
+        if self.usable:
+            subprocess.run(["umount", "--lazy", str(self.folder)], check=True)
+
+
+class RealMachine(Machine):
+    """With a real Asterisk and SIPp."""
+
+    def __init__(self, lab: Lab, proxy: Valve, cadran: Cadran, disk: Disk) -> None:
+        super().__init__(proxy, cadran)
+        self.lab, self.valve, self.disk = lab, proxy, disk
+        self.faults |= {"Asterisk killed": self._asterisk_killed, "link half-open": self._half_open}
+        if disk.usable:
+            self.faults["journal full"] = self._journal_full
+
+    async def _asterisk_killed(self) -> None:
+        await asyncio.to_thread(self.lab.bed.kill)
+        await asyncio.to_thread(self.lab.bed.start)
+        await asyncio.sleep(0.5)
+
+    async def _half_open(self) -> None:
+        self.valve.opened.clear()
+        await asyncio.sleep(5.0)  # longer than the ping's interval and deadline of the bed's settings
+        self.valve.opened.set()
+
+    async def _journal_full(self) -> None:
+        self.disk.fill()
+        await asyncio.sleep(4.0)
+        self.disk.relieve()
+        await asyncio.sleep(0.5)

@@ -11,6 +11,7 @@ import os
 import random
 import re
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from tests.asterisk import campaign as lab_campaign
 from tests.asterisk.cadran import Cadran
 from tests.asterisk.proxy import Proxy
 from tests.asterisk.test_campaign import tried
-from tests.chaos.machine import AGENTS, FakePbx, Machine
+from tests.chaos.machine import AGENTS, FakeMachine, FakePbx, Machine, Outage
 
 ROUNDS = int(os.environ.get("CADRAN_CHAOS_ROUNDS", "6"))
 SEED = int(os.environ.get("CADRAN_CHAOS_SEED", "1"))
@@ -36,26 +37,22 @@ TALK_TOLERANCE_S = 1.0
 @pytest.mark.feature("RELY-05", clause="kill -9 of daemon and database on real processes: each attempt has its row")
 async def test_real_faults(tmp_path: Path) -> None:
     rng = random.Random(SEED)
-    pbx = FakePbx(tmp_path)
     extensions = [str(1001 + n) for n in range(AGENTS)]
+    with closing(FakePbx(tmp_path)) as pbx:
+        await _rounds(pbx, extensions, rng, tmp_path)
+
+
+async def _rounds(pbx: FakePbx, extensions: list[str], rng: random.Random, tmp_path: Path) -> None:
     async with (
         Proxy(pbx.ami_port) as proxy,
         Cadran("asyncagi", proxy.port, extensions) as cadran,
-        Machine(pbx, proxy, cadran) as machine,
     ):
+        machine = FakeMachine(pbx, proxy, cadran)
         campaign = await lab_campaign.set_up(cadran, extensions=extensions, on_demand=(), capacity=15)
         await _import(cadran, campaign, tmp_path)
         await lab_campaign.begin(cadran, campaign)
-        kinds = list(machine.faults)
-        struck: Counter[str] = Counter()
-        for number in range(ROUNDS):
-            await tried(cadran, campaign, (number + 1) * LEADS // (ROUNDS + 2))
-            await asyncio.sleep(rng.random())
-            fault = kinds[number % len(kinds)] if number < len(kinds) else rng.choice(kinds)
-            struck[fault] += 1
-            await machine.strike(fault)
-            await _back_to_work(cadran, campaign)
-        await _until_over(cadran, campaign)
+        struck = await shake(machine, campaign, rng)
+        await until_over(cadran, campaign)
         await cadran.post(f"/api/v1/campaigns/{campaign.id}/stop")
         await asyncio.sleep(3.0)
         attempts = await cadran.attempts(campaign.id)
@@ -66,6 +63,20 @@ async def test_real_faults(tmp_path: Path) -> None:
         assert problems == []
         assert snapshot["calls"] == {}
         assert {line["in_use"] for line in snapshot["lines"].values()} == {0}
+
+
+async def shake(machine: Machine, campaign: lab_campaign.Campaign, rng: random.Random) -> Counter[str]:
+    """ROUNDS faults, each once before any comes again, at random moments spread over the campaign."""
+    kinds = list(machine.faults)
+    struck: Counter[str] = Counter()
+    for number in range(ROUNDS):
+        await tried(machine.cadran, campaign, (number + 1) * LEADS // (ROUNDS + 2))
+        await asyncio.sleep(rng.random())
+        fault = kinds[number % len(kinds)] if number < len(kinds) else rng.choice(kinds)
+        struck[fault] += 1
+        await machine.strike(fault)
+        await _back_to_work(machine.cadran, campaign)
+    return struck
 
 
 async def _import(cadran: Cadran, campaign: lab_campaign.Campaign, folder: Path) -> None:
@@ -84,7 +95,7 @@ async def _back_to_work(cadran: Cadran, campaign: lab_campaign.Campaign) -> None
             await cadran.post(f"/api/v1/agents/{id}/ready")
 
 
-async def _until_over(cadran: Cadran, campaign: lab_campaign.Campaign) -> None:
+async def until_over(cadran: Cadran, campaign: lab_campaign.Campaign) -> None:
     """As `until_over`, with a supervisor who looks in from time to time."""
     async with asyncio.timeout(900):
         while True:
@@ -96,7 +107,7 @@ async def _until_over(cadran: Cadran, campaign: lab_campaign.Campaign) -> None:
             await asyncio.sleep(2.0)
 
 
-def judge(attempts: list[dict[str, Any]], ledger: dict[str, Any], outages: list[tuple[float, float]]) -> list[str]:
+def judge(attempts: list[dict[str, Any]], ledger: dict[str, Any], outages: list[Outage]) -> list[str]:
     """Every disagreement between the rows and the PBX's ledger."""
     found = []
     rows = {str(row["id"]).replace("-", ""): row for row in attempts}
@@ -130,7 +141,7 @@ def judge(attempts: list[dict[str, Any]], ledger: dict[str, Any], outages: list[
 
 
 def _outcome(
-    id: str, row: dict[str, Any], leg: dict[str, Any], agents_in: dict[str, Any], outages: list[tuple[float, float]]
+    id: str, row: dict[str, Any], leg: dict[str, Any], agents_in: dict[str, Any], outages: list[Outage]
 ) -> list[str]:
     """Whether the row says of a call what the PBX says. Unknown is right only for an end inside an outage."""
     if leg["ended_at"] is None:
@@ -138,7 +149,7 @@ def _outcome(
     together = [stay for stay in leg["stays"] if stay["bridge"] in agents_in]
     # A PBX that is killed notes no leaving: the stay ended with the leg.
     talked = sum((stay["left_at"] or leg["ended_at"]) - stay["entered_at"] for stay in together)
-    shaken = any(leg["made_at"] - 1 < up and down < leg["ended_at"] + 1 for down, up in outages)
+    shaken = any(leg["made_at"] - 1 < o.up and o.down < leg["ended_at"] + 1 for o in outages)
     outcome, found = row["outcome"], []
     if outcome in lab_campaign.NOT_DIALLED:
         found.append(f"{id} is {outcome}, but the PBX made a channel")

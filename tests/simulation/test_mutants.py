@@ -37,8 +37,8 @@ from daemon.store.memory_facts import FactApplier
 from daemon.store.memory_tables import MemoryTables
 from fake_asterisk import people
 from simulation import checkers
-from simulation.chaos import StoreFaults, _Hooks
 from simulation.loop import LIFE, Life, VirtualClock, VirtualLoop, run
+from simulation.schedule import StoreFaults
 from simulation.world import World, pbx
 
 Patch = pytest.MonkeyPatch
@@ -148,13 +148,13 @@ def _facts_overtaken(patch: Patch) -> None:
 async def _failing_commits(loop: VirtualLoop) -> list[str]:
     """Every now and then an answer of the database is lost after the commit."""
     faults = StoreFaults(random.Random(3))
-    world = World(loop, seed=8, pbx_config=pbx(6, CROWD), store=MemoryStore(VirtualClock(loop), faults=_Hooks(faults)))
+    world = World(loop, seed=8, pbx_config=pbx(6, CROWD), store=MemoryStore(VirtualClock(loop), faults=faults))
     campaign = await _campaign(world)
     for _ in range(12):
         await asyncio.sleep(10.0)
-        faults.after_ = 2
+        faults.after_ops.update(commit_intents=1, apply_facts=1)
     await asyncio.sleep(20.0)
-    faults.after_ = 0
+    faults.clear()
     return await _judge(world, campaign)
 
 
@@ -343,7 +343,7 @@ async def _two_daemons(loop: VirtualLoop) -> list[str]:
     tables = MemoryStore(VirtualClock(loop)).tables
     world = World(loop, seed=12, pbx_config=pbx(6, CROWD))
     assert world.store is not None
-    world.store = MemoryStore(world.clock, tables=tables, faults=_Hooks(faults))
+    world.store = MemoryStore(world.clock, tables=tables, faults=faults)
     await _campaign(world, lines=(12,), leads=200)
     standby, task = await _standby(loop, world, tables)
     found: list[str] = []

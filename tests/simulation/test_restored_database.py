@@ -16,9 +16,9 @@ from daemon.errors import CommandError
 from daemon.store.memory import MemoryStore
 from daemon.store.memory_tables import MemoryTables
 from fake_asterisk import people
-from simulation.chaos import StoreFaults, _Hooks
 from simulation.checkers import CUSTOMER
 from simulation.loop import VirtualLoop, run
+from simulation.schedule import StoreFaults
 from simulation.world import World, pbx
 
 CROWD = people.People(answer_chance=0.7, talk_mean_s=30.0, ring_mean_s=3.0, machine_share=0.0)
@@ -28,7 +28,7 @@ async def _at_work(loop: VirtualLoop, faults: StoreFaults | None = None) -> tupl
     """A campaign two minutes on, and the copy of its database that was made after the first."""
     world = World(loop, seed=4, pbx_config=pbx(4, CROWD))
     if faults is not None:
-        world.store = MemoryStore(world.clock, faults=_Hooks(faults))
+        world.store = MemoryStore(world.clock, faults=faults)
     campaign = await world.furnish(agents=4, leads=200, lines=(8,), ring_timeout_s=15.0, wrap_up_max_s=2.0)
     await world.start()
     await world.staff(campaign)
