@@ -17,6 +17,7 @@ from msgspec import Meta
 from daemon.errors import SettingsError
 
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+_MAIL = re.compile(r"[^\s@<>,;]{1,64}@[A-Za-z0-9.-]{1,255}")
 Port = Annotated[int, Meta(ge=1, le=65_535)]
 SiteId = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9]{0,15}$")]
 
@@ -81,6 +82,32 @@ class OutgoingTable(_Table, frozen=True, kw_only=True):
 
 
 class DialerTable(_Table, frozen=True, kw_only=True):
+class WebhooksTable(_Table, frozen=True, kw_only=True):
+    poll_s: Annotated[float, Meta(ge=0.05, le=60)] = 1.0
+    timeout_s: Seconds = 10.0
+    concurrency: Annotated[int, Meta(ge=1, le=100)] = 8
+    retry_first_s: Annotated[float, Meta(ge=0.1, le=3600)] = 5.0
+    retry_max_s: Annotated[float, Meta(ge=1, le=43_200)] = 3600.0
+    rest_max_s: Annotated[float, Meta(ge=1, le=3600)] = 300.0
+    rotation_overlap_s: Seconds = 86_400.0
+
+
+class AlertsTable(_Table, frozen=True, kw_only=True):
+    """Where alerts go besides the log and the webhooks; no `smtp_host` = no mail."""
+
+    mail_to: list[str] = []
+    mail_from: str = ""
+    smtp_host: str = ""
+    smtp_port: Port = 587
+    smtp_security: Annotated[str, Meta(pattern=r"^(starttls|tls|none)$")] = "starttls"
+    smtp_ca_file: str = ""
+    smtp_user: str = ""
+    smtp_password_file: str = ""
+    smtp_timeout_s: Annotated[float, Meta(ge=1, le=120)] = 20.0
+    repeat_s: Seconds = 3600.0
+    language: Annotated[str, Meta(pattern=r"^(fr|en)$")] = "fr"
+
+
     tick_s: Annotated[float, Meta(ge=0.05, le=1)] = 0.25
     dirty_interval_s: Annotated[float, Meta(ge=0.01, le=1)] = 0.05
     hopper_s: Annotated[float, Meta(ge=0.5, le=60)] = 4.0
@@ -177,6 +204,8 @@ def _at(tables: Any, path: str) -> object:
         except (KeyError, IndexError, TypeError, ValueError):
             return None
     return value
+    webhooks: WebhooksTable = WebhooksTable()
+    alerts: AlertsTable = AlertsTable()
 
 
 def _with_presets(tables: dict[str, Any]) -> dict[str, Any]:
@@ -231,6 +260,23 @@ def _check(settings: Settings) -> None:
         if site.backoff_min_s > site.backoff_max_s:
             raise SettingsError(f"sites[{number}].backoff_min_s", site.backoff_min_s, "at most backoff_max_s")
     if settings.lease.margin_s + settings.lease.renew_s >= settings.lease.ttl_s:
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def _check_alerts(alerts: AlertsTable) -> None:
+    """Mail needs both ends; a password never crosses a wire in the clear."""
+    if not alerts.smtp_host:
+        return
+    if not alerts.mail_to:
+        raise SettingsError("alerts.mail_to", [], "at least one address when smtp_host is set")
+    for key, addresses in (("mail_to", alerts.mail_to), ("mail_from", [alerts.mail_from])):
+        for address in addresses:
+            if not _MAIL.fullmatch(address):
+                raise SettingsError(f"alerts.{key}", address, "a mail address")
+    if alerts.smtp_user and alerts.smtp_security == "none" and alerts.smtp_host not in LOOPBACK:
+        raise SettingsError("alerts.smtp_security", "none", "starttls or tls, since smtp_user sends a password")
+
+
         raise SettingsError("lease.ttl_s", settings.lease.ttl_s, "more than renew_s + margin_s")
     for network in settings.outgoing.allow_networks:
         try:
@@ -238,7 +284,7 @@ def _check(settings: Settings) -> None:
         except ValueError as error:
             raise SettingsError("outgoing.allow_networks", network, 'a network such as "192.0.2.0/24"') from error
     http = settings.http
-    loopback = http.host in ("127.0.0.1", "::1", "localhost")
+    loopback = http.host in LOOPBACK
     if bool(http.tls_certificate_file) != bool(http.tls_key_file):
         raise SettingsError("http.tls_key_file", http.tls_key_file, "certificate and key go together")
     if not loopback and not http.tls_certificate_file and not http.behind_proxy:
@@ -251,6 +297,7 @@ def read_secret(key: str, path: str) -> str:
         secret = Path(path).read_text("utf-8").rstrip("\r\n")
     except OSError as error:
         raise SettingsError(key, path, f"can't be read: {error.strerror}") from error
+    _check_alerts(settings.alerts)
     if not secret:
         raise SettingsError(key, path, "is empty")
     return secret
