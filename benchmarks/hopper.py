@@ -41,17 +41,18 @@ _FILL = f"""
 INSERT INTO leads (list_id, group_id, created_at, e164, tz_group, first_name, last_name, consent_at, eligible_at,
     blocked_by)
 SELECT ($1::bigint[])[1 + i % {LISTS}], $2, $3::timestamptz,
-    (CASE WHEN shut THEN $5::text[] ELSE $4::text[] END)[1 + i % 3]
-        || lpad((i % (10 ^ (CASE WHEN NOT shut AND i % 3 = 0 THEN 8 ELSE 6 END))::bigint)::text,
-            CASE WHEN NOT shut AND i % 3 = 0 THEN 8 ELSE 6 END, '0'),
-    (CASE WHEN shut THEN $7::text[] ELSE $6::text[] END)[1 + i % 3],
-    'First' || i % 1000, 'Last' || i,
+    (CASE WHEN shut THEN $5::text[] ELSE $4::text[] END)[1 + place]
+        || lpad((i % (10 ^ digits)::bigint)::text, digits, '0'),
+    (CASE WHEN shut THEN $7::text[] ELSE $6::text[] END)[1 + place], 'First' || i % 1000, 'Last' || i,
     CASE WHEN kind <> 0 THEN $3::timestamptz - interval '60 days' END,
     CASE WHEN kind = 1 THEN $3::timestamptz + interval '20 days' END,
     CASE kind WHEN 0 THEN 'consent' WHEN 1 THEN 'attempts' ELSE '' END
 FROM (
-    SELECT i, CASE WHEN i <= $8 THEN (i / {LISTS}) % 3 ELSE 3 END AS kind, i <= $8 AND (i / {LISTS}) % 3 = 2 AS shut
-    FROM generate_series($9::bigint, $10::bigint) AS i) made"""
+    SELECT i, kind, kind = 2 AS shut, place, CASE WHEN kind <> 2 AND place = 0 THEN 8 ELSE 6 END AS digits
+    FROM generate_series($9::bigint, $10::bigint) AS i
+    CROSS JOIN LATERAL (SELECT CASE WHEN i <= $8 THEN (i / {LISTS}) % 3 ELSE 3 END AS kind) k
+    CROSS JOIN LATERAL (SELECT CASE WHEN kind = 1 THEN 0 ELSE i % 3 END AS place) p) made"""
+# Those with four attempts have numbers that are nobody else's: no callable lead is the same person as one of them.
 
 _HISTORY = """
 INSERT INTO attempts (id, site, fence, kind, group_id, campaign_id, client_id, lead_id, line_id, agent_id, e164,

@@ -120,6 +120,9 @@ class AlertsTable(_Table, frozen=True, kw_only=True):
     wrap_up_default: bool = True
     line_failures_rest: Annotated[int, Meta(ge=1, le=1000)] = 5
     line_rest_s: Seconds = 300.0
+    caller_id_calls_min: Annotated[int, Meta(ge=10, le=200)] = 50
+    caller_id_ratio_min: Annotated[float, Meta(ge=0, le=1)] = 0.5
+    caller_id_rest_s: Annotated[float, Meta(gt=0, le=2_592_000)] = 86_400.0
     safe_message: str = "cadran-safe-harbour"
     amd_false_positive_rate: Annotated[float, Meta(ge=0, le=0.5)] = 0.03
 

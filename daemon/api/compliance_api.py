@@ -13,8 +13,8 @@ from daemon.api.routes import Ask, Permission, Reply, Routes
 from daemon.api.types import Answer, Id, IdOrZero, Query
 from daemon.calls.records import Campaign, CampaignMode, Lead
 from daemon.compliance.evidence import evidence, facts_then
-from daemon.compliance.facts import CampaignRules
-from daemon.compliance.rules import Audience, RuleSet
+from daemon.compliance.facts import CampaignRules, calls_companies
+from daemon.compliance.rules import RuleSet
 from daemon.errors import CommandError
 
 routes = Routes("/api/v1", "compliance")
@@ -130,6 +130,6 @@ def _law_alone(rule_set: RuleSet, campaign: Campaign | None) -> CampaignRules:
         gap_min_s=0.0,
         zone=campaign.zone if campaign else "Europe/Paris",
         running_contract=campaign is not None and campaign.running_contract,
-        business=rule_set.audience is Audience.BUSINESS,
+        business=calls_companies(campaign, rule_set),
         agent_reserved=campaign is None or campaign.mode is not CampaignMode.PREDICTIVE,
     )

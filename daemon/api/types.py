@@ -32,6 +32,7 @@ Id = Annotated[int, Meta(ge=1, le=2_147_483_647)]
 IdOrZero = Annotated[int, Meta(ge=0, le=2_147_483_647)]
 Name = Annotated[str, Meta(min_length=1, max_length=120)]
 Text = Annotated[str, Meta(max_length=200)]
+PoolName = Annotated[str, Meta(max_length=40)]
 LongText = Annotated[str, Meta(max_length=20_000)]
 Site = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9]{0,15}$")]
 Extension = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$")]
@@ -95,7 +96,7 @@ BOUNDS: dict[type[Record], dict[str, Any]] = {
         "priority": _int(0, 1000),
         "minutes_per_month": _int(0, 100_000_000),
     },
-    CallerIdNumber: {"e164": E164, "daily_cap": _int(0, 1_000_000)},
+    CallerIdNumber: {"e164": E164, "daily_cap": _int(0, 1_000_000), "pool": PoolName},
     Campaign: {
         "client_id": Id,
         "name": Name,
@@ -107,6 +108,7 @@ BOUNDS: dict[type[Record], dict[str, Any]] = {
         "list_ids": Ids,
         "line_ids": Ids,
         "caller_id_ids": Ids,
+        "caller_id_pool": PoolName,
         "agent_ids": Ids,
         "priority": _int(0, 100),
         "attempts_max": _int(1, 100),

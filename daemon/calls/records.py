@@ -107,13 +107,14 @@ class Line(Record, kw_only=True):
 
 
 class CallerIdNumber(Record, kw_only=True):
-    """A DID we own and may present. `daily_cap` 0 = none."""
+    """A DID we own and may present. `daily_cap` 0 = none; `pool`: the set of numbers it belongs to, "" = none."""
 
     group_id: int
     e164: str
     name: str = ""
     enabled: bool = True
     daily_cap: int = 0
+    pool: str = ""
 
 
 class HoursWindow(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -134,7 +135,11 @@ class RecyclingRule(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class Campaign(Record, kw_only=True):
-    """What is dialled, how, by which rules. Limits are the operator's; the rule set's are stricter where they bind."""
+    """What is dialled, how, by which rules. Limits are the operator's; the rule set's are stricter where they bind.
+
+    `business`: declared to call companies alone (for rule sets that make a difference). Numbers shown: those named, and
+    those of the pool named.
+    """
 
     group_id: int
     client_id: int
@@ -171,6 +176,8 @@ class Campaign(Record, kw_only=True):
     hours: list[HoursWindow] = []
     recycling: list[RecyclingRule] = []
     running_contract: bool = False
+    business: bool = False
+    caller_id_pool: str = ""
     screen_pop_url: str = ""
     script: str = ""
 

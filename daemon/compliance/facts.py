@@ -114,6 +114,12 @@ def facts_of(lead: Lead, *, list_active: bool = True) -> LeadFacts:
     )
 
 
+def calls_companies(campaign: Campaign | None, rule_set: RuleSet) -> bool:
+    """Whether those called are companies: by the rule set itself, or, where it serves both, by the campaign's word."""
+    declared = campaign is not None and campaign.business and rule_set.audience is Audience.ANY
+    return declared or rule_set.audience is Audience.BUSINESS
+
+
 def rules_of(campaign: Campaign, rule_set: RuleSet, *, agent_reserved: bool = False) -> CampaignRules:
     """The rules of a campaign. `agent_reserved`: its calls are placed one to one (manual, preview, progressive)."""
     return CampaignRules(
@@ -123,6 +129,6 @@ def rules_of(campaign: Campaign, rule_set: RuleSet, *, agent_reserved: bool = Fa
         attempts_max=campaign.attempts_max,
         gap_min_s=campaign.gap_min_s,
         running_contract=campaign.running_contract,
-        business=rule_set.audience is Audience.BUSINESS,
+        business=calls_companies(campaign, rule_set),
         agent_reserved=agent_reserved,
     )

@@ -130,6 +130,8 @@ class EngineCore:
                 self.desks.on_bridge_deadline(desk)
         elif kind in ("agentring", "agentgone"):
             self._agent_leg_silent(kind, id)
+        elif kind == "caller_id":
+            self._number_rested(id)
         elif id in live.desks:
             desk = live.desks[id]
             if kind == "wrap":
@@ -140,6 +142,12 @@ class EngineCore:
                 self.operations.preview_over(desk)
             elif kind == "overrun":
                 live.touch("agents", desk.id)
+
+    def _number_rested(self, id: int) -> None:
+        live = self.live
+        if live.caller_ids.wake(id, live.now):
+            number = live.caller_ids.numbers.get(id)
+            live.alerts.pop(f"caller ID {number.record.e164}" if number else "", None)
 
     def _agent_leg_silent(self, kind: str, leg: str) -> None:
         live = self.live

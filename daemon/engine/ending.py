@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from daemon.calls import events as ev
 from daemon.calls.actions import Hangup
 from daemon.calls.causes import NETWORK_OUR_SIDE, Outcome, counts_by_law, outcome_unanswered
-from daemon.calls.facts import AttemptEnded, LeadReleased, LedgerAdded, LineSet
+from daemon.calls.facts import AttemptEnded, AuditFact, LeadReleased, LedgerAdded, LineSet
 from daemon.calls.states import STAGES, CallState
 from daemon.compliance.zones import zone
 from daemon.dialer import events as pacing
@@ -25,6 +25,9 @@ RECENT_S = 600.0
 
 RELEASE_RETRY_S = 60.0
 """A lead whose intent was refused (fence, legal limit, person being called) is looked at again after that."""
+
+_ANSWERED_OR_NOT = frozenset({Outcome.CONNECTED, Outcome.ABANDONED, Outcome.MACHINE, Outcome.NO_ANSWER, Outcome.BUSY})
+"""Ends that tell how people take to the number shown."""
 
 
 class CallEnds:
@@ -155,6 +158,8 @@ class CallEnds:
         live = self._live
         if call.placed_at is None:
             return
+        if call.caller_id and outcome in _ANSWERED_OR_NOT:
+            self._caller_id_verdict(call)
         if outcome in (Outcome.CONGESTION, Outcome.FAILED):
             rested = live.pool.failed(call.line_id, str(outcome), live.now)
             if rested is not None:
@@ -167,6 +172,22 @@ class CallEnds:
                 live.alerts[f"line {call.line_id}"] = "line_resting"
         elif call.answered_at is None and outcome is not Outcome.CANCELLED:
             live.pool.succeeded(call.line_id)
+
+    def _caller_id_verdict(self, call: Call) -> None:
+        """A number that people no longer answer goes to rest, and somebody is told (features LEGL-10, D8)."""
+        live = self._live
+        rested = live.caller_ids.result(call.caller_id, call.answered_at is not None, live.now)
+        if rested is None:
+            return
+        until = live.utc + timedelta(seconds=live.caller_ids.health.rest_s)
+        live.fact(
+            AuditFact(
+                at=live.utc, site=live.site.id, by="engine", what="caller_id.rest", target=str(rested.record.id),
+                detail={"number": rested.record.e164, "until": until.isoformat()},
+            )
+        )  # fmt: skip
+        live.alerts[f"caller ID {rested.record.e164}"] = "caller_id_resting"
+        live.timers.set(("caller_id", rested.record.id), live.now + live.caller_ids.health.rest_s)
 
     def _vanish(self, call: Call) -> None:
         """An intent that the store refused: no row exists, so no fact of the attempt; the lead goes back."""

@@ -35,7 +35,7 @@ from daemon.calls.states import CallState
 from daemon.dialer.ledger import Ledger
 from daemon.dialer.pacing import Decision, PacingPolicy
 from daemon.engine.law import Law, RuleFacts
-from daemon.pool.caller_ids import CallerIds
+from daemon.pool.caller_ids import CallerIds, Health
 from daemon.pool.lines import LinePool
 from daemon.settings import DialerTable, SiteTable
 
@@ -300,7 +300,13 @@ class Live:
         self.phones: dict[str, DeviceState] = {}
         self.trunks: dict[str, DeviceState] = {}
         self.pool = LinePool(rng, dialer.line_failures_rest, dialer.line_rest_s)
-        self.caller_ids = CallerIds()
+        self.caller_ids = CallerIds(
+            Health(
+                calls_min=dialer.caller_id_calls_min,
+                ratio_min=dialer.caller_id_ratio_min,
+                rest_s=dialer.caller_id_rest_s,
+            )
+        )
         self.recent: dict[UUID, float] = {}
         self.counters: Counter[str] = Counter()
         self.alerts: dict[str, str] = {}

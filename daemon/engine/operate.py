@@ -81,7 +81,7 @@ class Operations:
     def check_startable(self, campaign: CampaignLive) -> None:
         """Raises the CommandError that forbids this campaign to run."""
         live, record = self._live, campaign.record
-        shown = [n.record.e164 for id in record.caller_id_ids if (n := live.caller_ids.numbers.get(id))]
+        shown = [number.record.e164 for number in live.caller_ids.of(record)]
         owned = [n.record.e164 for n in live.caller_ids.numbers.values() if n.record.group_id == record.group_id]
         for problem in live.law.problems(record, shown, owned, live.utc):
             raise CommandError(problem.rule, {"campaign_id": record.id, "text": problem.clause})

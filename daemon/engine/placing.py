@@ -330,7 +330,7 @@ class Placing:
             campaign.limit = "lines"
             campaign.hopper.appendleft(lead)
             return None
-        caller_id = live.caller_ids.choose(record.caller_id_ids, lead.e164, live.utc.date())
+        caller_id = live.caller_ids.choose(record, lead.e164, live.utc.date(), live.now)
         if caller_id is None:
             live.pool.give_back(line.record.id, id)
             campaign.limit = "caller_ids"

@@ -214,3 +214,36 @@ async def test_a_lead_dialled_by_hand_needs_its_own_consent(client: Client, worl
     path = f"/api/v1/agents/{world.rows['agent'].id}/dial"
     async with client.post(path, headers=world.auth("agent"), json=body) as response:
         assert response.status == 400 and (await response.json())["details"]["field"] == "lead_id"
+
+
+@pytest.mark.feature("LEGL-03", clause="the older, wider hours: for companies, or people who agreed to them, alone")
+async def test_wider_hours_need_a_company_or_an_agreement(client: Client, world: World) -> None:
+    group, advertiser = world.rows["group"], world.rows["client"]
+    names: dict[str, dict[str, Any]] = {"plain": {}, "companies": {"business": True}}
+    for name, fields in names.items():
+        body = {"name": name, "client_id": advertiser.id, "site": "main", "rule_set": "fr-clicsipx-legacy", **fields}
+        async with client.post("/api/v1/campaigns", headers=world.auth("manager"), json=body) as response:
+            assert response.status == 201, await response.text()
+            made = await response.json()
+        found = await world.store.get(Campaign, made["id"])
+        assert found is not None and found.group_id == group.id
+        world.rows[name] = found
+    anybody = await person(world)
+    agreed = await person(world, "+33612345679", consent_out_of_hours=True)
+    stranger = await person(world, "+33612345670", consent_at=None)
+    saturday = "2026-11-28T11:00:00+01:00"
+    rules = {
+        (campaign, lead_id): (await asked(client, world, lead_id, saturday, campaign))["rule"]
+        for campaign in names
+        for lead_id in (anybody, agreed, stranger)
+    }
+    assert rules == {
+        ("plain", anybody): "out_of_hours",
+        ("plain", agreed): "allowed",
+        ("plain", stranger): "consent",
+        ("companies", anybody): "allowed",
+        ("companies", agreed): "allowed",
+        ("companies", stranger): "allowed",
+    }
+    sunday = (await asked(client, world, anybody, "2026-11-29T11:00:00+01:00", "companies"))["rule"]
+    assert sunday == "hours"

@@ -10,9 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.calls.records import CallerIdNumber, Line, Strategy
-from daemon.pool.caller_ids import CallerIds
+from daemon.calls.records import CallerIdNumber, Campaign, Line, Strategy
+from daemon.pool.caller_ids import CallerIds, Health
 from daemon.pool.lines import LinePool
+
+
+def _showing(*ids: int, pool: str = "") -> Campaign:
+    return Campaign(group_id=1, client_id=1, name="c", site="main", caller_id_ids=list(ids), caller_id_pool=pool)
 
 
 def _pool(*capacities: int, priorities: tuple[int, ...] = (), failures_rest: int = 3) -> LinePool:
@@ -107,13 +111,27 @@ def test_caller_id_nearest_to_the_person(callee: str, shown: str) -> None:
     numbers = CallerIds()
     for n, e164 in enumerate(("+33162000001", "+33568000001", "+33948000001"), 1):
         numbers.set(CallerIdNumber(id=n, group_id=1, e164=e164))
-    assert numbers.choose([1, 2, 3], callee, date(2026, 11, 24)) == shown
+    assert numbers.choose(_showing(1, 2, 3), callee, date(2026, 11, 24), 0.0) == shown
 
 
 def test_caller_id_daily_cap_and_no_number_at_all() -> None:
     numbers = CallerIds()
-    numbers.set(CallerIdNumber(id=1, group_id=1, e164="+33162000001", daily_cap=2))
+    numbers.set(CallerIdNumber(id=1, group_id=1, e164="+33162000001", daily_cap=2, pool="sales"))
     today, tomorrow = date(2026, 11, 24), date(2026, 11, 25)
-    assert [numbers.choose([1], "+33612345678", today) for _ in range(3)] == ["+33162000001", "+33162000001", None]
-    assert numbers.choose([1], "+33612345678", tomorrow) == "+33162000001"
-    assert numbers.choose([], "+33612345678", today) == ""
+    shown = [numbers.choose(_showing(1), "+33612345678", today, 0.0) for _ in range(3)]
+    assert shown == ["+33162000001", "+33162000001", None]
+    assert numbers.choose(_showing(1), "+33612345678", tomorrow, 0.0) == "+33162000001"
+    assert numbers.choose(_showing(), "+33612345678", today, 0.0) == ""
+    assert numbers.choose(_showing(pool="sales"), "+33612345678", tomorrow, 0.0) == "+33162000001"
+    assert numbers.choose(_showing(pool="gone"), "+33612345678", tomorrow, 0.0) is None, "not some number or other"
+
+
+def test_the_last_number_awake_never_rests() -> None:
+    numbers = CallerIds(Health(calls_min=10, ratio_min=0.5, rest_s=60.0))
+    for n in (1, 2):
+        numbers.set(CallerIdNumber(id=n, group_id=1, e164=f"+3316200000{n}"))
+    for _ in range(20):
+        assert numbers.result("+33162000002", True, 0.0) is None
+    rested = [numbers.result("+33162000001", False, 0.0) for _ in range(10)]
+    assert rested[-1] is not None and rested[:-1] == [None] * 9
+    assert [numbers.result("+33162000002", False, 1.0) for _ in range(60)] == [None] * 60
