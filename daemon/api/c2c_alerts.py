@@ -1,7 +1,7 @@
 """When click-to-call needs a person (features C2C-12): quota above 80 %, failures above 10 %, no phone available.
 
-In: the group's hour after each request. Out: `notify(topic, details)`, once an hour and topic, or once until it is well
-again; the sinks (webhook, e-mail, log) belong to whoever gave `notify`.
+In: the group's hour after each request. Out: `notify(topic, details)`, once a clock hour and topic: a pool that is
+empty every other minute is one alert. The sinks (webhook, e-mail, log) belong to whoever gave `notify`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ class C2CAlerts:
     def __init__(self, notify: Notify) -> None:
         self._notify = notify
         self._told: dict[tuple[int, str], datetime] = {}
-        self._without_line: set[int] = set()
 
     def look(self, group: Group, hour: Hour, *, no_line: bool) -> None:
         """Judge the hour as it is after a request. `no_line`: this request found no phone."""
@@ -36,11 +35,8 @@ class C2CAlerts:
         if hour.calls >= REQUESTS_MIN and failed > FAILURE_SHARE * hour.calls:
             worst = max(hour.errors, key=lambda text: (hour.errors[text], text), default="")
             self._once(group, hour, "click2call.failures", {"failed": failed, "calls": hour.calls, "error": worst})
-        if not no_line:
-            self._without_line.discard(group.id)
-        elif group.id not in self._without_line:
-            self._without_line.add(group.id)
-            self._notify("click2call.no_line", {"group": group.code})
+        if no_line:
+            self._once(group, hour, "click2call.no_line", {})
 
     def _once(self, group: Group, hour: Hour, topic: str, details: dict[str, Any]) -> None:
         key = (group.id, topic)
