@@ -4,6 +4,8 @@ Set on `fake.faults`, for all sessions present and to come (or one: `session.lin
 """
 
 import asyncio
+from collections.abc import Callable
+from random import Random
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ class Link:
         self._busy_until = 0.0
         self._flush_scheduled = False
         self._kept: bytes | None = None
+        self._events_until = 0.0
         self._closing = False
         self.events_seen = 0
 
@@ -44,6 +47,9 @@ class Link:
     def send_event(self, data: bytes) -> None:
         """An event, which may be lost, doubled or overtaken."""
         faults = self._faults
+        if faults.lag is not None:
+            self._send_late(data, *faults.lag())
+            return
         if not faults.disturbs_events:
             self._write(data)
             return
@@ -63,6 +69,15 @@ class Link:
         if faults.duplicate_every and n % faults.duplicate_every == 0:
             faults.counts["events doubled"] += 1
             self._write(data)
+
+    def _send_late(self, data: bytes, lag_s: float, lost: bool) -> None:
+        """An event as it comes through a busy server: late, still in order, perhaps never."""
+        faults, loop = self._faults, self._faults.pbx.loop
+        if lost:
+            faults.counts["events lost"] += 1
+            return
+        self._events_until = max(self._events_until, loop.time() + lag_s)
+        loop.call_at(self._events_until, self._write, data)
 
     def _write(self, data: bytes) -> None:
         faults, loop = self._faults, self._faults.pbx.loop
@@ -136,6 +151,7 @@ class Faults:
         self.reorder_every = 0
         self.split_utf8 = False
         self.disturbs_events = False
+        self.lag: Callable[[], tuple[float, bool]] | None = None
         self.counts: dict[str, int] = dict.fromkeys(
             ("cuts", "actions lost", "responses lost", "events lost", "events doubled", "events reordered"), 0
         )
@@ -186,11 +202,29 @@ class Faults:
         self.lose_every, self.duplicate_every, self.reorder_every = lose_every, duplicate_every, reorder_every
         self.disturbs_events = bool(lose_every or duplicate_every or reorder_every)
 
+    def late_events(self, upto_s: float, lost_share: float, rng: Random) -> None:
+        """Events come up to so late (the lag is drawn anew every second or two, their order kept), and so many of them
+        (0..1) never; zeros: as they happen."""
+        if not upto_s and not lost_share:
+            self.lag = None
+            return
+        lag_s = until = 0.0
+
+        def lag() -> tuple[float, bool]:
+            nonlocal lag_s, until
+            now = self.pbx.loop.time()
+            if now >= until:
+                lag_s, until = rng.uniform(0.0, upto_s), now + rng.uniform(0.5, 2.0)
+            return lag_s, rng.random() < lost_share
+
+        self.lag = lag
+
     def clear(self) -> None:
         """All faults off."""
         self.half_open(False)
         self.slow()
         self.disturb_events()
+        self.lag = None
         self.lose_actions = self.lose_responses = 0
         self.split_utf8 = False
 

@@ -220,13 +220,18 @@ class CallCentre:
         return self.scenario.lines - self.lines_used
 
     def _place(self) -> None:
-        call, chance, scenario = self.calls, self.chance, self.scenario
+        call = self.calls
         self.calls += 1
         self.tokens -= 1.0
         self.lines_used += 1
         self.result.peak_lines = max(self.result.peak_lines, self.lines_used)
         self.in_flight += 1
         self.tell("placed", call)
+        self._dial(call)
+
+    def _dial(self, call: int) -> None:
+        """Decide how this call fares until it is answered or given up."""
+        chance, scenario = self.chance, self.scenario
         setup = 0.8 + min(6.0, chance.expovariate(1.0))
         if chance.random() < scenario.answer_rate(self.now):
             ring = scenario.ring_timeout_s + 1
@@ -237,6 +242,14 @@ class CallCentre:
             self.push(self.now + setup + chance.uniform(0.2, 1.5), "ended", call, -1)
         else:
             self.push(self.now + setup + scenario.ring_timeout_s, "ended", call, -1)
+
+    def _patience_s(self, call: int) -> float:
+        """How long this person waits for an agent at most."""
+        return self.chance.expovariate(1 / 15.0)
+
+    def _work_s(self, agent: Agent, call: int) -> tuple[float, float]:
+        """Lengths of this conversation and of the wrap-up after it."""
+        return agent.draw(self.scenario)
 
     # ---- calls
 
@@ -272,8 +285,7 @@ class CallCentre:
         if self.ready:
             self._connect()
             return
-        patience = self.chance.expovariate(1 / 15.0)
-        self.push(self.now + min(CONNECT_DEADLINE_S, patience), "gone", call, -1)
+        self.push(self.now + min(CONNECT_DEADLINE_S, self._patience_s(call)), "gone", call, -1)
 
     def _gone(self, call: int, agent: int) -> None:
         if call not in self.waiting:
@@ -303,7 +315,7 @@ class CallCentre:
         self.tell("connected", call, agent.number)
         self._count(call, 0)
         if human:
-            agent.work = agent.draw(self.scenario)
+            agent.work = self._work_s(agent, call)
             agent.done.append(sum(agent.work))
         else:
             agent.work = (MACHINE_TALK_S, MACHINE_WRAP_S)
