@@ -6,6 +6,7 @@ are read from the files named, by whoever needs them, and never kept here.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from ipaddress import ip_network
 from pathlib import Path
@@ -16,8 +17,8 @@ from msgspec import Meta
 
 from daemon.errors import SettingsError
 
-Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 _MAIL = re.compile(r"[^\s@<>,;]{1,64}@[A-Za-z0-9.-]{1,255}")
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 Port = Annotated[int, Meta(ge=1, le=65_535)]
 SiteId = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9]{0,15}$")]
 
@@ -81,7 +82,6 @@ class OutgoingTable(_Table, frozen=True, kw_only=True):
     connections_max: Annotated[int, Meta(ge=1, le=10_000)] = 50
 
 
-class DialerTable(_Table, frozen=True, kw_only=True):
 class WebhooksTable(_Table, frozen=True, kw_only=True):
     poll_s: Annotated[float, Meta(ge=0.05, le=60)] = 1.0
     timeout_s: Seconds = 10.0
@@ -108,6 +108,7 @@ class AlertsTable(_Table, frozen=True, kw_only=True):
     language: Annotated[str, Meta(pattern=r"^(fr|en)$")] = "fr"
 
 
+class DialerTable(_Table, frozen=True, kw_only=True):
     tick_s: Annotated[float, Meta(ge=0.05, le=1)] = 0.25
     dirty_interval_s: Annotated[float, Meta(ge=0.01, le=1)] = 0.05
     hopper_s: Annotated[float, Meta(ge=0.5, le=60)] = 4.0
@@ -125,6 +126,15 @@ class AlertsTable(_Table, frozen=True, kw_only=True):
     caller_id_rest_s: Annotated[float, Meta(gt=0, le=2_592_000)] = 86_400.0
     safe_message: str = "cadran-safe-harbour"
     amd_false_positive_rate: Annotated[float, Meta(ge=0, le=0.5)] = 0.03
+
+
+class RecordingsTable(_Table, frozen=True, kw_only=True):
+    """What becomes of recordings: kept `keep_days`, as MP3 if `mp3` and an encoder is there, links good `link_s`."""
+
+    keep_days: Annotated[int, Meta(ge=1, le=36_500)] = 90
+    mp3: bool = True
+    link_s: Annotated[float, Meta(ge=10, le=86_400)] = 300.0
+    free_bytes_min: Annotated[int, Meta(ge=0, le=1 << 50)] = 512 << 20
 
 
 class LeaseTable(_Table, frozen=True, kw_only=True):
@@ -165,6 +175,8 @@ class SiteTable(_Table, frozen=True, kw_only=True):
     extensions: list[str] = []
     customer_context: str = "cadran-customer"
     agent_context: str = "cadran-agent"
+    recordings_dir: str = ""
+    recordings_pbx_dir: str = ""
     ping_interval_s: Seconds = 10.0
     ping_deadline_s: Seconds = 5.0
     action_deadline_s: Seconds = 5.0
@@ -192,7 +204,10 @@ class Settings(_Table, frozen=True, kw_only=True):
     http: HttpTable = HttpTable()
     dialer: DialerTable = DialerTable()
     lease: LeaseTable = LeaseTable()
+    recordings: RecordingsTable = RecordingsTable()
     outgoing: OutgoingTable = OutgoingTable()
+    webhooks: WebhooksTable = WebhooksTable()
+    alerts: AlertsTable = AlertsTable()
     sites: list[SiteTable] = []
 
 
@@ -207,8 +222,6 @@ def _at(tables: Any, path: str) -> object:
         except (KeyError, IndexError, TypeError, ValueError):
             return None
     return value
-    webhooks: WebhooksTable = WebhooksTable()
-    alerts: AlertsTable = AlertsTable()
 
 
 def _with_presets(tables: dict[str, Any]) -> dict[str, Any]:
@@ -249,20 +262,6 @@ def load(path: Path) -> Settings:
         raise SettingsError("--config", str(path), f"is not TOML: {error}") from error
 
 
-def _check(settings: Settings) -> None:
-    """Rules that span several keys."""
-    seen: set[str] = set()
-    for number, site in enumerate(settings.sites):
-        if site.id in seen:
-            raise SettingsError(f"sites[{number}].id", site.id, "each site needs its own id")
-        seen.add(site.id)
-        for key, needs in (("agent_channel", "{extension}"), ("customer_channel", "{number}")):
-            value = getattr(site, key)
-            if needs not in value or "/" not in value:
-                raise SettingsError(f"sites[{number}].{key}", value, f"a channel such as PJSIP/…, with {needs} in it")
-        if site.backoff_min_s > site.backoff_max_s:
-            raise SettingsError(f"sites[{number}].backoff_min_s", site.backoff_min_s, "at most backoff_max_s")
-    if settings.lease.margin_s + settings.lease.renew_s >= settings.lease.ttl_s:
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -280,12 +279,27 @@ def _check_alerts(alerts: AlertsTable) -> None:
         raise SettingsError("alerts.smtp_security", "none", "starttls or tls, since smtp_user sends a password")
 
 
+def _check(settings: Settings) -> None:
+    """Rules that span several keys."""
+    seen: set[str] = set()
+    for number, site in enumerate(settings.sites):
+        if site.id in seen:
+            raise SettingsError(f"sites[{number}].id", site.id, "each site needs its own id")
+        seen.add(site.id)
+        for key, needs in (("agent_channel", "{extension}"), ("customer_channel", "{number}")):
+            value = getattr(site, key)
+            if needs not in value or "/" not in value:
+                raise SettingsError(f"sites[{number}].{key}", value, f"a channel such as PJSIP/…, with {needs} in it")
+        if site.backoff_min_s > site.backoff_max_s:
+            raise SettingsError(f"sites[{number}].backoff_min_s", site.backoff_min_s, "at most backoff_max_s")
+    if settings.lease.margin_s + settings.lease.renew_s >= settings.lease.ttl_s:
         raise SettingsError("lease.ttl_s", settings.lease.ttl_s, "more than renew_s + margin_s")
     for network in settings.outgoing.allow_networks:
         try:
             ip_network(network, strict=False)
         except ValueError as error:
             raise SettingsError("outgoing.allow_networks", network, 'a network such as "192.0.2.0/24"') from error
+    _check_alerts(settings.alerts)
     http = settings.http
     loopback = http.host in LOOPBACK
     if bool(http.tls_certificate_file) != bool(http.tls_key_file):
@@ -300,7 +314,6 @@ def read_secret(key: str, path: str) -> str:
         secret = Path(path).read_text("utf-8").rstrip("\r\n")
     except OSError as error:
         raise SettingsError(key, path, f"can't be read: {error.strerror}") from error
-    _check_alerts(settings.alerts)
     if not secret:
         raise SettingsError(key, path, "is empty")
     return secret

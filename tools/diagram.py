@@ -24,6 +24,9 @@ BY_THE_ENGINE: tuple[tuple[CallState, CallState, str], ...] = (
     (CallState.WAITING, CallState.CONNECTING, "an agent is free"),
     (CallState.CONNECTING, CallState.WAITING, "offer came to nothing"),
     (CallState.WAITING, CallState.MESSAGE, "nobody in time, abandoned"),
+    (CallState.TALKING, CallState.HELD, "hold, transfer, take-over"),
+    (CallState.HELD, CallState.TALKING, "with the agent, a third party, or in a room"),
+    (CallState.HELD, CallState.WAITING, "transfer failed, agent gone"),
     (CallState.TALKING, CallState.CLOSING, "our hang-up"),
     (CallState.MESSAGE, CallState.CLOSING, "message heard"),
 )

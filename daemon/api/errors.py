@@ -179,6 +179,28 @@ ERRORS: Mapping[str, ErrorRow] = {
     ),
     "callback_required": E(400, "Ce statut demande la date du rappel.", "This status needs the time of the callback."),
     "agent_not_in_call": E(409, "L'agent n'est pas en appel.", "The agent is not in a call."),
+    "not_possible_here": E(
+        409,
+        "Impossible avec ces droits sur le PBX (mode {mode}) : {capability}.",
+        "Not possible with these rights on the PBX (mode {mode}): {capability}.",
+    ),
+    "third_not_there": E(
+        409, "Le correspondant demandé n'est pas encore en ligne.", "The party asked for is not on the line yet."
+    ),
+    "third_there_already": E(
+        409, "Un correspondant est déjà demandé pour cet appel.", "Somebody is being asked for this call already."
+    ),
+    "recording_off": E(
+        409,
+        "Cette conversation n'est pas enregistrée, ou ce site n'enregistre pas.",
+        "This conversation is not recorded, or this site does not record.",
+    ),
+    "recording_gone": E(
+        410,
+        "L'enregistrement n'est plus conservé, ou son fichier n'est pas encore là.",
+        "The recording is no longer kept, or its file is not there yet.",
+    ),
+    "link_expired": E(403, "Ce lien a expiré ou n'est pas valide.", "This link has expired or is not valid."),
     "agent_signed_out": E(409, "L'agent est hors ligne : connectez-le d'abord.", "The agent is signed out: sign in."),
     "agent_busy": E(409, "L'agent est déjà occupé.", "The agent is already busy."),
     "agent_state": E(409, "Impossible dans l'état actuel de l'agent.", "Impossible in the agent's present state."),

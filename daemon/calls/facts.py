@@ -196,6 +196,28 @@ class LinkChanged(Fact, frozen=True, kw_only=True):
     mode: str = ""
 
 
+class RecordingStarted(Fact, frozen=True, kw_only=True):
+    """A conversation's recording has begun. `number`: counts an attempt's recordings; `file`: its name in the site's
+    folder; `by`: "campaign", or who asked."""
+
+    attempt_id: UUID
+    group_id: int
+    number: int
+    file: str
+    by: str = ""
+
+
+class RecordingEnded(Fact, frozen=True, kw_only=True):
+    """It is over. `muted`: (from, to) seconds since its start in which silence was recorded; `failed`: the PBX would
+    not record, there is no file."""
+
+    attempt_id: UUID
+    number: int
+    duration_s: float
+    muted: list[tuple[float, float]] = []
+    failed: bool = False
+
+
 class AuditFact(Fact, frozen=True, kw_only=True):
     """Who did what (audit_log, append-only)."""
 
@@ -220,6 +242,8 @@ AnyFact = (
     | LedgerAdded
     | PacingDecided
     | LinkChanged
+    | RecordingStarted
+    | RecordingEnded
     | AuditFact
 )
 

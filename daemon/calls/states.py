@@ -24,7 +24,8 @@ from daemon.calls.events import (
 
 class CallState(StrEnum):
     """Where a call is. INTENDED: its row is being committed; AGENT_FIRST: the agent rings before the customer is
-    dialled; ANSWERED: up, detection may run; WAITING: parked, needs an agent; CLOSING: our hang-up is sent."""
+    dialled; ANSWERED: up, detection may run; WAITING: parked, needs an agent; HELD: parked in the middle of a
+    conversation, by the agent; CLOSING: our hang-up is sent."""
 
     INTENDED = "intended"
     AGENT_FIRST = "agent_first"
@@ -34,6 +35,7 @@ class CallState(StrEnum):
     WAITING = "waiting"
     CONNECTING = "connecting"
     TALKING = "talking"
+    HELD = "held"
     MESSAGE = "message"
     CLOSING = "closing"
     ENDED = "ended"
@@ -69,6 +71,7 @@ STAGES: Mapping[CallState, str] = {
     _S.WAITING: "waiting",
     _S.CONNECTING: "waiting",
     _S.TALKING: "talking",
+    _S.HELD: "talking",
     _S.MESSAGE: "message",
     _S.CLOSING: "ending",
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from daemon.agents.selection import longest_ready
 from daemon.agents.states import LegState
 from daemon.calls import events as ev
@@ -9,15 +11,23 @@ from daemon.calls.actions import Connect, PlayMessage
 from daemon.calls.causes import Outcome
 from daemon.calls.states import CallState
 from daemon.dialer import events as pacing
+from daemon.engine.desks import Desks
 from daemon.engine.ending import CallEnds
-from daemon.engine.live import Call, Desk
+from daemon.engine.live import Call, Desk, Live
 
 UNBRIDGED_GRACE_S = 2.0
 """A customer still there this long after the conversation is hung up by us."""
 
 
 class AnsweredCalls(CallEnds):
-    """The middle layer of a call's life, between daemon.engine.callflow and daemon.engine.ending."""
+    """The middle layer of a call's life, between daemon.engine.callflow and daemon.engine.ending. `on_back`: a customer
+    who was held, or waited again, talks to an agent."""
+
+    def __init__(self, live: Live, desks: Desks) -> None:
+        super().__init__(live, desks)
+        self.on_back: Callable[[Call, Desk], None] = lambda call, desk: None
+        self.before_connect: Callable[[Call], None] = lambda call: None
+        self.record_file: Callable[[Call], str] = lambda call: ""
 
     def _on_answer(self, call: Call) -> None:
         live = self._live
@@ -90,7 +100,13 @@ class AnsweredCalls(CallEnds):
             return
         self._connect(call, desk)
 
+    def give(self, call: Call, desk: Desk) -> None:
+        """Give a waiting person this agent."""
+        self._connect(call, desk)
+
     def _arm_need(self, call: Call) -> None:
+        if call.connected_at is not None:
+            return  # who has talked already and waits again (a failed transfer) is not given up
         deadline = call.campaign.rules.connect_deadline_s if call.campaign else self._live.dialer.connect_deadline_s
         need_at = call.need_at if call.need_at is not None else self._live.now
         self._live.timers.set(("need", call.attempt_id), need_at + deadline)
@@ -104,6 +120,7 @@ class AnsweredCalls(CallEnds):
         desk.connecting = call
         self._arm_need(call)
         self._enter(call, CallState.CONNECTING)
+        self.before_connect(call)
         live.act(Connect(leg=desk.leg, customer=call.leg))
         live.timers.set(("bridge", desk.leg), live.now + live.dialer.bridge_deadline_s)
 
@@ -111,6 +128,9 @@ class AnsweredCalls(CallEnds):
         """Both are in the bridge."""
         live = self._live
         if call.state in (CallState.TALKING, CallState.CLOSING, CallState.ENDED):
+            return
+        if call.connected_at is not None:
+            self.on_back(call, desk)
             return
         live.timers.clear(("bridge", desk.leg))
         live.timers.clear(("need", call.attempt_id))
@@ -132,6 +152,8 @@ class AnsweredCalls(CallEnds):
     def on_unbridged(self, call: Call) -> None:
         """The conversation is over for one of the two; the other's end follows, or is asked for."""
         live = self._live
+        if call.room:
+            return
         if call.state is CallState.TALKING and call.unbridged_at is None:
             call.unbridged_at = live.now
             live.event(call, "unbridged")

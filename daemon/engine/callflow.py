@@ -159,6 +159,7 @@ class CallFlow(AnsweredCalls):
                 amd=call.amd,
                 safe_message=self._safe_message(call),
                 agent_leg=call.desk.leg if call.desk else "",
+                record=self.record_file(call),
             )
         )
         if campaign:
@@ -230,7 +231,7 @@ class CallFlow(AnsweredCalls):
                 live.counters["silent_originates"] += 1
                 self.hang_up(call, by="engine", outcome=None)
                 live.timers.set(("gone", call.attempt_id), live.now + live.dialer.verdict_grace_s)
-        elif kind in ("message", "unbridged"):
+        elif kind in ("message", "unbridged", "returned"):
             if call.state is not CallState.ENDED:
                 self.hang_up(call, by="engine")
         elif kind == "gone" and call.state is not CallState.ENDED:

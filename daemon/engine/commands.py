@@ -153,6 +153,92 @@ class CallExtension(Command, frozen=True, kw_only=True):
     kind: str = "click2call"
 
 
+# -- what is done with a call in progress: by agent, or by attempt (click-to-call). Errors of all: agent_not_in_call,
+# call_gone, not_possible_here (these rights), pbx_unreachable.
+
+
+class CallCommand(Command, frozen=True, kw_only=True):
+    """Base of these. `agent_id` 0: the call is named by `attempt_id`."""
+
+    agent_id: int = 0
+    attempt_id: UUID | None = None
+
+
+class HoldCall(CallCommand, frozen=True, kw_only=True):
+    """The customer waits with music."""
+
+
+class ResumeCall(CallCommand, frozen=True, kw_only=True):
+    """The customer comes back to the agent; a third party who is being asked is let go."""
+
+
+class MuteAgent(CallCommand, frozen=True, kw_only=True):
+    """The customer does not hear the agent while `on`."""
+
+    on: bool
+
+
+class SendDtmf(CallCommand, frozen=True, kw_only=True):
+    """Digits to the customer's side (a menu of theirs)."""
+
+    digits: str
+
+
+class Consult(CallCommand, frozen=True, kw_only=True):
+    """Hold the customer and ask somebody: an `extension`, or an outside number `e164`. Errors: third_there_already,
+    call_forbidden, line_unavailable."""
+
+    extension: str = ""
+    e164: str = ""
+
+
+class TransferCall(Consult, frozen=True, kw_only=True):
+    """Give the customer to somebody without asking first. If nobody answers there, the customer comes back to the agent
+    or, if that one is busy, to the next who is ready."""
+
+
+class CompleteTransfer(CallCommand, frozen=True, kw_only=True):
+    """Give the customer to the third party who is being asked. Errors: third_not_there."""
+
+
+class Conference(CallCommand, frozen=True, kw_only=True):
+    """Customer, agent and third party together. Errors: third_not_there."""
+
+
+class LeaveConference(CallCommand, frozen=True, kw_only=True):
+    """The agent leaves, the two others go on."""
+
+
+class RecordCall(CallCommand, frozen=True, kw_only=True):
+    """Start or stop recording this conversation (RECD-01). Errors: recording_off."""
+
+    on: bool
+
+
+class MuteRecordedCall(CallCommand, frozen=True, kw_only=True):
+    """While `on`, silence is recorded: card numbers (RECD-02). Errors: recording_off."""
+
+    on: bool
+
+
+class Supervise(CallCommand, frozen=True, kw_only=True):
+    """Ring `extension` and let it hear the agent's conversation: listen, whisper or barge (SUPV-01); asked again by the
+    same person, only the mode changes."""
+
+    extension: str
+    mode: str = "listen"
+
+
+class StopSupervising(CallCommand, frozen=True, kw_only=True):
+    """The supervisor `by` hears this agent no longer."""
+
+
+class TakeOver(CallCommand, frozen=True, kw_only=True):
+    """The supervisor gets the customer, the agent is free. The phone that listens already, else `extension` rings."""
+
+    extension: str = ""
+
+
 class SetLine(Command, frozen=True, kw_only=True):
     """Switch a line on or off, or end its rest; effective on the next allocation."""
 
@@ -211,6 +297,20 @@ AnyCommand = (
     | PreviewSkip
     | HangUpCall
     | CallExtension
+    | HoldCall
+    | ResumeCall
+    | MuteAgent
+    | SendDtmf
+    | Consult
+    | TransferCall
+    | CompleteTransfer
+    | Conference
+    | LeaveConference
+    | RecordCall
+    | MuteRecordedCall
+    | Supervise
+    | StopSupervising
+    | TakeOver
     | SetLine
     | ConfigChanged
     | LeadsChanged

@@ -34,7 +34,10 @@ from daemon.engine.operate import Operations
 from daemon.engine.placing import Placing
 from daemon.engine.pooling import join
 from daemon.engine.publish import Publisher
+from daemon.engine.recordings import Recordings
 from daemon.engine.recovery import Recovery
+from daemon.engine.supervise import Supervision
+from daemon.engine.transfers import Transfers
 from daemon.settings import DialerTable, SiteTable
 
 HOUR_TOLERANCE = 0.6
@@ -68,6 +71,10 @@ class EngineCore:
         self.recovery = Recovery(self.live, self.calls, self.desks)
         self.operations = Operations(self.live, self.calls, self.desks, self.placing)
         self.publisher = Publisher(self.live)
+        self.transfers = Transfers(self.live, self.calls, self.desks)
+        self.supervision = Supervision(self.live, self.transfers)
+        self.recordings = Recordings(self.live, self.transfers)
+        self.operations.more = (self.transfers, self.supervision, self.recordings)
         self._ticked_at = self._swept_at = float("-inf")
         self._wire()
         self.live.touch("links", site.id)
@@ -80,6 +87,16 @@ class EngineCore:
         desks.on_connect_failed = self.calls.connect_failed
         desks.on_leg_up = lambda desk, call: self.calls.dial(call)
         desks.on_leg_lost = self._on_agent_leg_lost
+        self.calls.on_over = self._call_over
+        self.calls.before_connect = self.recordings.before_connect
+        self.calls.record_file = self.recordings.file_for
+        self.transfers.on_release = self.supervision.left_alone
+        self.recovery.on_settled = self.transfers.settle
+        self.recovery.on_talking = self.recordings.adopted
+
+    def _call_over(self, call: Call) -> None:
+        self.recordings.over(call)
+        self.transfers.call_over(call)
 
     # ---- time --------------------------------------------------------------------------------------------------
 
@@ -120,7 +137,9 @@ class EngineCore:
     def _deadline(self, key: tuple[str, Any]) -> None:
         kind, id = key
         live = self.live
-        if kind in ("need", "verdict", "message", "unbridged", "gone"):
+        if kind == "side":
+            self.transfers.on_deadline(id)
+        elif kind in ("need", "verdict", "message", "unbridged", "gone", "returned"):
             call = live.calls.get(id)
             if call is not None:
                 self.calls.on_deadline(kind, call)
@@ -189,9 +208,15 @@ class EngineCore:
         live = self.live
         owner = live.legs.get(event.leg)
         if isinstance(owner, Call):
-            self.calls.on_event(owner, event)
+            if isinstance(event, ev.ActionRefused):
+                self.recordings.refused(owner, event)
+            if not self.transfers.customer_event(owner, event):
+                self.calls.on_event(owner, event)
         elif isinstance(owner, Desk):
-            self.desks.on_event(owner, event)
+            if not self.transfers.desk_event(owner, event):
+                self.desks.on_event(owner, event)
+        elif (side := live.sides.get(event.leg)) is not None:
+            (self.supervision if side.purpose == "spy" else self.transfers).on_event(side, event)
         elif isinstance(event, ev.LegHungUp | ev.LegFailed | ev.ActionInDoubt | ev.LegUnbridged | ev.MessagePlayed) or (
             attempt_of(event.leg) in live.recent and isinstance(event, ev.LegRinging | ev.LegProgress)
         ):

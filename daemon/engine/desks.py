@@ -38,6 +38,8 @@ class Desks:
         self.on_bridged: Callable[[Call, Desk], None] = lambda call, desk: None
         self.on_unbridged: Callable[[Call], None] = lambda call: None
         self.default_disposition: Callable[[Desk], None] = lambda desk: None
+        self.on_held_free: Callable[[Desk, Call], None] = lambda desk, call: None
+        self.on_held_lost: Callable[[Desk, Call], None] = lambda desk, call: None
 
     # ---- states ------------------------------------------------------------------------------------------------
 
@@ -285,12 +287,17 @@ class Desks:
         if call is not None and call.state is CallState.AGENT_FIRST:
             self.on_leg_up(desk, call)
             return
+        if call is not None and (call.state is CallState.HELD or call.room):
+            self.on_held_free(desk, call)
+            return
         if before is LegState.BRIDGED:
             if call is not None and call.state is CallState.TALKING:
                 self.on_unbridged(call)
                 self._after_talk(desk)
             if not self.nails(desk):
                 self.hang_up(desk)
+            else:
+                self._idle(desk)  # who gave a call on was ready before the leg was free
             return
         if not self.nails(desk) and call is None:
             self.hang_up(desk)
@@ -326,6 +333,10 @@ class Desks:
         if desk.connect_failures >= CONNECTS_FAILED_MAX:
             desk.connect_failures = 0
             self.hang_up(desk)
+        held = desk.call
+        if held is not None and held.state is CallState.HELD:
+            self.on_held_free(desk, held)
+            return
         if call is not None and desk.call is call:
             desk.call = None
             self.on_connect_failed(call)
@@ -354,7 +365,9 @@ class Desks:
         desk.leg_state, desk.connecting = LegState.NONE, None
         live.touch("agents", desk.id)
         call = desk.call
-        if call is not None:
+        if call is not None and (call.state is CallState.HELD or call.room):
+            self.on_held_lost(desk, call)
+        elif call is not None:
             if call.state is CallState.TALKING:
                 self.on_unbridged(call)
                 self._after_talk(desk)
@@ -423,7 +436,7 @@ class Desks:
         if desk.call is not call:
             return
         talked = call.connected_at is not None and desk.last_call is call
-        desk.call = None
+        desk.call, desk.muted = None, False
         if desk.leg_state is LegState.CONNECTING:
             # The person left while being connected: the command may still run; its own end frees the leg.
             desk.connecting = None
@@ -435,6 +448,20 @@ class Desks:
             self._after_talk(desk)
         else:
             self._free(desk)
+        if not self.nails(desk) and desk.leg_state in (LegState.PARKED, LegState.RINGING):
+            self.hang_up(desk)
+
+    def released(self, desk: Desk, call: Call) -> None:
+        """The conversation goes on without this desk: given to somebody else."""
+        if desk.call is not call:
+            return
+        desk.call, desk.muted = None, False
+        if desk.passing:
+            self.hang_up(desk)
+            return
+        if call.connected_at is not None:
+            desk.today["talk_s"] += int((self._live.now - call.connected_at) * 1000)
+        self._after_talk(desk)
         if not self.nails(desk) and desk.leg_state in (LegState.PARKED, LegState.RINGING):
             self.hang_up(desk)
 

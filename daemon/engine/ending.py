@@ -6,6 +6,7 @@ Above it are daemon.engine.answering (a person who waits for an agent) and daemo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from daemon.calls import events as ev
@@ -36,6 +37,8 @@ class CallEnds:
     def __init__(self, live: Live, desks: Desks) -> None:
         self._live = live
         self._desks = desks
+        self.on_over: Callable[[Call], None] = lambda call: None
+        """The call has ended: whoever is beside it goes."""
 
     def hang_up(self, call: Call, *, by: str, outcome: Outcome | None = None, cause: int = 16) -> None:
         """Ask for the end of the customer's leg; the call ends when the PBX says so, or after a bound."""
@@ -86,7 +89,8 @@ class CallEnds:
 
     def _overdue(self, call: Call) -> bool:
         deadline = call.campaign.rules.connect_deadline_s if call.campaign else self._live.dialer.connect_deadline_s
-        return call.need_at is not None and self._live.now >= call.need_at + deadline
+        waited = call.need_at is not None and self._live.now >= call.need_at + deadline
+        return waited and call.connected_at is None
 
     def end(self, call: Call, cause: int = 0, tech_cause: int | None = None) -> None:
         """The one end of a call: facts, lead, line, agent, pacing. Needs `call.outcome`."""
@@ -212,6 +216,7 @@ class CallEnds:
             live.timers.clear((kind, call.attempt_id))
         live.pool.give_back(call.line_id, call.attempt_id)
         live.touch("lines", call.line_id)
+        self.on_over(call)
         self._enter(call, CallState.ENDED)
         live.calls.pop(call.attempt_id, None)
         live.legs.pop(call.leg, None)

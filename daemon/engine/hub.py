@@ -57,7 +57,7 @@ class Hub:
                 if found:
                     return found[0]
                 raise CommandError(f"{name.removesuffix('_id')}_unknown", {name: id})
-        if isinstance(command, c.HangUpCall):
+        if isinstance(command, c.HangUpCall | c.CallCommand):
             for runner in self.runners.values():
                 if command.attempt_id in runner.core.live.calls:
                     return runner

@@ -35,6 +35,7 @@ from daemon.calls.states import CallState
 from daemon.dialer.ledger import Ledger
 from daemon.dialer.pacing import Decision, PacingPolicy
 from daemon.engine.law import Law, RuleFacts
+from daemon.engine.sides import Side
 from daemon.pool.caller_ids import CallerIds, Health
 from daemon.pool.lines import LinePool
 from daemon.settings import DialerTable, SiteTable
@@ -118,6 +119,21 @@ class Call:
     ring_timeout_s: float = 25.0
     last_agent_id: int = 0
     counted_live: bool = False
+    parked: bool = False
+    """Held, and seen waiting on the PBX."""
+    returns: bool = False
+    """Held, and on the way back to the agent."""
+    room: str = ""
+    third: Side | None = None
+    """The third party who has taken the call over."""
+    tape: int = 0
+    """Number of its recording in progress; 0 = none."""
+    tapes: int = 0
+    taped_at: float = 0.0
+    tape_muted_at: float | None = None
+    tape_gaps: list[tuple[float, float]] = field(default_factory=list)
+    did: str = ""
+    """The number an inbound caller dialled."""
 
     @property
     def campaign_id(self) -> int:
@@ -158,6 +174,7 @@ class Desk:
     """Connects in a row that came to nothing: from the second on the leg itself is doubted, and rung anew."""
     wrap_until_utc: datetime | None = None
     today: Counter[str] = field(default_factory=Counter)
+    muted: bool = False
     stays: bool = False
     """Whether the phone is nailed up in the control mode in force."""
 
@@ -291,6 +308,7 @@ class Live:
         self.database_older = False
         self.calls: dict[UUID, Call] = {}
         self.legs: dict[str, Call | Desk] = {}
+        self.sides: dict[str, Side] = {}
         self.desks: dict[int, Desk] = {}
         self.passing: list[Desk] = []
         self.campaigns: dict[int, CampaignLive] = {}

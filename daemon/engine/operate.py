@@ -32,11 +32,14 @@ class Operations:
         self._calls = calls
         self._desks = desks
         self._placing = placing
+        self.more: tuple[object, ...] = ()
+        """Other parts of the engine that have commands of their own."""
         desks.default_disposition = self.default_disposition
 
     def apply(self, command: c.AnyCommand) -> dict[str, Any]:
         """Apply one command. Raises CommandError."""
-        handler = getattr(self, "_" + type(command).__name__, None)
+        name = "_" + type(command).__name__
+        handler = next((getattr(part, name) for part in (self, *self.more) if hasattr(part, name)), None)
         if handler is None:
             raise CommandError("command_unknown", {"command": type(command).__name__})
         result = handler(command)

@@ -6,7 +6,7 @@ exists goes on from its true state, what does not exist is over. Until the first
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -14,7 +14,7 @@ from daemon.agents.states import AgentState, LegState
 from daemon.calls import events as ev
 from daemon.calls.actions import Hangup, ProbeParked
 from daemon.calls.causes import Outcome
-from daemon.calls.ids import agent_of, attempt_of, customer_leg
+from daemon.calls.ids import agent_of, customer_leg, is_ours, is_supervisor, third_of
 from daemon.calls.records import AgentStateRow, OpenAttempt
 from daemon.calls.states import CallState
 from daemon.engine.callflow import CallFlow
@@ -35,7 +35,11 @@ class Recovery:
         self._calls = calls
         self._desks = desks
         self._suspects: set[str] = set()
+        self.on_settled: Callable[[dict[str, ev.LegSeen]], None] = lambda seen: None
+        self.on_talking: Callable[[Call], None] = lambda call: None
         self._spared: set[str] = set()
+        self._thirds: set[str] = set()
+        """Third parties of an earlier life that talk with a customer; they end with that."""
         self._known: dict[UUID, OpenAttempt] = {}
         """What was open when this life began; as many as there were lines in use."""
 
@@ -134,8 +138,9 @@ class Recovery:
         for desk in list(live.desks.values()):
             self._settle_desk(desk)
         for leg in snapshot.legs:
-            if leg.leg not in live.legs:
+            if leg.leg not in live.legs and leg.leg not in live.sides and leg.leg not in self._thirds:
                 self._stranger(leg)
+        self.on_settled(seen)
         live.link.restarted = False
 
     def _stranger(self, leg: ev.LegSeen) -> None:
@@ -147,8 +152,7 @@ class Recovery:
     def orphan(self, leg: str) -> None:
         """A leg with our prefix that nobody here knows: end it, so that no person waits for nobody."""
         live = self._live
-        id = attempt_of(leg)
-        if leg in self._spared or (id is None and agent_of(leg) is None):
+        if leg in self._spared or not is_ours(leg, live.site.id):
             return
         live.counters["orphans"] += 1
         live.act(Hangup(leg=leg))
@@ -201,6 +205,12 @@ class Recovery:
 
     def _bridged_meanwhile(self, call: Call, peer: str) -> None:
         live = self._live
+        if third_of(peer) is not None or is_supervisor(peer):  # given to somebody, who talks with the customer still
+            self._thirds.add(peer)
+            if call.state is not CallState.TALKING:
+                call.connected_at = self._since(call, "connected_at") or call.answered_at
+                self._calls.enter(call, CallState.TALKING)
+            return
         desk = live.legs.get(peer)
         if not isinstance(desk, Desk):
             agent = agent_of(peer)
@@ -215,6 +225,7 @@ class Recovery:
         known = self._since(call, "connected_at")
         if known is not None:
             call.connected_at = known
+        self.on_talking(call)
 
     def _since(self, call: Call, name: str) -> float | None:
         """When a step of an adopted call was, by the history of an earlier life, on our clock; None if not told."""
@@ -268,7 +279,7 @@ class Recovery:
             else:
                 self._calls.on_event(owner, wrong)
         for leg in seen:
-            if leg not in live.legs:
+            if leg not in live.legs and leg not in live.sides and leg not in self._thirds:
                 if leg in self._suspects:
                     self._stranger(seen[leg])
                 else:
