@@ -16,6 +16,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -75,11 +76,13 @@ class FakePbx:
 
 @dataclass(frozen=True)
 class Outage:
-    """A fault and how long something was away: `down` to `up`, seconds of the witness' clock."""
+    """A fault and how long something was away: `down` to `up`, seconds of the witness' clock. `linked`: when the daemon
+    last logged in to the PBX, epoch seconds; it lists the calls there at once."""
 
     kind: str
     down: float
     up: float
+    linked: float
 
     @property
     def blinds(self) -> bool:
@@ -109,7 +112,9 @@ class Machine:
         async with asyncio.timeout(120):
             while not await self._well():  # noqa: ASYNC110 - it is asked over HTTP
                 await asyncio.sleep(0.1)
-        self.outages.append(Outage(fault, began, self.clock()))
+        links = (await self.cadran.get("/api/v1/status"))["links"]
+        linked = max(datetime.fromisoformat(link["since"]).timestamp() for link in links)
+        self.outages.append(Outage(fault, began, self.clock(), linked))
 
     async def _well(self) -> bool:
         try:

@@ -27,8 +27,8 @@ EXTENSIONS = [str(1101 + n) for n in range(20)]
 CAPACITY = 12
 EDGE_S = 0.4
 """An end this near to the edge of an outage may have been seen or not."""
-SNAPSHOT_S = 1.0
-"""The daemon lists the PBX's calls this long, at most, before it says that all is well."""
+LISTED_S = 0.6
+"""So long after its login, at most, the daemon has the PBX's list of calls."""
 GONE_BY = {"daemon_down", "link_down", "pbx"}
 """What the rows say of an end that nobody saw."""
 
@@ -67,7 +67,8 @@ async def _campaign(lab: Lab, proxy: Valve, cadran: Cadran, disk: Disk, folder: 
     evidence = await lab_campaign.gather(cadran, campaign, lab, spans)
     tally = Tally(evidence, await _ends(cadran), machine.outages)
     print(f"{sum(struck.values())} rounds {dict(struck)}; {evidence.summary()}\n{tally.summary()}")
-    assert [*evidence.problems(), *tally.problems()] == []
+    if found := [*evidence.problems(), *tally.problems()]:
+        raise AssertionError("\n".join([f"{len(found)} disagreements:", *found]))
     snapshot = await cadran.get("/api/v1/snapshot")
     assert snapshot["calls"] == {}
     assert {line["in_use"] for line in snapshot["lines"].values()} == {0}
@@ -125,9 +126,9 @@ class Tally:
     def _place(self, at: float) -> str:
         """Whether an instant lies inside an outage that blinded the daemon, at the edge of one, or outside all."""
         blind = [outage for outage in self.outages if outage.blinds]
-        if any(outage.down + EDGE_S < at < outage.up - SNAPSHOT_S for outage in blind):
+        if any(outage.down + EDGE_S < at < outage.linked for outage in blind):
             return "inside"
-        return "edge" if any(outage.down - EDGE_S <= at <= outage.up + EDGE_S for outage in blind) else "outside"
+        return "edge" if any(outage.down - EDGE_S <= at <= outage.linked + LISTED_S for outage in blind) else "outside"
 
     def _ended(self) -> list[tuple[dict[str, Any], str, str]]:
         """Each attempt that had a channel, the place of its end, and what its row says ended it."""

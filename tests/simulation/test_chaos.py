@@ -24,15 +24,10 @@ from fake_asterisk import people
 from simulation.chaos import run_seed
 from simulation.checkers import after_settling
 from simulation.loop import VirtualLoop, run
+from simulation.seeds import kept_seeds
 from simulation.world import World, pbx
 
 ROOT = Path(__file__).resolve().parents[2]
-ONCE_FAILED = Path(__file__).with_name("once_failed.txt")
-
-
-def _kept_seeds() -> list[int]:
-    """Seeds that once failed, one a line, with a word why."""
-    return [int(line.split()[0]) for line in ONCE_FAILED.read_text().splitlines() if line.strip()]
 
 
 @pytest.mark.feature("RELY-01", clause="at most one originate an attempt and one live attempt a person, over faults")
@@ -42,7 +37,7 @@ def _kept_seeds() -> list[int]:
 @pytest.mark.feature("RELY-05", clause="facts survive the daemon's and the database's death")
 @pytest.mark.feature("RELY-06", clause="calls are adopted by id after a restart")
 @pytest.mark.feature("RELY-08", clause="no customer is ever moved by a stale command")
-@pytest.mark.parametrize("seed", [11, 17, 21, *_kept_seeds()])
+@pytest.mark.parametrize("seed", [11, 17, 21, *kept_seeds()])
 def test_seed_of_chaos(seed: int) -> None:
     verdict = run_seed(seed)
     assert [str(violation) for violation in verdict.violations] == [], "\n".join(verdict.timeline)
