@@ -36,9 +36,9 @@ from daemon.engine.hub import Hub
 from daemon.engine.rules import SiteLaw
 from daemon.engine.runner import LeaseLost, SiteRunner
 from daemon.engine.views import SystemView
-from daemon.outside import Outside
 from daemon.errors import SettingsError, StoreConflict, StoreError, StoreUnavailable
 from daemon.leads.service import ImportService
+from daemon.outside import Outside
 from daemon.ports import LeadSink, Pbx, Store
 from daemon.service import notify, watchdog_interval_s
 from daemon.settings import Settings, SiteTable, read_secret
@@ -274,14 +274,6 @@ class Application:
                 folder = Path(self.settings.daemon.data_dir)
                 await self.store.use_pseudonyms(load_or_make_key(folder, secrets.token_bytes))
             await self._write_cli_token()
-        outside = Outside(
-            self.settings,
-            self.store,
-            self.clock,
-            random.Random(f"{self.holder} {self.started}"),  # pauses between tries: no draw from the calls' sequence
-            sites=self._led,
-            in_memory=self._journal_in_memory,
-        )
             await self._serve(stack)
             tasks = [asyncio.create_task(self._site(site), name=f"site {site.id}") for site in self.settings.sites]
             tasks.append(asyncio.create_task(self._system(), name="system"))
@@ -294,11 +286,7 @@ class Application:
             finally:
                 notify("STOPPING=1")
                 await self._drain()
-            notify=outside.alerts.notify,
-            webhooks=outside.webhooks,
-            webhook_overlap_s=self.settings.webhooks.rotation_overlap_s,
                 for task in tasks:
-        await stack.enter_async_context(outside.running())
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
                 for site_id in list(self.logs):
@@ -324,6 +312,14 @@ class Application:
 
     async def _serve(self, stack: AsyncExitStack) -> None:
         http = self.settings.http
+        outside = Outside(
+            self.settings,
+            self.store,
+            self.clock,
+            random.Random(f"{self.holder} {self.started}"),  # pauses between tries: no draw from the calls' sequence
+            sites=self._led,
+            in_memory=self._journal_in_memory,
+        )
         app = build_app(
             self.hub,
             self.store,
@@ -334,12 +330,13 @@ class Application:
             rule_sets=self.rule_sets,
             extensions=self._extensions,
             demo_token=self._demo_token,
-    def _led(self) -> list[str]:
-        return [site for site, runner in self.hub.runners.items() if runner.leading]
-
             importer=self._importer(stack),
             rates=rates_of(self.settings),
+            notify=outside.alerts.notify,
+            webhooks=outside.webhooks,
+            webhook_overlap_s=self.settings.webhooks.rotation_overlap_s,
         )
+        await stack.enter_async_context(outside.running())
         runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
@@ -374,6 +371,9 @@ class Application:
         )
         stack.push_async_callback(service.close)
         return service
+
+    def _led(self) -> list[str]:
+        return [site for site, runner in self.hub.runners.items() if runner.leading]
 
     def _extensions(self, site: str) -> Sequence[str]:
         runner = self.hub.runners.get(site)
