@@ -218,6 +218,17 @@ def nobody_forbidden(ledger: Ledger, forbidden: Mapping[str, float]) -> Iterable
             yield Violation("LEGL-07", f"{originate.number} dialled {originate.at - at:.3f} s after it was forbidden")
 
 
+def callbacks_kept(ledger: Ledger, promised: Mapping[str, float], within_s: float) -> Iterable[Violation]:
+    """CALB-01: each number (its last nine digits) is dialled after the instant promised, and soon; not again before."""
+    for number, at in promised.items():
+        dialled = [originate.at for originate in ledger.originates if originate.number[-9:] == number]
+        early = [when for when in dialled[1:] if when < at - 1.0]
+        if early:
+            yield Violation("CALB-01", f"{number} was dialled again {at - early[0]:.0f} s before the time promised")
+        if not any(at - 1.0 <= when <= at + within_s for when in dialled):
+            yield Violation("CALB-01", f"{number} was promised a call at {at:.0f} s; dialled at {dialled}")
+
+
 def talks_on_call(ledger: Ledger, tables: MemoryTables, utc: Callable[[float], datetime]) -> Iterable[Violation]:
     """Without faults: an agent whose leg shares a bridge with somebody's is on a call (a customer who came through a
     Local channel goes on under an id of the PBX's own)."""

@@ -10,9 +10,10 @@ import asyncio
 import random
 from collections.abc import Callable, Coroutine, Sequence
 from contextvars import copy_context
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
@@ -23,9 +24,10 @@ from daemon.app import Application, build
 from daemon.calls import events as ev
 from daemon.calls.actions import OriginateCustomer
 from daemon.calls.facts import LedgerAdded, NumberedFact
-from daemon.calls.records import Campaign, Intent, Lease
+from daemon.calls.records import Campaign, Intent, Lease, Status
 from daemon.calls.states import CallState
 from daemon.engine import commands as c
+from daemon.engine import operate
 from daemon.engine.callflow import CallFlow
 from daemon.engine.desks import Desks
 from daemon.engine.live import Call, Desk
@@ -278,6 +280,58 @@ def _dnc_checked_at_claim_only(patch: Patch) -> None:
     patch.setattr(Operations, "_LeadsChanged", lambda self, command: None)
 
 
+# ---- the clocks are put forward --------------------------------------------------------------------------------------
+
+
+async def _summer_time(loop: VirtualLoop) -> list[str]:
+    """29 March 2026, from 01:57 in Paris: people ask for a call in seven minutes, past the hour that is skipped."""
+    world = World(loop, seed=8, pbx_config=pbx(4, CROWD))
+    world.clock.skew = datetime(2026, 3, 29, 0, 57, tzinfo=UTC) - world.clock.utcnow()
+    campaign = await world.furnish(agents=4, leads=60, lines=(4,), ring_timeout_s=15.0)
+    await world.start()
+    for agent in world.agents:
+        await world.submit(c.SignIn(agent_id=agent.id, campaign_ids=(campaign.id,), ready=True))
+    await world.submit(c.StartCampaign(campaign_id=campaign.id))
+    promised: dict[str, float] = {}
+    while loop.time() < 1000.0 + 900.0:
+        await asyncio.sleep(0.5)
+        for desk in list(world.live.desks.values()):
+            if desk.state != "wrap_up" or desk.disposed:
+                continue
+            number = desk.last_call.e164[-9:]
+            later = len(promised) < 4 and number not in promised
+            due = world.clock.utcnow() + timedelta(minutes=7)
+            await world.submit(
+                c.Dispose(
+                    agent_id=desk.id,
+                    attempt_id=desk.last_call.attempt_id,
+                    code="RAPPEL" if later else "REFUS",
+                    callback_at=due if later else None,
+                    callback_mine=False,
+                )
+            )
+            if later:
+                promised[number] = loop.time() + 420.0
+    assert len(promised) == 4
+    found = checkers.callbacks_kept(world.fake.ledger, promised, 90.0)
+    return [str(violation) for violation in found] + await _judge(world, campaign)
+
+
+def _callback_lost_at_dst(patch: Patch) -> None:
+    """A callback is reckoned on the clock on the wall; a time that the wall's clock skips is no time."""
+    original = operate.after_status
+    paris = ZoneInfo("Europe/Paris")
+
+    def after_status(status: Status, rules: Any, recycled: int, gap: float, at: datetime | None, now: datetime) -> Any:
+        if at is not None:
+            wall = now.astimezone(paris).replace(tzinfo=None) + (at - now)
+            there = wall.replace(tzinfo=paris).astimezone(UTC).astimezone(paris).replace(tzinfo=None)
+            at = at if there == wall else None
+        return original(status, rules, recycled, gap, at, now)
+
+    patch.setattr(operate, "after_status", after_status)
+
+
 # ---- agents whose commands are carried out late ----------------------------------------------------------------------
 
 
@@ -450,6 +504,7 @@ CASES: list[tuple[Scenario, list[Callable[[Patch], None]]]] = [
     (_lost_answers, [_in_doubt_redialled]),
     (_hour_strikes, [_hour_rollover_loses_the_ledger]),
     (_red_list, [_dnc_checked_at_claim_only]),
+    (_summer_time, [_callback_lost_at_dst]),
     (_slow_park, [_stale_bridge_requeued]),
     (_through_a_route, [_local_half_ends_the_call]),
     (_two_daemons, [_commit_without_fence, _standby_acts_before_the_fence_expires]),
