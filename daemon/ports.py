@@ -311,6 +311,61 @@ class WebhookStore(Protocol):
         ...
 
 
+# -- CRM journals -----------------------------------------------------------------------------------------------------
+
+CrmKey = tuple[int, UUID, int]
+"""(integration, attempt, agent): one journal a call and user."""
+
+
+@runtime_checkable
+class CrmStore(Protocol):
+    """Finished calls that integrations are to be told of (YPS-11). Rows are put in by `apply_facts`; `state`: pending,
+    sending, done, doubt (it may have arrived), dead, skipped (nobody to tell it for)."""
+
+    async def crm_due(
+        self, integration_id: int, sites: Sequence[str], now: datetime, limit: int
+    ) -> list[dict[str, Any]]:
+        """Pending and doubtful rows whose time has come, with the attempt, its agent and its lead; oldest first."""
+        ...
+
+    async def crm_mark(
+        self,
+        key: CrmKey,
+        expected: Sequence[str],
+        state: str,
+        now: datetime,
+        *,
+        tried: bool = False,
+        next_at: datetime | None = None,
+        error: str = "",
+        journal_id: str = "",
+    ) -> bool:
+        """Change a row's state if it is one of `expected`; False otherwise, and nothing is changed."""
+        ...
+
+    async def crm_lost(self, sites: Sequence[str], now: datetime) -> int:
+        """What an ended daemon was sending is in doubt now. Count."""
+        ...
+
+    async def crm_replay(
+        self, integration_id: int, states: Sequence[str], attempt_ids: Sequence[UUID] | None, now: datetime
+    ) -> int:
+        """Back to pending, as someone decided; all of these states if `attempt_ids` is None. Count."""
+        ...
+
+    async def crm_figures(self, integration_ids: Sequence[int]) -> dict[int, dict[str, dict[str, Any]]]:
+        """By integration and state: `count`, `oldest_at`."""
+        ...
+
+    async def crm_rows(self, integration_id: int, state: str, before: int, limit: int) -> list[dict[str, Any]]:
+        """Rows, newest call first, with numbers below `before` (0: all); `state` "" = any."""
+        ...
+
+    async def crm_trim(self, before: datetime) -> int:
+        """Forget what was settled before. Count."""
+        ...
+
+
 # -- leads import -----------------------------------------------------------------------------------------------------
 
 

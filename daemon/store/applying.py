@@ -17,6 +17,7 @@ import asyncpg
 from daemon.calls import facts as f
 from daemon.calls.facts import NumberedFact
 from daemon.clock import Clock
+from daemon.store import crm
 from daemon.store.database import Database, to_json
 from daemon.store.dialling import lock_key
 from daemon.store.tables import TOPICS, TURN_OF_RECYCLING
@@ -188,6 +189,7 @@ class _Batch:
         self.pacing: list[Row] = []
         self.audit: list[Row] = []
         self.outbox: list[Row] = []
+        self.crm: list[Row] = []
         self.ended: list[f.AttemptEnded] = []
 
     def add(self, numbered: NumberedFact) -> None:
@@ -234,6 +236,7 @@ class _Batch:
 
     def _ended(self, key: Row, fact: f.AttemptEnded) -> None:
         self.ended.append(fact)
+        self.crm.append((fact.attempt_id, key[1], fact.at))
         row: Row = (fact.attempt_id, fact.outcome.value, key[1], fact.at, fact.cause, fact.tech_cause, fact.ended_by)
         row += (fact.agent_id, fact.ring_s, fact.answered_at, fact.connected_at, fact.wait_s, fact.talk_s, fact.amd)
         row += (fact.counted, fact.live, fact.lead_eligible_at, fact.lead_blocked_by, fact.lead_recycled)
@@ -382,6 +385,8 @@ async def _write(connection: asyncpg.Connection, batch: _Batch) -> None:
         await connection.executemany(_AUDIT, batch.audit)
     if batch.outbox and await connection.fetchval("SELECT EXISTS (SELECT FROM webhooks WHERE enabled)"):
         await connection.executemany(_OUTBOX, batch.outbox)
+    if batch.crm and await connection.fetchval("SELECT EXISTS (SELECT FROM integrations WHERE enabled AND journal)"):
+        await connection.executemany(crm.ENDED, batch.crm)
 
 
 async def _in_order(connection: asyncpg.Connection, steps: Iterable[tuple[str, Row]]) -> None:

@@ -14,6 +14,7 @@ from uuid import UUID
 
 import msgspec
 
+from daemon.calls.crm_records import Integration
 from daemon.calls.facts import NumberedFact
 from daemon.calls.records import (
     AgentStateRow,
@@ -32,6 +33,7 @@ from daemon.errors import StoreConflict, StoreUnavailable
 from daemon.ports import ImportTarget, Page, Pseudonyms
 from daemon.store import memory_figures, memory_privacy, memory_reports
 from daemon.store import memory_people as people
+from daemon.store.memory_crm import MemoryCrm
 from daemon.store.memory_facts import FactApplier
 from daemon.store.memory_outbox import MemoryOutbox
 from daemon.store.memory_staging import MemoryStaging
@@ -68,8 +70,8 @@ class NoFaults:
         return
 
 
-class MemoryStore(MemoryOutbox):
-    """Implements daemon.ports.Store, LeadSink and WebhookStore. The lease lives by `clock.now()`."""
+class MemoryStore(MemoryOutbox, MemoryCrm):
+    """Implements daemon.ports.Store, LeadSink, WebhookStore and CrmStore. The lease lives by `clock.now()`."""
 
     def __init__(self, clock: Clock, *, tables: MemoryTables | None = None, faults: Faults | None = None) -> None:
         self.tables = tables if tables is not None else MemoryTables()
@@ -409,6 +411,9 @@ class MemoryStore(MemoryOutbox):
             if kind is Webhook:
                 for key in [key for key in self.tables.outbox if key[0] == id]:
                     del self.tables.outbox[key]
+            if kind is Integration:
+                for row in [row for row in self.tables.crm_journal if row[0] == id]:
+                    del self.tables.crm_journal[row]
 
         await self._do("delete", work)
 

@@ -8,6 +8,7 @@ from typing import Any
 from daemon.calls import facts as f
 from daemon.calls.facts import NumberedFact
 from daemon.calls.records import Campaign, CampaignMode, CampaignState, Line
+from daemon.store.memory_crm import queue
 from daemon.store.memory_outbox import new_row, wanted_by
 from daemon.store.memory_tables import AttemptRow, CallbackRow, IntervalRow, LeadRow, MemoryTables
 from daemon.store.pseudonyms import MARK
@@ -110,6 +111,7 @@ class FactApplier:
             "talk_s": fact.talk_s,
         }
         self._tell(numbered, "call.ended", attempt.id, payload)
+        queue(self._t, attempt)
 
     def _complete(self, numbered: NumberedFact, fact: f.AttemptEnded, attempt: AttemptRow) -> None:
         self._t.open.pop(attempt.id, None)

@@ -196,6 +196,7 @@ class MemoryTables:
         self.link_changes: list[dict[str, Any]] = []
         self.audit: list[dict[str, Any]] = []
         self.api_call_logs: list[dict[str, Any]] = []
+        self.crm_journal: dict[tuple[int, UUID, int], dict[str, Any]] = {}
         self.outbox: dict[tuple[int, str, int, int], dict[str, Any]] = {}
         self._ready: dict[tuple[int, str, int, LeadOrder], list[tuple[tuple[int, int], int]]] = {}
         self._orders: dict[int, set[LeadOrder]] = defaultdict(set)

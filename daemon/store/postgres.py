@@ -12,6 +12,7 @@ from typing import Any
 from daemon.clock import Clock
 from daemon.store.applying import Applying, make_partitions
 from daemon.store.config_rows import ConfigRows
+from daemon.store.crm import CrmRows
 from daemon.store.database import Database
 from daemon.store.dialling import Dialling
 from daemon.store.figures import Figures
@@ -26,8 +27,8 @@ PARTITIONS_AHEAD_DAYS = 7
 _STREAM_ROWS = 1000
 
 
-class PostgresStore(Dialling, Applying, ConfigRows, People, Privacy, Figures, Importing, Outbox):
-    """Implements daemon.ports.Store, LeadSink and WebhookStore.
+class PostgresStore(Dialling, Applying, ConfigRows, People, Privacy, Figures, Importing, Outbox, CrmRows):
+    """Implements daemon.ports.Store, LeadSink, WebhookStore and CrmStore.
 
     `clock` dates what no fact dates; the lease uses the database's.
     """

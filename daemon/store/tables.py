@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from daemon.calls import records
+from daemon.calls import crm_records, records
 from daemon.calls.records import LeadDraft, LeadOrder, Record
 
 R = TypeVar("R", bound=Record)
@@ -30,6 +30,10 @@ TABLES: Final[dict[type[Record], str]] = {
     records.Agent: "agents",
     records.ApiToken: "api_tokens",
     records.Webhook: "webhooks",
+    crm_records.CrmTemplateFile: "crm_templates",
+    crm_records.Integration: "integrations",
+    crm_records.CrmUser: "crm_users",
+    crm_records.CrmTicket: "crm_tickets",
 }
 
 UNIQUE: Final[dict[type[Record], tuple[tuple[str, ...], ...]]] = {
@@ -44,12 +48,20 @@ UNIQUE: Final[dict[type[Record], tuple[tuple[str, ...], ...]]] = {
     records.Agent: (("group_id", "login"),),
     records.ApiToken: (("sha256",),),
     records.Webhook: (("group_id", "name"),),
+    crm_records.CrmTemplateFile: (("group_id", "key"),),
+    crm_records.Integration: (("group_id", "name"),),
+    crm_records.CrmUser: (("integration_id", "crm_id"),),
+    crm_records.CrmTicket: (("integration_id", "attempt_id"),),
 }
 """The last field of each rule is the one named. An empty `sha256` is no value."""
 
 PARENTS: Final[dict[type[Record], tuple[tuple[str, type[Record]], ...]]] = {
     kind: (("group_id", records.Group),) for kind in TABLES if kind is not records.Group
-} | {records.Campaign: (("group_id", records.Group), ("client_id", records.Client))}
+} | {
+    records.Campaign: (("group_id", records.Group), ("client_id", records.Client)),
+    crm_records.CrmUser: (("group_id", records.Group), ("integration_id", crm_records.Integration)),
+    crm_records.CrmTicket: (("group_id", records.Group), ("integration_id", crm_records.Integration)),
+}
 
 LEAD_COLUMNS: Final = tuple(field.name for field in msgspec.structs.fields(LeadDraft))
 """What a draft brings; names are the columns'."""
