@@ -99,7 +99,7 @@ class DeskAnswer(Answer, kw_only=True):
     now: datetime
 
 
-async def _agent(ask: Ask, agent_id: int) -> Agent:
+async def agent_of(ask: Ask, agent_id: int) -> Agent:
     """The agent acted for; an agent's token acts for itself alone."""
     if ask.who.role is Role.AGENT and agent_id != ask.who.agent_id:
         raise CommandError("forbidden", {"role": "agent", "permission": "steer"})
@@ -120,7 +120,7 @@ async def _campaigns(ask: Ask, agent: Agent) -> list[Campaign]:
 @routes.post("/agents/{id}/sign-in", permission=Permission.DESK, body=SignInBody, reply=Accepted, status=202)
 async def sign_in(ask: Ask) -> Reply:
     """Start work on campaigns, paused or ready."""
-    agent = await _agent(ask, ask.id)
+    agent = await agent_of(ask, ask.id)
     allowed = [row.id for row in await _campaigns(ask, agent)]
     wanted = ask.body.campaign_ids or allowed
     if not set(wanted) <= set(allowed):
@@ -133,7 +133,7 @@ async def sign_in(ask: Ask) -> Reply:
 @routes.post("/agents/{id}/sign-out", permission=Permission.DESK, reply=Accepted, status=202)
 async def sign_out(ask: Ask) -> Reply:
     """Leave; in a call, after its end."""
-    agent = await _agent(ask, ask.id)
+    agent = await agent_of(ask, ask.id)
     ask.deps.drafts.pop(str(agent.id), None)
     return await submit(ask, SignOut(agent_id=agent.id, by=ask.who.name))
 
@@ -141,21 +141,21 @@ async def sign_out(ask: Ask) -> Reply:
 @routes.post("/agents/{id}/ready", permission=Permission.DESK, reply=Accepted, status=202)
 async def ready(ask: Ask) -> Reply:
     """Take calls. 409 extension_unregistered if the phone can't be reached (features S100-07)."""
-    agent = await _agent(ask, ask.id)
+    agent = await agent_of(ask, ask.id)
     return await submit(ask, SetReady(agent_id=agent.id, by=ask.who.name))
 
 
 @routes.post("/agents/{id}/pause", permission=Permission.DESK, body=PauseBody, reply=Accepted, status=202)
 async def pause(ask: Ask) -> Reply:
     """Pause now, or after the call in progress (features PAUS-01)."""
-    agent = await _agent(ask, ask.id)
+    agent = await agent_of(ask, ask.id)
     return await submit(ask, SetPaused(agent_id=agent.id, code=ask.body.code, by=ask.who.name))
 
 
 @routes.post("/agents/{id}/dispose", permission=Permission.DESK, body=DisposeBody, reply=Accepted, status=202)
 async def dispose(ask: Ask) -> Reply:
     """Give the last call its status; may be sent while talking."""
-    agent = await _agent(ask, ask.id)
+    agent = await agent_of(ask, ask.id)
     body: DisposeBody = ask.body
     reply = await submit(ask, Dispose(agent_id=agent.id, by=ask.who.name, **msgspec.structs.asdict(body)))
     draft = ask.deps.drafts.get(str(agent.id))
@@ -167,7 +167,7 @@ async def dispose(ask: Ask) -> Reply:
 @routes.post("/agents/{id}/dial", permission=Permission.DESK, body=DialBody, reply=Accepted, status=202)
 async def dial(ask: Ask) -> Reply:
     """A manual call: the agent's phone rings first (features CAMP-02)."""
-    agent = await _agent(ask, ask.id)
+    agent = await agent_of(ask, ask.id)
     campaign = await _own_campaign(ask, agent, ask.body.campaign_id)
     e164 = e164_of(ask.body.number, "number")
     await check_typed_number(ask, campaign, e164, ask.body.lead_id)
@@ -187,28 +187,28 @@ async def _own_campaign(ask: Ask, agent: Agent, campaign_id: int) -> Campaign:
 @routes.post("/agents/{id}/next", permission=Permission.DESK, reply=Accepted, status=202)
 async def next_contact(ask: Ask) -> Reply:
     """Call, or preview, the best due lead of the agent's campaigns (features S100-12)."""
-    agent = await _agent(ask, ask.id)
+    agent = await agent_of(ask, ask.id)
     return await submit(ask, NextContact(agent_id=agent.id, by=ask.who.name))
 
 
 @routes.post("/agents/{id}/preview/dial", permission=Permission.DESK, reply=Accepted, status=202)
 async def preview_dial(ask: Ask) -> Reply:
     """Accept the lead under preview (features CAMP-06)."""
-    agent = await _agent(ask, ask.id)
+    agent = await agent_of(ask, ask.id)
     return await submit(ask, PreviewDial(agent_id=agent.id, by=ask.who.name))
 
 
 @routes.post("/agents/{id}/preview/skip", permission=Permission.DESK, body=SkipBody, reply=Accepted, status=202)
 async def preview_skip(ask: Ask) -> Reply:
     """Give the lead under preview back."""
-    agent = await _agent(ask, ask.id)
+    agent = await agent_of(ask, ask.id)
     return await submit(ask, PreviewSkip(agent_id=agent.id, reason=ask.body.reason, by=ask.who.name))
 
 
 @routes.post("/agents/{id}/hang-up", permission=Permission.DESK, reply=Accepted, status=202)
 async def hang_up(ask: Ask) -> Reply:
     """End the agent's call in progress."""
-    agent = await _agent(ask, ask.id)
+    agent = await agent_of(ask, ask.id)
     view = _view(ask, agent.id)
     if view is None or not view.attempt_id:
         raise CommandError("agent_not_in_call")

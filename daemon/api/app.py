@@ -33,6 +33,7 @@ from daemon.api import (
     stats_api,
     stream,
     tokens_api,
+    voice_api,
     webhooks_api,
 )
 from daemon.api.auth import Auth
@@ -62,6 +63,7 @@ def all_routes() -> list[Route]:
         config_api.routes,
         control.routes,
         agents_api.routes,
+        voice_api.routes,
         leads_api.routes,
         imports_api.routes,
         history.routes,

@@ -117,6 +117,7 @@ def call_view(call: Call, site: str) -> CallView:
         stage=STAGES.get(call.state, "ended"),
         since=call.since_utc,
         started=call.opened_utc,
+        queued=call.queued,
     )
 
 
@@ -144,6 +145,14 @@ def agent_view(desk: Desk, live: Live) -> AgentView:
         over_run=bool(code and (live.utc - desk.since_utc).total_seconds() > code.expected_s),
         wrap_until=desk.wrap_until_utc if desk.state is AgentState.WRAP_UP else None,
         last_attempt_id=str(desk.last_call.attempt_id) if desk.last_call and not desk.disposed else "",
+        muted=desk.muted,
+        recording="" if call is None or not call.tape else "on" if call.tape_muted_at is None else "muted",
+        third=_third(call, live),
+        listeners=tuple(
+            f"{side.by} {side.mode}" for side in live.sides.values() if side.purpose == "spy" and side.desk is desk
+        )
+        if live.sides
+        else (),
         today={
             "calls": desk.today["calls"],
             "sales": desk.today["sales"],
@@ -152,6 +161,13 @@ def agent_view(desk: Desk, live: Live) -> AgentView:
             "handling_s": desk.today["handling_s"] / 1000,
         },
     )
+
+
+def _third(call: Call | None, live: Live) -> str:
+    """What the third party of a call does; empty without one."""
+    if call is None or not live.sides:
+        return ""
+    return next((str(s.state) for s in live.sides.values() if s.call is call and s.purpose != "spy"), "")
 
 
 def line_view(line: LineState, live: Live) -> LineView:

@@ -82,7 +82,9 @@ class CampaignView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AgentView(msgspec.Struct, frozen=True, kw_only=True):
-    """An agent live. `phone`: device state. `today`: calls, talk_s, sales, ready_s, handling_s."""
+    """An agent live. `phone`: device state. `recording`: "", on, muted. `third`: "" or what the third party does
+    (ringing, parked, talking, room). `listeners`: who supervises, as `name mode`. `today`: calls, talk_s, sales,
+    ready_s, handling_s."""
 
     id: int
     group_id: int
@@ -103,11 +105,16 @@ class AgentView(msgspec.Struct, frozen=True, kw_only=True):
     over_run: bool = False
     wrap_until: datetime | None = None
     last_attempt_id: str = ""
+    muted: bool = False
+    recording: str = ""
+    third: str = ""
+    listeners: tuple[str, ...] = ()
     today: dict[str, float] = {}
 
 
 class CallView(msgspec.Struct, frozen=True, kw_only=True):
-    """A call in progress. `stage`: agent_ringing, dialling, ringing, answered, waiting, talking, message, ending."""
+    """A call in progress. `stage`: agent_ringing, dialling, ringing, answered, waiting, talking, message, ending.
+    `queued`: the PBX has taken the leg of the agent who is rung first."""
 
     id: str
     number: int
@@ -121,6 +128,7 @@ class CallView(msgspec.Struct, frozen=True, kw_only=True):
     stage: str
     since: datetime
     started: datetime
+    queued: bool = False
 
 
 class LineView(msgspec.Struct, frozen=True, kw_only=True):

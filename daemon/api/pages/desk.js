@@ -5,7 +5,7 @@ import { t, word, load, chosen, lang } from './lib/i18n.js';
 import { num, pct, duration, clock, day, dateTime, phone } from './lib/format.js';
 import { session, signIn, signOut, whoAmI, get, post, request as http } from './lib/api.js';
 import { live, start, restart, onPaint, onDelta, paint, serverNow, since, fresh, age } from './lib/live.js';
-import { ui, toasts, toast, dialog, showDialog, complain, problemText, chip, request, waiting } from './lib/ui.js';
+import { ui, toasts, toast, dialog, showDialog, complain, attempt, problemText, chip, request, waiting } from './lib/ui.js';
 
 const CALL_STATES = ['reserved', 'ringing', 'on_call', 'on_hold', 'wrap_up'];
 const own = { desk: null, form: null, problem: '', hangAt: 0, queue: null, begin: 'paused', popup: null, popped: '' };
@@ -166,12 +166,39 @@ function outcome(a) {
       h('label', null, h('input', { type: 'checkbox', name: 'dnc', checked: f.do_not_call, onchange: (e) => keep({ do_not_call: e.target.checked }) }), ' ', h('kbd', null, 'L'), ' ', t('desk.dnc'))),
     h('div', { class: 'toolbar' }, key('Control+Enter', t('desk.validate'), () => validate('ready'), { class: 'primary' }), h('button', { onclick: () => validate('paused'), 'aria-keyshortcuts': 'Control+Shift+Enter' }, h('kbd', null, 'Ctrl+⇧+↵'), ' ', t('desk.validate_pause'))));
 }
+// ---- what can be done with the person on the line: hold, mute, somebody else ------------------------------------------------
+const send = (verb, body) => { const a = agent(); attempt(() => post(`/agents/${a.id}/${verb}`, body)); };
+function whom(verb) {
+  const input = document.querySelector('[name=whom]');
+  const text = input?.value.trim() || '';
+  if (!text) { input?.focus(); return; }
+  send(verb, /^[0-9]{2,6}$/.test(text) ? { extension: text } : { number: text });
+}
+function line(a) {
+  if (!['on_call', 'on_hold'].includes(a.state)) return null;
+  const can = (what) => live.state.links[a.site]?.capabilities?.includes(what);
+  const plain = (label, onclick, more = {}) => h('button', { disabled: !fresh(), onclick, ...more }, label);
+  const room = a.third === 'room';
+  return h('section', { class: 'card', 'data-line': true }, h('div', { class: 'toolbar' },
+    can('hold') && a.state === 'on_call' && !room && key('H', t('line.hold'), () => send('hold')),
+    a.state === 'on_hold' && key('H', t('line.resume'), () => send('resume'), { class: 'primary' }),
+    can('mute') && key('M', t(a.muted ? 'line.unmute' : 'line.mute'), () => send('mute', { on: !a.muted }), { class: a.muted ? 'primary' : '' }),
+    a.recording ? [h('span', { class: 's-on_call' }, a.recording === 'muted' ? t('line.tape_muted') : t('line.tape_on')), plain(t(a.recording === 'muted' ? 'line.tape_unmute' : 'line.tape_mute'), () => send('record/mute', { on: a.recording !== 'muted' }))]
+      : can('record_on_demand') && plain(t('line.tape'), () => send('record', { on: true }))),
+  can('hold') ? h('div', { class: 'toolbar' },
+    !a.third && h('input', { name: 'whom', inputmode: 'tel', placeholder: t('line.whom'), 'aria-label': t('line.whom') }),
+    !a.third && plain(t('line.consult'), () => whom('consult')), !a.third && plain(t('line.transfer'), () => whom('transfer')),
+    a.third && h('span', null, t(`line.third.${a.third}`)),
+    a.third === 'talking' && plain(t('line.complete'), () => send('transfer/complete'), { class: 'primary' }),
+    a.third === 'talking' && can('conference') && plain(t('line.conference'), () => send('conference')),
+    room && plain(t('line.leave'), () => send('conference/leave'))) : h('p', { class: 'muted' }, t('line.not_here')));
+}
 function inCall(a) {
   const preview = a.state === 'reserved' && !a.attempt_id;
   const again = Date.now() - own.hangAt < 2000;
   return h('div', { class: 'columns desk' }, person(), h('div', null,
     h('section', { class: 'card' }, h('div', { class: 'toolbar' }, preview && key('D', t('desk.call'), dial, { class: 'primary' }), preview && key('S', t('desk.skip'), () => act('preview/skip', 'ready', { reason: '' })), a.attempt_id && a.state !== 'wrap_up' && key('X', again ? t('desk.again') : a.state === 'on_call' ? t('desk.hang_up') : t('desk.cancel'), hangUp, { class: 'danger' }), pauses(a))),
-    !preview && outcome(a), today(a)));
+    !preview && line(a), !preview && outcome(a), today(a)));
 }
 
 function draw() {
@@ -218,6 +245,7 @@ function onKey(e) {
   const actions = {
     r: () => ['paused', 'wrap_up'].includes(a.state) && ready(), p: () => { const d = document.querySelector('details.menu'); if (d) d.open = !d.open; }, d: dial,
     s: () => (a.state === 'reserved' ? act('preview/skip', 'ready', { reason: '' }) : act('next', 'call')), x: () => a.attempt_id && hangUp(),
+    h: () => (a.state === 'on_hold' ? send('resume') : a.state === 'on_call' && a.third !== 'room' && send('hold')), m: () => ['on_call', 'on_hold'].includes(a.state) && send('mute', { on: !a.muted }),
     n: () => document.querySelector('[name=notes]')?.focus(), l: () => own.form && keep({ do_not_call: !own.form.do_not_call }), b: () => own.form && keep({ callback_at: tomorrow() }),
   };
   const run = actions[e.key.toLowerCase()];

@@ -65,6 +65,8 @@ function drawer(id) {
       h('p', null, t('agents.today', { calls: num(a.today.calls || 0), sales: num(a.today.sales || 0), talk: duration(a.today.talk_s || 0) })),
       call && h('p', null, t('agents.call', { number: num(call.number), stage: word('stage', call.stage) }), ' ',
         may('steer') && h('button', { disabled: Boolean(off), onclick: () => confirm({ title: t('agents.hang_up', { name: a.name }), body: t('agents.hang_up_body'), verb: t('do.hang_up'), act: () => attempt(() => post(`/calls/${call.id}/hang-up`)) }) }, t('do.hang_up'))),
+      a.listeners?.length > 0 && h('p', { class: 'mark watch' }, t('supv.heard_by', { who: a.listeners.join(', ') })),
+      may('steer') && call && ['on_call', 'on_hold'].includes(a.state) && supervise(a, off),
       may('steer') && a.state !== 'signed_out' && h('div', { class: 'toolbar' },
         h('button', { disabled: Boolean(off), onclick: () => act(a, 'ready', 'ready') }, icon('ready'), ' ', t('agents.ready')),
         h('button', { disabled: Boolean(off), onclick: () => confirm({
@@ -74,6 +76,22 @@ function drawer(id) {
         (pauseCodes.length ? pauseCodes.map((p) => p.code) : ['']).map((code) => h('button', { key: code, disabled: Boolean(off), onclick: () => act(a, 'pause', 'paused', { code }) }, icon('pause'), ` ${code || t('desk.pause')}`))),
     ];
   };
+}
+
+// Listening in is asked for by the supervisor's own extension, which is remembered here; what it may not do, it says.
+function supervise(a, off) {
+  const ask = (verb, body) => {
+    const phone = document.querySelector('[name=supv]')?.value.trim() || '';
+    if (body.extension === '' && !phone) { toast(t('supv.need_phone'), { kind: 'alert' }); return; }
+    if (phone) localStorage.setItem('cadran.extension', phone);
+    attempt(() => post(`/agents/${a.id}/${verb}`, 'extension' in body ? { ...body, extension: phone } : undefined));
+  };
+  const button = (label, verb, body) => h('button', { key: label, disabled: Boolean(off), onclick: () => ask(verb, body) }, t(label));
+  return h('div', { class: 'toolbar', 'data-supervise': true }, h('span', { class: 'muted' }, t('supv.title')),
+    h('input', { name: 'supv', size: 6, inputmode: 'tel', value: localStorage.getItem('cadran.extension') || '', 'aria-label': t('supv.phone'), placeholder: t('supv.phone') }),
+    button('supv.listen', 'supervise', { extension: '', mode: 'listen' }), button('supv.whisper', 'supervise', { extension: '', mode: 'whisper' }),
+    button('supv.barge', 'supervise', { extension: '', mode: 'barge' }), button('supv.take', 'take-over', { extension: '' }),
+    a.listeners?.length > 0 && button('supv.stop', 'supervise/stop', {}));
 }
 
 function row(id, index) {

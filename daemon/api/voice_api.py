@@ -1,0 +1,189 @@
+"""What agents do with their call in progress, and how supervisors join it: hold, mute, digits, ask, transfer, confer,
+record; listen, whisper, barge, take over.
+
+An agent's token acts for its own agent; supervising needs the right to steer, and every step of it is audited. What the
+PBX's rights don't allow is answered 409 `not_possible_here`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from msgspec import Meta
+
+from daemon.api import scope
+from daemon.api.agents_api import agent_of
+from daemon.api.control import submit
+from daemon.api.history import key_of, live_call
+from daemon.api.numbers import e164_of
+from daemon.api.routes import Ask, Permission, Reply, Routes
+from daemon.api.types import Accepted, Body, Number
+from daemon.calls.records import Agent
+from daemon.engine import commands as c
+from daemon.errors import CommandError
+
+routes = Routes("/api/v1", "voice")
+
+Extension = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{0,32}$")]
+
+
+class OnBody(Body, kw_only=True):
+    on: bool = True
+
+
+class DigitsBody(Body, kw_only=True):
+    digits: Annotated[str, Meta(pattern=r"^[0-9A-D*#]{1,32}$")]
+
+
+class WhoBody(Body, kw_only=True):
+    """Whom: an extension of the PBX, or an outside number; one of the two."""
+
+    extension: Extension = ""
+    number: Number | None = None
+
+
+class SuperviseBody(Body, kw_only=True):
+    """`extension`: the supervisor's own phone."""
+
+    extension: Extension
+    mode: Annotated[str, Meta(pattern="^(listen|whisper|barge)$")] = "listen"
+
+
+class TakeOverBody(Body, kw_only=True):
+    """`extension` may be left out by who listens already: that phone gets the call."""
+
+    extension: Extension = ""
+
+
+def _whom(body: WhoBody) -> dict[str, str]:
+    if bool(body.extension) == bool(body.number):
+        raise CommandError("field_missing", {"field": "extension"})
+    return {"extension": body.extension} if body.extension else {"e164": e164_of(body.number or "", "number")}
+
+
+async def _for_agent(ask: Ask, kind: type[c.CallCommand], **more: Any) -> Reply:
+    agent = await agent_of(ask, ask.id)
+    return await submit(ask, kind(agent_id=agent.id, by=ask.who.name, **more))
+
+
+@routes.post("/agents/{id}/hold", permission=Permission.DESK, reply=Accepted, status=202)
+async def hold(ask: Ask) -> Reply:
+    """The customer waits with music."""
+    return await _for_agent(ask, c.HoldCall)
+
+
+@routes.post("/agents/{id}/resume", permission=Permission.DESK, reply=Accepted, status=202)
+async def resume(ask: Ask) -> Reply:
+    """The customer comes back; whoever was being asked is let go."""
+    return await _for_agent(ask, c.ResumeCall)
+
+
+@routes.post("/agents/{id}/mute", permission=Permission.DESK, body=OnBody, reply=Accepted, status=202)
+async def mute(ask: Ask) -> Reply:
+    """The customer does not hear the agent, until switched off."""
+    return await _for_agent(ask, c.MuteAgent, on=ask.body.on)
+
+
+@routes.post("/agents/{id}/digits", permission=Permission.DESK, body=DigitsBody, reply=Accepted, status=202)
+async def digits(ask: Ask) -> Reply:
+    """Send DTMF to the customer's side."""
+    return await _for_agent(ask, c.SendDtmf, digits=ask.body.digits)
+
+
+@routes.post("/agents/{id}/consult", permission=Permission.DESK, body=WhoBody, reply=Accepted, status=202)
+async def consult(ask: Ask) -> Reply:
+    """Hold the customer and ask somebody; then complete, confer or resume."""
+    return await _for_agent(ask, c.Consult, **_whom(ask.body))
+
+
+@routes.post("/agents/{id}/transfer", permission=Permission.DESK, body=WhoBody, reply=Accepted, status=202)
+async def transfer(ask: Ask) -> Reply:
+    """Give the customer to somebody unasked; if nobody answers there, the customer comes back."""
+    return await _for_agent(ask, c.TransferCall, **_whom(ask.body))
+
+
+@routes.post("/agents/{id}/transfer/complete", permission=Permission.DESK, reply=Accepted, status=202)
+async def complete(ask: Ask) -> Reply:
+    """Give the customer to whom the agent is asking."""
+    return await _for_agent(ask, c.CompleteTransfer)
+
+
+@routes.post("/agents/{id}/conference", permission=Permission.DESK, reply=Accepted, status=202)
+async def conference(ask: Ask) -> Reply:
+    """Customer, agent and third party together."""
+    return await _for_agent(ask, c.Conference)
+
+
+@routes.post("/agents/{id}/conference/leave", permission=Permission.DESK, reply=Accepted, status=202)
+async def leave_conference(ask: Ask) -> Reply:
+    """The agent leaves the two others."""
+    return await _for_agent(ask, c.LeaveConference)
+
+
+@routes.post("/agents/{id}/record", permission=Permission.DESK, body=OnBody, reply=Accepted, status=202)
+async def record(ask: Ask) -> Reply:
+    """Start or stop recording this conversation (features RECD-01)."""
+    return await _for_agent(ask, c.RecordCall, on=ask.body.on)
+
+
+@routes.post("/agents/{id}/record/mute", permission=Permission.DESK, body=OnBody, reply=Accepted, status=202)
+async def mute_recording(ask: Ask) -> Reply:
+    """Silence in the recording while a card number is said (features RECD-02)."""
+    return await _for_agent(ask, c.MuteRecordedCall, on=ask.body.on)
+
+
+# ---- supervision -----------------------------------------------------------------------------------------------------
+
+
+@routes.post("/agents/{id}/supervise", permission=Permission.STEER, body=SuperviseBody, reply=Accepted, status=202)
+async def supervise(ask: Ask) -> Reply:
+    """Listen to an agent's conversation, whisper to the agent, or barge in (features SUPV-01)."""
+    agent = await scope.get(ask, Agent, ask.id)
+    body: SuperviseBody = ask.body
+    if not body.extension:
+        raise CommandError("field_missing", {"field": "extension"})
+    command = c.Supervise(agent_id=agent.id, extension=body.extension, mode=body.mode, by=ask.who.name)
+    return await submit(ask, command)
+
+
+@routes.post("/agents/{id}/supervise/stop", permission=Permission.STEER, reply=Accepted, status=202)
+async def stop_supervising(ask: Ask) -> Reply:
+    """Hear this agent no longer."""
+    agent = await scope.get(ask, Agent, ask.id)
+    return await submit(ask, c.StopSupervising(agent_id=agent.id, by=ask.who.name))
+
+
+@routes.post("/agents/{id}/take-over", permission=Permission.STEER, body=TakeOverBody, reply=Accepted, status=202)
+async def take_over(ask: Ask) -> Reply:
+    """Get the customer from the agent."""
+    agent = await scope.get(ask, Agent, ask.id)
+    return await submit(ask, c.TakeOver(agent_id=agent.id, extension=ask.body.extension, by=ask.who.name))
+
+
+# ---- calls without an agent session: click-to-call -------------------------------------------------------------------
+
+
+async def _for_call(ask: Ask, kind: type[c.CallCommand], **more: Any) -> Reply:
+    view = live_call(ask, key_of(ask.request.match_info["key"]))
+    if view is None:
+        raise CommandError("call_gone")
+    return await submit(ask, kind(attempt_id=UUID(view.id), by=ask.who.name, **more))
+
+
+@routes.post("/calls/{key}/hold", permission=Permission.STEER, reply=Accepted, status=202)
+async def hold_call(ask: Ask) -> Reply:
+    """Hold the customer of a call in progress, click-to-call too."""
+    return await _for_call(ask, c.HoldCall)
+
+
+@routes.post("/calls/{key}/resume", permission=Permission.STEER, reply=Accepted, status=202)
+async def resume_call(ask: Ask) -> Reply:
+    """The customer comes back."""
+    return await _for_call(ask, c.ResumeCall)
+
+
+@routes.post("/calls/{key}/transfer", permission=Permission.STEER, body=WhoBody, reply=Accepted, status=202)
+async def transfer_call(ask: Ask) -> Reply:
+    """Give the customer of a call in progress to somebody else, click-to-call too."""
+    return await _for_call(ask, c.TransferCall, **_whom(ask.body))
