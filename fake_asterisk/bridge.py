@@ -22,10 +22,11 @@ class Bridge:
 
     def __init__(
         self, pbx: "FakeAsterisk", *, type: str = "basic", technology: str = "simple_bridge", creator: str = "",
-        name: str = "", dissolves: bool = True, counted_besides: int = 0,
+        name: str = "", dissolves: bool = True, counted_besides: int = 0, uniqueid: str = "", stays: bool = False,
     ) -> None:  # fmt: skip
         self.pbx = pbx
-        self.uniqueid = pbx.new_uuid()
+        self.uniqueid = uniqueid or pbx.new_uuid()
+        self.stays = stays  # also when nobody is in it any more
         self.type, self.technology, self.creator, self.name = type, technology, creator, name
         self.dissolves = dissolves
         self.counted_besides = 0  # a conference's announcer is a channel too
@@ -62,6 +63,7 @@ class Bridge:
         for name in ("BLINDTRANSFER", "ATTENDEDTRANSFER"):
             channel.set_variable(name, None)
         self.pbx.ledger.entered(self.uniqueid, channel.uniqueid, self.pbx.now())
+        self.pbx.ari.moved("ChannelEnteredBridge", self, channel)
         if len(self.channels) > 1 or self.announcer:
             self._joined()
 
@@ -128,12 +130,13 @@ class Bridge:
             self.cause = self.cause or channel.cause  # the others leave with the cause of the first (seen)
         if self.pbx.wanted & rights.CALL:
             self.event("BridgeLeave", channel.snapshot())
+        self.pbx.ari.moved("ChannelLeftBridge", self, channel)
         if self.announcer:
             self._name_peers()
         self.pbx.ledger.left(self.uniqueid, channel.uniqueid, self.pbx.now())
         if self.dissolves and not quiet:
             self.dissolve()
-        if not self.channels and not self.counted_besides:
+        if not self.channels and not self.counted_besides and not self.stays:
             self.destroy()
 
     def dissolve(self) -> None:
@@ -148,6 +151,7 @@ class Bridge:
             self.destroyed = True
             self.pbx.bridges.pop(self.uniqueid, None)
             self.event("BridgeDestroy")
+            self.pbx.ari.bridge_gone(self)
 
     def kick(self, channel: Channel) -> None:
         """Throw one out (BridgeKick)."""

@@ -30,6 +30,14 @@ class Behaviour:
 BehaviourOf = Callable[[str, str, Random], Behaviour]
 
 
+@dataclass(frozen=True, slots=True)
+class AriUser:
+    """A user of ari.conf."""
+
+    password: str
+    read_only: bool = False
+
+
 @dataclass(slots=True)
 class Endpoint:
     """A PJSIP endpoint: a telephone, or a trunk (`PJSIP/number@name`)."""
@@ -49,6 +57,7 @@ class FakeConfig:
     endpoints: dict[str, Endpoint]
     behaviour_of: BehaviourOf
     dialplan: str = ""
+    ari_users: dict[str, AriUser] = field(default_factory=dict)
     version: str = "22.10.1"
     ami_version: str = "11.0.0"
     timestamp_events: bool = True

@@ -68,5 +68,7 @@ class Devices:
     def set(self, device: str, state: str) -> None:
         """Tell a state."""
         self.told[device] = state
+        if self._pbx.ari.apps:
+            self._pbx.ari.device(device, state)
         if self._pbx.wanted & rights.CALL:
             self._pbx.emit(rights.CALL, "DeviceStateChange", f"Device: {device}\r\nState: {state}\r\n")

@@ -36,6 +36,8 @@ class Functions:
             number, connected_name = channel.connected
             channel.connected = (value, connected_name) if "num" in arguments else (number, value)
             channel.publish()
+        elif function == "TIMEOUT" and arguments.lower() == "absolute":
+            channel.set_absolute_timeout(int(value))
         else:
             channel.functions[f"{function}({arguments})"] = value
 

@@ -41,10 +41,15 @@ class Request:
 class Originate:
     """One originate. `answered` is None until it is known; `finished` is called then (for a synchronous action)."""
 
-    def __init__(self, pbx: "FakeAsterisk", request: Request, *, asynchronous: bool) -> None:
+    def __init__(
+        self, pbx: "FakeAsterisk", request: Request, *, asynchronous: bool,
+        on_leg: Callable[[Leg | None], None] = lambda leg: None,
+    ) -> None:  # fmt: skip
+        """`on_leg`: told the leg as soon as it is made, or None if it can't be."""
         self.pbx = pbx
         self.request = request
         self.asynchronous = asynchronous
+        self._on_leg = on_leg
         self.finished: Callable[[bool], None] = lambda success: None
         number = request.resource.partition("@")[0]
         caller = f'"{request.caller[1]}" <{request.caller[0]}>' if any(request.caller) else ""
@@ -63,11 +68,13 @@ class Originate:
             other_uniqueid=request.other_uniqueid,
         )  # fmt: skip
         if leg is None:
+            self._on_leg(None)
             self._respond(FAILED, None)
             return
         channel = leg.channel
         channel.fiber = self.fiber
         self._prepare(channel)
+        self._on_leg(leg)
         channel.on_pulled = lambda: self._respond(FAILED, None)  # taken elsewhere while it rings (seen)
         try:
             reason = await self._dial(leg)

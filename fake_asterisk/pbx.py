@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from fake_asterisk import render, rights
 from fake_asterisk.apps import dialplan_thread, hangup_handlers
+from fake_asterisk.ari.face import Ari
+from fake_asterisk.ari.server import Server
 from fake_asterisk.bridge import Bridge
 from fake_asterisk.channel import UP, Channel
 from fake_asterisk.config import Behaviour, FakeConfig
@@ -57,6 +59,7 @@ class FakeAsterisk:
         self.devices = Devices(self)
         self.functions = Functions(self)
         self.locals = Locals(self)
+        self.ari = Ari(self)
         self.faults = Faults(self)
         self.power = Power(self, booted=booted)
         self.global_variables: dict[str, str] = dict(self.dialplan.globals)
@@ -104,6 +107,7 @@ class FakeAsterisk:
         self.by_name.clear()
         self.bridges.clear()
         self.conferences.clear()
+        self.ari.forget()
         self.devices = Devices(self)
         self.locals = Locals(self)
         self.global_variables = dict(self.dialplan.globals)
@@ -172,17 +176,21 @@ class FakeAsterisk:
 
     def refresh_wanted(self) -> None:
         """After a login, a mask or a departure."""
-        self.wanted = 0
+        self.wanted = self.ari.wanted()
         for session in self.sessions:
             self.wanted |= session.read_mask()
 
     def channel_event(self, mask: int, name: str, channel: Channel, extra: str = "") -> None:
         """An event about one channel."""
+        if self.ari.apps:
+            self.ari.channel_event(name, channel, extra)
         if self.wanted & mask:
             self.emit(mask, name, render.snapshot(channel) + extra)
 
     def dial_event(self, name: str, caller: Channel | None, dialled: Channel, extra: str) -> None:
         """DialBegin, DialState or DialEnd: an Originate has no caller, so only Dest headers."""
+        if self.ari.apps and caller is None:
+            self.ari.dial_event(name, dialled, extra)
         if self.wanted & rights.CALL:
             first = render.snapshot(caller) if caller is not None else ""
             self.emit(rights.CALL, name, first + render.snapshot(dialled, "Dest") + extra)
@@ -210,6 +218,16 @@ class FakeAsterisk:
         """Serve AMI on TCP; the port in use (0 chooses one)."""
         return await self.power.listen(host, port)
 
+    def ari_protocol_factory(self) -> asyncio.BaseProtocol:
+        """A protocol for one HTTP connection to ARI, for any transport."""
+        if self.ari.server is None:
+            self.ari.server = Server(self)
+        return self.ari.server()
+
+    async def listen_ari(self, port: int, host: str = "127.0.0.1") -> int:
+        """Serve ARI on TCP; the port in use (0 chooses one)."""
+        return await self.power.listen(host, port, self.ari_protocol_factory)
+
     async def close(self) -> None:
         """End all: sessions, fibers, servers."""
         for session in list(self.sessions):
@@ -217,6 +235,8 @@ class FakeAsterisk:
         for fiber in list(self._fibers.values()):
             fiber.drop()
         self._fibers.clear()
+        if self.ari.server is not None:
+            await self.ari.server.close()
         await self.power.close()
 
     def hangup_all(self, cause_event: int) -> None:

@@ -1,6 +1,7 @@
 """The server as a process: its port, boot, FullyBooted, stops of every kind, console commands."""
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import fake_asterisk.actions.channels
@@ -14,7 +15,8 @@ import fake_asterisk.apps.agi
 import fake_asterisk.apps.basic
 import fake_asterisk.apps.bridging
 import fake_asterisk.apps.conference
-import fake_asterisk.apps.spying  # noqa: F401 - the modules register themselves
+import fake_asterisk.apps.spying
+import fake_asterisk.ari.stasis  # noqa: F401 - the modules register themselves
 from fake_asterisk import rights
 from fake_asterisk.actions.registry import ACTIONS, Action
 from fake_asterisk.channel import SOFTHANGUP_SHUTDOWN
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 _STOP_EVENT_S, _STOP_CLOSE_S = 1.1, 1.2  # from the stop to Event: Shutdown, and to the end of the connection
 
 
+Factory = Callable[[], asyncio.BaseProtocol]
+
+
 class Power:
     """Whether the server runs, listens, is fully booted or shutting down."""
 
@@ -37,7 +42,7 @@ class Power:
         self.port_open = True
         self.booted = booted
         self.refuses_actions = False
-        self._addresses: list[tuple[str, int]] = []
+        self._addresses: list[tuple[str, int, Factory]] = []
         self._servers: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._stop_waiter: asyncio.TimerHandle | None = None
@@ -45,13 +50,14 @@ class Power:
         # ---- the port
         self._stopping: list[asyncio.TimerHandle] = []
 
-    async def listen(self, host: str, port: int) -> int:
-        """Open the AMI port; the port in use."""
+    async def listen(self, host: str, port: int, factory: Factory | None = None) -> int:
+        """Open a port (None: AMI's); the port in use."""
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(self._pbx.protocol_factory, host, port, reuse_address=True)
+        factory = factory or self._pbx.protocol_factory
+        server = await loop.create_server(factory, host, port, reuse_address=True)
         self._servers.append(server)
         number = int(server.sockets[0].getsockname()[1])
-        self._addresses.append((host, number))
+        self._addresses.append((host, number, factory))
         return number
 
     async def close(self) -> None:
@@ -69,8 +75,8 @@ class Power:
 
     async def _reopen(self) -> None:
         addresses, self._addresses = self._addresses, []
-        for host, port in addresses:
-            await self.listen(host, port)
+        for host, port, factory in addresses:
+            await self.listen(host, port, factory)
 
     def accepts(self, address: str) -> bool:
         """Whether a connection from there gets a greeting."""
@@ -85,6 +91,7 @@ class Power:
         self._forget_stop()
         for session in list(pbx.sessions):
             session.abort()
+        pbx.ari.reset()
         pbx.forget_everything()
         self.running, self.booted, self.refuses_actions = True, False, False
         pbx.loop.call_later(pbx.config.boot_port_s, self._open_port)
@@ -141,6 +148,7 @@ class Power:
         self.running = False
         for session in list(self._pbx.sessions):
             session.close()
+        self._pbx.ari.reset()
         self._pbx.forget_everything()
         if restart:
             self.boot()
@@ -173,6 +181,7 @@ class Power:
         self.running = False
         for session in list(self._pbx.sessions):
             session.abort()
+        self._pbx.ari.reset()
         self._pbx.forget_everything()
 
     def command(self, text: str) -> bool:

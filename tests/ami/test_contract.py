@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from daemon.ami.modes import MODES
-from fake_asterisk.config import Behaviour, Endpoint, FakeConfig
+from fake_asterisk.config import AriUser, Behaviour, Endpoint, FakeConfig
 from fake_asterisk.pbx import FakeAsterisk
 from fake_asterisk.rights import ManagerUser
 from tests.ami.contract import *  # noqa: F403 - the suite is the module
-from tests.ami.contract import Ground
+from tests.ami.contract import ALL_MODES, Ground
 
 SHIPPED = Path(__file__).resolve().parent.parent.parent / "config" / "asterisk"
 SECRET = "fake-secret"
@@ -52,7 +51,7 @@ def shipped_users() -> dict[str, ManagerUser]:
     return {user.name: user for user in users}
 
 
-@pytest.fixture(params=list(MODES))
+@pytest.fixture(params=list(ALL_MODES))
 def mode(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -67,16 +66,19 @@ async def ground() -> AsyncIterator[Ground]:
         dialplan=(SHIPPED / "extensions-cadran.conf").read_text("utf-8") + ROUTE,
         sounds={"cadran-safe-harbour": 1.0},
         login_delay_s=0.05,
+        ari_users={"ari": AriUser(SECRET), "ari-nocalls": AriUser(SECRET, read_only=True)},
     )
     pbx = FakeAsterisk(config, rng=random.Random(3))
-    port = await pbx.listen(0)
+    port, http_port = await pbx.listen(0), await pbx.listen_ari(0)
     yield Ground(
         tcp_port=port,
-        http_port=0,
+        http_port=http_port,
         secret=SECRET,
         users={
             "nocalls": "nocalls",
             "onlyoriginate": "onlyoriginate",
+            "ari": "ari",
+            "ari-nocalls": "ari-nocalls",
             **{name: f"cadran-{name}" for name in ("asyncagi", "dialplan", "basic")},
         },
         trunk="trunk",

@@ -1,0 +1,106 @@
+"""ARI on the wire: HTTP with basic authentication, and the WebSocket that events leave by. aiohttp does the bytes."""
+
+import asyncio
+import base64
+import json
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from fake_asterisk.ari import rest
+
+if TYPE_CHECKING:
+    from fake_asterisk.pbx import FakeAsterisk
+
+QUEUE_MAX = 10_000  # messages not yet written; a reader that far behind is cut off
+
+
+class Server:
+    """Connections to one fake PBX's ARI. Call it for the protocol of a new connection, on any transport."""
+
+    def __init__(self, pbx: "FakeAsterisk") -> None:
+        self.pbx = pbx
+        self._http = web.Server(self._handle, loop=pbx.loop, access_log=None)
+
+    def __call__(self) -> asyncio.BaseProtocol:
+        return self._http()
+
+    def abort(self) -> None:
+        """Reset every connection."""
+        for connection in list(self._http.connections):
+            if isinstance(connection, RequestHandler) and connection.transport is not None:
+                connection.transport.abort()
+
+    async def close(self) -> None:
+        """End all."""
+        self.abort()
+        await self._http.shutdown(0)
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        power = self.pbx.power
+        if not power.port_open or not power.running:
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response(status=503)
+        user = self._user(request)
+        if user is None:
+            return _answer(401, {"message": "Authentication required"})
+        path = request.path.removeprefix("/ari")
+        if path == "/events":
+            return await self._events(request)
+        if not power.booted:
+            return _answer(503, {"message": "Asterisk not booted"})
+        if user.read_only and request.method != "GET":
+            return _answer(403, {"message": "Write access denied"})
+        parameters: dict[str, Any] = dict(request.query)
+        if request.can_read_body:
+            parameters |= json.loads(await request.text() or "{}")
+        status, body = await rest.dispatch(self.pbx, request.method, path, parameters)
+        return _answer(status, body)
+
+    def _user(self, request: web.BaseRequest) -> Any:
+        given = request.headers.get("Authorization", "").removeprefix("Basic ")
+        try:
+            name, _, password = base64.b64decode(given).decode().partition(":")
+        except ValueError:
+            return None
+        user = self.pbx.config.ari_users.get(name)
+        return user if user is not None and user.password == password else None
+
+    async def _events(self, request: web.BaseRequest) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse(autoping=True)
+        await socket.prepare(request)
+        queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue(QUEUE_MAX)
+
+        def send(message: dict[str, Any]) -> None:
+            if queue.full():
+                if request.transport is not None:
+                    request.transport.abort()
+            else:
+                queue.put_nowait(message)
+
+        async def write() -> None:
+            while True:
+                text = json.dumps(await queue.get())
+                try:
+                    await socket.send_str(text)
+                except ConnectionError:
+                    return
+
+        apps = [self.pbx.ari.connected(name, send) for name in request.query.get("app", "").split(",")]
+        writer = self.pbx.loop.create_task(write())
+        try:
+            async for _ in socket:
+                pass  # nothing is asked by the WebSocket
+        finally:
+            writer.cancel()
+            for app in apps:
+                self.pbx.ari.disconnected(app, send)
+        return socket
+
+
+def _answer(status: int, body: Any) -> web.Response:
+    if body is None:
+        return web.Response(status=status)
+    return web.Response(status=status, text=json.dumps(body), content_type="application/json")
