@@ -87,6 +87,8 @@ def outcomes_true(ledger: Ledger, tables: MemoryTables) -> Iterable[Violation]:
             yield Violation("outcome", f"{id} is connected, but was in no bridge with an agent")
         if row.outcome in ("no_answer", "busy", "unallocated", "rejected", "congestion") and id.hex in talked:
             yield Violation("outcome", f"{id} is {row.outcome}, but talked")
+        if row.outcome in ("connected", "abandoned") and row.answered_at is None:
+            yield Violation("outcome", f"{id} is {row.outcome}, but was never answered")
         if row.outcome == "not_placed" and id.hex in dialled:
             yield Violation("outcome", f"{id} is not_placed, but the PBX was asked")
 

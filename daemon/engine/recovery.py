@@ -81,9 +81,10 @@ class Recovery:
         campaign = call.campaign
         # Who was counted in an earlier life is in the ledger already; who was abandoned then stays so.
         call.counted_live = row.connected_at is not None or row.abandoned_at is not None
+        self._known[row.attempt_id] = row
         if row.abandoned_at is not None and row.connected_at is None:
             call.outcome = Outcome.ABANDONED
-        self._known[row.attempt_id] = row
+            call.answered_at = self._since(call, "answered_at")
         live.calls[row.attempt_id] = call
         live.legs[call.leg] = call
         live.pool.adopt(row.line_id, row.attempt_id)

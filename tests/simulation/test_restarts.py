@@ -1,0 +1,47 @@
+"""What a restart of the daemon in the middle of a call leaves in its row."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from daemon.calls.records import CampaignMode
+from daemon.engine import commands as c
+from fake_asterisk import people
+from simulation.loop import VirtualLoop, run
+from simulation.world import World, pbx
+
+
+@pytest.mark.feature("RELY-06", clause="who was abandoned before a restart stays abandoned, and answered")
+def test_a_restart_while_the_message_plays() -> None:
+    """Customers answer, every agent is taken away, the daemon is killed as the message plays and the people are gone
+    when it is back (found by rounds of kill -9 beside a real Asterisk: the rows had lost when it was answered)."""
+
+    async def main(loop: VirtualLoop) -> None:
+        crowd = people.People(answer_chance=1.0, talk_mean_s=300.0, ring_mean_s=6.0, machine_share=0.0)
+        world = World(loop, seed=6, mode="dialplan", pbx_config=pbx(2, crowd))
+        campaign = await world.furnish(
+            agents=2, leads=30, mode=CampaignMode.PREDICTIVE, level=3, speed=10, pause_mode="off"
+        )
+        await world.start()
+        await world.staff(campaign)
+        await asyncio.sleep(5.0)
+        await world.submit(c.StartCampaign(campaign_id=campaign.id))
+        await world.until(lambda: len(world.live.calls) >= 2, 60.0)
+        for agent in world.agents:
+            await world.submit(c.SetPaused(agent_id=agent.id))
+        await world.submit(c.PauseCampaign(campaign_id=campaign.id))
+        await world.until(lambda: any(call.state == "message" for call in world.live.calls.values()), 60.0)
+        await asyncio.sleep(0.2)
+        world.kill()
+        await asyncio.sleep(60.0)
+        await world.start()
+        await asyncio.sleep(20.0)
+        assert world.store is not None
+        rows = [row for row in world.store.tables.attempts.values() if row.outcome == "abandoned"]
+        assert rows
+        assert all(row.answered_at is not None for row in rows)
+        await world.stop()
+
+    run(main, seed=6)
