@@ -194,6 +194,7 @@ class Application:
             open_log=lambda lease: self._open_log(site.id, lease),
             publish=self.hub.publish,
             beat=lambda: self._beat(site.id),
+            followed=lambda: self.hub.followed,
             fence_floor=lambda: mark.read(self._files(site.id)).fence,
         )
         self.hub.add(runner)

@@ -258,7 +258,7 @@ async def follow(ask: Ask, key: UUID | int, view: CallView | None) -> web.Stream
             latest[0] = row if isinstance(row, CallView) else None
             wake.set()
 
-    remove = ask.deps.door.listen(heard)
+    remove = ask.deps.door.listen(heard, ("calls",))
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
     ask.deps.guard.add_headers(ask.request, response)
     try:

@@ -139,7 +139,7 @@ def service_of(ask: Ask) -> Service:
 def make_service(deps: Deps) -> Service:
     """Pool and memory of an app; the pool hears of ended calls from the engine and of edited rows from the API."""
     pool = PhonePool(deps.store, deps.door, deps.clock, deps.rng)
-    deps.door.listen(pool.on_changes)
+    deps.door.listen(pool.on_changes, ("calls",))
     deps.auth.listeners.append(pool.forget)
     return Service(pool, C2CAlerts(deps.notify))
 
@@ -343,7 +343,7 @@ async def place_and_wait(deps: Deps, command: CallExtension) -> int:
             if not seen.done() and UUID(id) == command.attempt_id:
                 _look(view, seen)
 
-    remove = deps.door.listen(heard)
+    remove = deps.door.listen(heard, ("calls",))
     try:
         async with asyncio.timeout(deps.http.command_deadline_s):
             result = await deps.door.submit(command)

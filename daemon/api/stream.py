@@ -225,15 +225,15 @@ class Streams:
         self._beat: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        self._stop_listening = self.door.listen(self._on_changes)
         self._beat = asyncio.get_running_loop().create_task(self._beats(), name="stream beats")
 
     async def close(self) -> None:
         """Say good-bye (restart) to every reader."""
-        if self._stop_listening is None or self._beat is None:
+        if self._beat is None:
             return
-        self._stop_listening()
-        self._stop_listening = None
+        if self._stop_listening is not None:
+            self._stop_listening()
+            self._stop_listening = None
         self._beat.cancel()
         with suppress(asyncio.CancelledError):
             await self._beat
@@ -252,7 +252,7 @@ class Streams:
 
     async def _beats(self) -> None:
         while True:
-            data = frame("beat", self.beat())
+            data = frame("beat", self.beat()) if self._channels else b""
             for channel in list(self._channels.values()):
                 channel.send(data)
             await asyncio.sleep(BEAT_S)
@@ -282,6 +282,8 @@ class Streams:
         """Add a reader; its first frames (resumed deltas, or a snapshot) are queued."""
         if self.readers_count() >= READERS_MAX:
             raise CommandError("too_busy")
+        if self._stop_listening is None:  # the engine makes views for those who look
+            self._stop_listening = self.door.listen(self._on_changes)
         channel = self._channels.get(scope)
         if channel is None:
             channel = self._channels[scope] = Channel(scope, self)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +21,7 @@ from daemon.calls.facts import LinkChanged
 from daemon.calls.ids import attempt_of
 from daemon.calls.records import Campaign, CampaignState
 from daemon.calls.states import CallState
-from daemon.dialer.ledger import Ledger, LedgerRow, Window
+from daemon.dialer.ledger import Ledger, LedgerRow, Window, hour_key
 from daemon.dialer.modes import Mode, PacingSettings
 from daemon.dialer.pacing import PacingPolicy
 from daemon.engine.callflow import CallFlow
@@ -29,7 +29,7 @@ from daemon.engine.commands import AnyCommand
 from daemon.engine.desks import Desks
 from daemon.engine.ending import RECENT_S
 from daemon.engine.law import Law, RuleFacts
-from daemon.engine.live import Call, CampaignLive, Claim, Desk, Live
+from daemon.engine.live import LONG_AGO, Call, CampaignLive, Claim, Desk, Live
 from daemon.engine.operate import Operations
 from daemon.engine.placing import Placing
 from daemon.engine.pooling import join
@@ -44,7 +44,13 @@ HOUR_TOLERANCE = 0.6
 """Part of a call forgiven in a clock hour: small teams can't have 3 % of 20 answers (issue: 3 % + 1 call)."""
 
 SWEEP_S = 5.0
-"""Calls that ended lately are looked through this often, not at each tick."""
+"""Calls that ended lately are looked through this often, not at each batch."""
+
+IDLE_S = 1.0
+"""With nothing to do a batch still runs this often: it shows that the engine lives, and hears the clock strike."""
+
+QUARTER = timedelta(minutes=15)
+"""Clock hours of every zone begin at quarters of an hour."""
 
 BATCH_MAX = 256
 """Inbox items handled before timers and placing run: bounds what one burst can delay."""
@@ -75,7 +81,8 @@ class EngineCore:
         self.supervision = Supervision(self.live, self.transfers)
         self.recordings = Recordings(self.live, self.transfers)
         self.operations.more = (self.transfers, self.supervision, self.recordings)
-        self._ticked_at = self._swept_at = float("-inf")
+        self._swept_at = float("-inf")
+        self._quarter = (LONG_AGO, LONG_AGO)
         self._wire()
         self.live.touch("links", site.id)
 
@@ -101,31 +108,28 @@ class EngineCore:
     # ---- time --------------------------------------------------------------------------------------------------
 
     def batch(self, now: float, utc: datetime) -> None:
-        """Open a batch at this instant."""
+        """Open a batch at this instant. A new clock hour is rung in before anything is booked under it."""
         self.live.now, self.live.utc = now, utc
+        if not self._quarter[0] <= utc < self._quarter[1]:
+            start = utc.replace(minute=utc.minute // 15 * 15, second=0, microsecond=0)
+            self._quarter = (start, start + QUARTER)
+            for campaign in self.live.campaigns.values():
+                campaign.policy.strike(hour_key(utc, campaign.record.zone))
+                campaign.dirty = True
 
     def next_deadline(self) -> float:
         """When `finish` must run next, even if nothing happens."""
-        live = self.live
-        deadlines = [self._ticked_at + live.dialer.tick_s]
-        timer = live.timers.next_deadline()
-        if timer is not None:
-            deadlines.append(timer)
-        look = self.placing.next_look()
-        if look is not None:
-            deadlines.append(look)
-        return min(deadlines)
+        at = min(self.live.now + IDLE_S, self.placing.next_look(), self.publisher.due_at)
+        timer = self.live.timers.next_deadline()
+        return at if timer is None or timer > at else timer
 
     def finish(self) -> None:
-        """Timers that are due, then placing; at each tick all campaigns."""
+        """Timers that are due, then placing."""
         live = self.live
         for key in live.timers.due(live.now):
             self._deadline(key)
-        tick = live.now >= self._ticked_at + live.dialer.tick_s
-        if tick:
-            self._ticked_at = live.now
-            self._housekeeping()
-        self.placing.run(all_campaigns=tick)
+        self._housekeeping()
+        self.placing.run()
 
     def _housekeeping(self) -> None:
         live = self.live

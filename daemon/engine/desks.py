@@ -70,6 +70,10 @@ class Desks:
             self._tell(campaign, desk, state)
         desk.state, desk.code = state, code
         desk.since_at, desk.since_utc = live.now, live.utc
+        if state is AgentState.READY:
+            live.ready[desk.id] = desk
+        elif before is AgentState.READY:
+            live.ready.pop(desk.id, None)
         self.watch_pause(desk)
         call = desk.call or (desk.last_call if state is AgentState.WRAP_UP else None)
         live.fact(
@@ -121,10 +125,8 @@ class Desks:
 
     def ready_of(self, campaign: CampaignLive) -> Iterator[Desk]:
         """Desks that could take a call of this campaign now."""
-        if campaign.agents[AgentState.READY] <= 0:
-            return
-        for desk in self._live.desks.values():
-            if desk.state is AgentState.READY and campaign.id in desk.campaign_ids and desk.can_take:
+        for desk in list(self._live.ready.values()):
+            if desk.can_take and campaign.id in desk.campaign_ids:
                 yield desk
 
     # ---- signing in and out ------------------------------------------------------------------------------------

@@ -24,6 +24,9 @@ from daemon.engine.pooling import share
 RECENT_S = 600.0
 """How long an ended attempt's id is remembered, so that late events of it are told from orphans."""
 
+_NEWS = frozenset({CallState.WAITING, CallState.CONNECTING, CallState.ENDED})
+"""States on which placing has something new to decide; of the others pacing hears by its own events."""
+
 RELEASE_RETRY_S = 60.0
 """A lead whose intent was refused (fence, legal limit, person being called) is looked at again after that."""
 
@@ -240,7 +243,8 @@ class CallEnds:
                 campaign.stages[STAGES.get(call.state, "")] -= 1
             if state is not CallState.ENDED:
                 campaign.stages[STAGES[state]] += 1
-            campaign.dirty = True
+            if state in _NEWS:
+                campaign.dirty = True
             live.touch("campaigns", campaign.id)
         if state is not call.state:
             call.since_utc = live.utc
@@ -254,6 +258,7 @@ class CallEnds:
     def _observe(self, call: Call, event: pacing.PacingEvent) -> None:
         if call.campaign:
             call.campaign.policy.observe(event)
+            call.campaign.dirty = True
 
     def _count(self, call: Call, *, abandoned: bool) -> None:
         """One live answer in the ledger, once a call."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from daemon.engine import commands as c
 from daemon.engine.runner import SiteRunner
-from daemon.engine.views import AnyView, Changes, SystemView
+from daemon.engine.views import TABLES, AnyView, Changes, SystemView
 from daemon.errors import CommandError
 
 _EVERY_SITE = (c.StopAllCalls, c.ConfigChanged, c.LeadsChanged, c.Drain)
@@ -20,7 +20,9 @@ class Hub:
     def __init__(self, deadline_s: float) -> None:
         self._deadline_s = deadline_s
         self.runners: dict[str, SiteRunner] = {}
-        self._listeners: list[Callable[[Changes], None]] = []
+        self._listeners: list[tuple[Callable[[Changes], None], Sequence[str]]] = []
+        self.followed: frozenset[str] = frozenset()
+        """Tables that somebody listens to; the views of others are made when asked for."""
         self._system: SystemView | None = None
 
     def add(self, runner: SiteRunner) -> None:
@@ -74,20 +76,33 @@ class Hub:
         """See EngineDoor.view."""
         merged: dict[str, dict[str, AnyView]] = {}
         for runner in self.runners.values():
+            runner.core.publisher.refresh(self.followed)
             for table, views in runner.core.publisher.views.items():
                 merged.setdefault(table, {}).update(views)
         if self._system is not None:
             merged.setdefault("system", {})["daemon"] = self._system
         return merged
 
-    def listen(self, listener: Callable[[Changes], None]) -> Callable[[], None]:
+    def listen(self, listener: Callable[[Changes], None], tables: Sequence[str] = TABLES) -> Callable[[], None]:
         """See EngineDoor.listen."""
-        self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener) if listener in self._listeners else None
+        self.view()  # what changed before is no news to it
+        entry = (listener, tables)
+        self._listeners.append(entry)
+        self._follow()
+
+        def remove() -> None:
+            if entry in self._listeners:
+                self._listeners.remove(entry)
+                self._follow()
+
+        return remove
+
+    def _follow(self) -> None:
+        self.followed = frozenset(table for _, tables in self._listeners for table in tables)
 
     def publish(self, changes: Changes) -> None:
         """Called by runners after each batch that changed something."""
-        for listener in list(self._listeners):
+        for listener, _ in list(self._listeners):
             listener(changes)
 
     def set_system(self, view: SystemView) -> None:

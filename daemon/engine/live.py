@@ -227,6 +227,8 @@ class CampaignLive:
     tokens_at: float = 0.0
     decision: Decision | None = None
     decided_at: float = float("-inf")
+    look_at: float = float("-inf")
+    """When time alone, without news, makes it worth another look (daemon.engine.placing)."""
     sampled_at: float = float("-inf")
     dirty: bool = True
     suspended: str = ""
@@ -310,6 +312,8 @@ class Live:
         self.legs: dict[str, Call | Desk] = {}
         self.sides: dict[str, Side] = {}
         self.desks: dict[int, Desk] = {}
+        self.ready: dict[int, Desk] = {}
+        """Those of `desks` that are ready; kept by daemon.engine.desks."""
         self.passing: list[Desk] = []
         self.campaigns: dict[int, CampaignLive] = {}
         self.groups: dict[int, Group] = {}
@@ -328,11 +332,14 @@ class Live:
         self.recent: dict[UUID, float] = {}
         self.counters: Counter[str] = Counter()
         self.alerts: dict[str, str] = {}
-        self.changed: dict[str, dict[str, None]] = {}
+        self.changed: dict[str, dict[object, None]] = {}
 
     def touch(self, table: str, id: object) -> None:
-        """Mark a view for publication with this batch."""
-        self.changed.setdefault(table, {})[str(id)] = None
+        """Mark a view for publication with this batch. `id`: as the rows are keyed in here."""
+        ids = self.changed.get(table)
+        if ids is None:
+            ids = self.changed[table] = {}
+        ids[id] = None
 
     def fact(self, fact: AnyFact) -> None:
         """Record what happened."""

@@ -1,7 +1,7 @@
 """Which calls to place now: hopper, law at that instant, a line, a caller ID, an agent where the mode reserves one.
 
-Called for campaigns that are dirty (something happened) and for all at each tick. Predictive campaigns ask the pacing
-policy how many; the others give each ready agent one call.
+Called for campaigns that are dirty (something happened), and for those on which time alone has a bearing, at each tick.
+Predictive campaigns ask the pacing policy how many; the others give each ready agent one call.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from datetime import timedelta
 from daemon.agents.states import AgentState
 from daemon.calls.facts import LeadReleased, PacingDecided, RefusalFact
 from daemon.calls.records import CampaignMode, CampaignState, Lead
+from daemon.dialer.estimates import CALL_BIN_S
 from daemon.dialer.ledger import hour_key
 from daemon.engine.callflow import CallFlow
 from daemon.engine.desks import Desks
@@ -28,6 +29,14 @@ CALLBACK_RETRY_S = 30.0
 
 CLAIM_RETRY_S = 1.0
 """After an empty claim, the next one; new leads cut this short (LEAD-06)."""
+
+QUIET_S = 1.0
+"""A campaign on which only news has a bearing is looked at this often all the same."""
+
+_WAITS_FOR_NEWS = frozenset(
+    {"agents", "one_to_one", "preview", "mode", "stopped", "paused", "link", "resync", "pbx_stopping", "store"}
+)
+"""What ends these limits is always an event or a command, never time."""
 
 CLAIM_MAX = 200
 
@@ -46,24 +55,43 @@ class Placing:
 
     # ---- the loop ----------------------------------------------------------------------------------------------
 
-    def run(self, all_campaigns: bool) -> None:
-        """Look at the campaigns with news (or all), most important first."""
+    def run(self) -> None:
+        """Look at the campaigns that are due, most important first."""
         live = self._live
-        if not live.campaigns:
-            return
-        self._outlook.new_batch()
-        for campaign in sorted(live.campaigns.values(), key=lambda c: (-c.record.priority, c.id)):
-            due = campaign.dirty and live.now >= campaign.decided_at + live.dialer.dirty_interval_s
-            if due or all_campaigns:
-                campaign.dirty = False
-                campaign.decided_at = live.now
-                self._look(campaign)
+        due = [campaign for campaign in live.campaigns.values() if live.now >= self._due_at(campaign)]
+        if len(due) > 1:
+            due.sort(key=lambda c: (-c.record.priority, c.id))
+        if due:
+            self._outlook.new_batch()
+        for campaign in due:
+            campaign.dirty = False
+            campaign.decided_at = live.now
+            self._look(campaign)
+            campaign.look_at = self._again_at(campaign)
 
-    def next_look(self) -> float | None:
-        """When a campaign with news may next be looked at."""
+    def next_look(self) -> float:
+        """When a campaign is next to be looked at."""
+        return min(map(self._due_at, self._live.campaigns.values()), default=math.inf)
+
+    def _due_at(self, campaign: CampaignLive) -> float:
+        if campaign.dirty:
+            return min(campaign.look_at, campaign.decided_at + self._live.dialer.dirty_interval_s)
+        return campaign.look_at
+
+    def _again_at(self, campaign: CampaignLive) -> float:
+        """When time alone may change what was just found; news make the campaign dirty before."""
         live = self._live
-        dirty = [c.decided_at + live.dialer.dirty_interval_s for c in live.campaigns.values() if c.dirty]
-        return min(dirty, default=None)
+        tick, quiet = live.now + live.dialer.tick_s, live.now + max(QUIET_S, live.dialer.tick_s)
+        if campaign.limit in _WAITS_FOR_NEWS:
+            return min(quiet, max(tick, campaign.claim_after_at)) if campaign.claim_after_at > live.now else quiet
+        if campaign.limit in ("leads", "hours"):
+            return min(quiet, max(tick, campaign.claim_after_at))
+        decision, alone = campaign.decision, len(live.campaigns) == 1
+        predictive = campaign.record.mode is CampaignMode.PREDICTIVE and decision is not None and decision.count == 0
+        if predictive and alone and campaign.limit != "cps":
+            # Pacing counts ages by bins: before the next one begins its answer would be the same.
+            return (live.now // CALL_BIN_S + 1.0) * CALL_BIN_S
+        return tick
 
     def _look(self, campaign: CampaignLive) -> None:
         self._refill_tokens(campaign)
@@ -360,7 +388,7 @@ class Placing:
         live, record = self._live, campaign.record
         if campaign.claiming or live.now < campaign.claim_after_at:
             return
-        workers = sum(campaign.agents[state] for state in AgentState if state is not AgentState.PAUSED)
+        workers = sum(campaign.agents.values()) - campaign.agents[AgentState.PAUSED]
         if workers <= 0:
             return
         rate = min(record.calls_per_second, max(1.0, workers / 4.0))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -14,58 +14,89 @@ from daemon.calls.states import STAGES
 from daemon.dialer.explain import sentence
 from daemon.dialer.ledger import Window, hour_key
 from daemon.engine.live import Call, CampaignLive, Desk, Live
-from daemon.engine.views import AgentView, AnyView, CallView, CampaignView, LineView, LinkView, WindowView
+from daemon.engine.views import TABLES, AgentView, AnyView, CallView, CampaignView, LineView, LinkView, WindowView
 from daemon.engine.why import causes, in_words
 from daemon.pool.lines import LineState
 
 CAMPAIGN_VIEW_S = 0.1
 """Half of what the stream waits between two frames."""
 
+UNSEEN_MAX = 1000
+"""Touched rows of a table that nobody follows; past it their views are made, lest ids of calls long over pile up."""
+
 
 class Publisher:
-    """Keeps the current views; `take` returns what changed."""
+    """Keeps the current views; `take` returns what changed. Views that nobody follows are made when asked for."""
 
     def __init__(self, live: Live) -> None:
         self._live = live
         self.views: dict[str, dict[str, AnyView]] = {
             name: {} for name in ("links", "campaigns", "agents", "calls", "lines", "system")
         }
-        self._made_at: dict[str, float] = {}
+        self._made_at: dict[int, float] = {}
+        self.due_at = float("inf")
+        """When a campaign's view that was put off is due."""
 
-    def take(self) -> Mapping[str, Mapping[str, AnyView | None]]:
-        """The views of everything touched since the last call; None for what is gone."""
-        changed, self._live.changed = self._live.changed, {}
+    def take(self, followed: Collection[str] = TABLES) -> Mapping[str, Mapping[str, AnyView | None]]:
+        """The views of everything touched since the last call, in the tables somebody follows; None for what is gone.
+        The other tables' views are made by `refresh`."""
+        self.due_at = float("inf")
+        touched = self._live.changed
+        if not touched:
+            return {}
+        changed = {table: touched[table] for table in list(touched) if table in followed}
+        for table in changed:
+            del touched[table]
+        for table, ids in touched.items():
+            if len(ids) > UNSEEN_MAX:
+                self._make({table: ids})
+                touched[table] = {}
+        if "campaigns" in changed:
+            self._defer(changed["campaigns"])
+        return self._make(changed) if changed else {}
+
+    def refresh(self, followed: Collection[str]) -> None:
+        """Make the views that nobody follows, for somebody who asks."""
+        touched, self._live.changed = self._live.changed, {}
+        for table in [table for table in touched if table in followed]:
+            self._live.changed[table] = touched.pop(table)
+        if touched:
+            self._make(touched)
+
+    def _make(self, changed: Mapping[str, Mapping[Any, None]]) -> dict[str, dict[str, AnyView | None]]:
         result: dict[str, dict[str, AnyView | None]] = {}
-        self._defer(changed)
         for table, ids in changed.items():
-            makers: Any = getattr(self, "_" + table)
-            for id in ids:
-                view: AnyView | None = makers(id)
+            make: Callable[[Any], AnyView | None] = getattr(self, "_" + table)
+            views = self.views[table]
+            for key in ids:
+                id, view = str(key), make(key)
                 if view is None:
-                    if self.views[table].pop(id, None) is None:
+                    if views.pop(id, None) is None:
                         continue
-                elif self.views[table].get(id) == view:
+                elif views.get(id) == view:
                     continue
                 else:
-                    self.views[table][id] = view
+                    views[id] = view
                 result.setdefault(table, {})[id] = view
         return result
 
-    def _defer(self, changed: dict[str, dict[str, None]]) -> None:
+    def _defer(self, changed: dict[Any, None]) -> None:
         """Figures of a campaign move with every event: their view is made ten times a second at most. What somebody
         set shows at once."""
         live = self._live
-        for id in list(changed.get("campaigns", ())):
-            campaign, shown = live.campaigns.get(int(id)), self.views["campaigns"].get(id)
+        for id in list(changed):
+            campaign, shown = live.campaigns.get(id), self.views["campaigns"].get(str(id))
             if campaign is None or not isinstance(shown, CampaignView):
                 continue
             record = campaign.record
             same = (shown.state, shown.mode, shown.level, shown.speed, shown.version) == (
                 campaign.state, record.mode, record.level, record.speed, record.version,
             )  # fmt: skip
-            if same and live.now < self._made_at.get(id, float("-inf")) + CAMPAIGN_VIEW_S:
-                del changed["campaigns"][id]
+            due_at = self._made_at.get(id, float("-inf")) + CAMPAIGN_VIEW_S
+            if same and live.now < due_at:
+                del changed[id]
                 live.touch("campaigns", id)
+                self.due_at = min(self.due_at, due_at)
             else:
                 self._made_at[id] = live.now
 
@@ -85,20 +116,20 @@ class Publisher:
             synced=link.synced,
         )
 
-    def _calls(self, id: str) -> CallView | None:
-        call = self._live.calls.get(UUID(id))
+    def _calls(self, id: UUID) -> CallView | None:
+        call = self._live.calls.get(id)
         return None if call is None else call_view(call, self._live.site.id)
 
-    def _agents(self, id: str) -> AgentView | None:
-        desk = self._live.desks.get(int(id))
+    def _agents(self, id: int) -> AgentView | None:
+        desk = self._live.desks.get(id)
         return None if desk is None else agent_view(desk, self._live)
 
-    def _lines(self, id: str) -> LineView | None:
-        line = self._live.pool.lines.get(int(id))
+    def _lines(self, id: int) -> LineView | None:
+        line = self._live.pool.lines.get(id)
         return None if line is None else line_view(line, self._live)
 
-    def _campaigns(self, id: str) -> CampaignView | None:
-        campaign = self._live.campaigns.get(int(id))
+    def _campaigns(self, id: int) -> CampaignView | None:
+        campaign = self._live.campaigns.get(id)
         return None if campaign is None else campaign_view(campaign, self._live)
 
 

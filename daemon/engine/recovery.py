@@ -99,6 +99,8 @@ class Recovery:
         if desk is None or row.state not in _SIGNED_IN:
             return
         desk.state, desk.code = AgentState(row.state), row.code
+        if desk.state is AgentState.READY:
+            live.ready[desk.id] = desk
         desk.since_utc = row.since
         desk.since_at = live.now - max(0.0, (live.utc - row.since).total_seconds())
         desk.campaign_ids = tuple(id for id in row.campaign_ids if id in live.campaigns)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
@@ -25,6 +25,7 @@ from daemon.dialer.ledger import LedgerRow, hour_key
 from daemon.engine.commands import AnyCommand, ConfigChanged, DatabaseReconciled, Drain
 from daemon.engine.core import BATCH_MAX, EngineCore, Rows
 from daemon.engine.live import Call, Claim
+from daemon.engine.views import TABLES as VIEWS
 from daemon.engine.views import Changes
 from daemon.errors import CommandError, InvariantViolated, StoreError, StoreUnavailable
 from daemon.ports import Pbx, Store
@@ -106,6 +107,7 @@ class SiteRunner:
         open_log: Callable[[Lease], Awaitable[FactLog]],
         publish: Callable[[Changes], None],
         beat: Callable[[], None] = lambda: None,
+        followed: Callable[[], Collection[str]] = lambda: VIEWS,
         fence_floor: Callable[[], int] = lambda: 0,
     ) -> None:
         self.core = core
@@ -118,9 +120,10 @@ class SiteRunner:
         self._open_log = open_log
         self._publish = publish
         self._beat = beat
+        self._followed = followed
         self._fence_floor = fence_floor
         self._inbox: deque[Callable[[], None]] = deque()
-        self._wake = asyncio.Event()
+        self._waiting: asyncio.Future[None] | None = None
         self._log: FactLog | None = None
         self.lease: Lease | None = None
         self._intents: deque[Intent] = deque()
@@ -200,7 +203,11 @@ class SiteRunner:
 
     def _put(self, item: Callable[[], None]) -> None:
         self._inbox.append(item)
-        self._wake.set()
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
 
     def deliver(self, event: PbxEvent) -> None:
         """An event of the driver; never blocks."""
@@ -259,12 +266,7 @@ class SiteRunner:
             deadline = self.core.next_deadline()
             wait = deadline - self._clock.now()
             if not self._inbox and wait > TIMER_GRAIN_S:
-                self._wake.clear()
-                try:
-                    async with asyncio.timeout(wait):
-                        await self._wake.wait()
-                except TimeoutError:
-                    pass
+                await self._rest(wait)
             started = self._clock.now()
             near = 0.0 < deadline - started <= TIMER_GRAIN_S
             self._open_batch(deadline if near else started)
@@ -280,6 +282,17 @@ class SiteRunner:
                 log.warning("engine.slow_batch", site=self.site, spent_s=round(spent, 3))
             if self._inbox or self.core.next_deadline() <= self._clock.now():
                 await asyncio.sleep(0)  # a busy engine still lets its readers and writers run
+
+    async def _rest(self, seconds: float) -> None:
+        """Until something is put into the inbox, or so long."""
+        loop = asyncio.get_running_loop()
+        self._waiting = loop.create_future()
+        timer = loop.call_later(seconds, self._wake)
+        try:
+            await self._waiting
+        finally:
+            self._waiting = None
+            timer.cancel()
 
     def _open_batch(self, now: float | None = None) -> None:
         self.core.batch(self._clock.now() if now is None else now, self._clock.utcnow())
@@ -307,7 +320,7 @@ class SiteRunner:
             self._claims.extend(out.claims)
             out.claims.clear()
             self._claims_wake.set()
-        changes = self.core.publisher.take()
+        changes = self.core.publisher.take(self._followed())
         if changes:
             self._publish(changes)
 

@@ -6,7 +6,7 @@ scope. Times are UTC; durations seconds; rates 0..1. `None` is "unknown", 0 is z
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -165,6 +165,8 @@ class SystemView(msgspec.Struct, frozen=True, kw_only=True):
     alerts: tuple[str, ...] = ()
 
 
+TABLES = ("links", "campaigns", "agents", "calls", "lines", "system")
+
 AnyView = LinkView | CampaignView | AgentView | CallView | LineView | SystemView
 
 Changes = Mapping[str, Mapping[str, AnyView | None]]
@@ -184,9 +186,10 @@ class EngineDoor(Protocol):
         ...
 
     def view(self) -> Mapping[str, Mapping[str, AnyView]]:
-        """All current views by table and id; a cheap copy of references, never blocks the engine."""
+        """All current views by table and id; those that nobody follows are made now."""
         ...
 
-    def listen(self, listener: Callable[[Changes], None]) -> Callable[[], None]:
-        """Call `listener` after each batch that changed something; it must return at once. Returns its remover."""
+    def listen(self, listener: Callable[[Changes], None], tables: Sequence[str] = TABLES) -> Callable[[], None]:
+        """Call `listener` after each batch that changed something; it must return at once. Returns its remover. It may
+        be told of more than `tables`, but only these are sure to be made for it: views cost, so name what is read."""
         ...

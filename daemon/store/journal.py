@@ -29,7 +29,7 @@ _MAGIC = b"CDRNJ1\n\0"
 _TELEMETRY_UP_TO = 0.7
 _STEPS_UP_TO = 0.9
 """Shares of the bound above which pacing decisions, then steps of calls, are no longer taken; the rest is outcomes'."""
-_MARK_EVERY = 20
+MARK_EVERY = 20
 """Syncs from one saving of the mark to the next: about a second's worth of facts may be confirmed beyond it."""
 
 
@@ -214,10 +214,13 @@ class Journal:
         self._unwritten: deque[tuple[tuple[int, int], bytes]] = deque()
         self._unwritten_bytes = 0
         self._dirty: dict[str, None] = {}
+        self.on_unsynced: Callable[[], None] = _nobody
+        """Called when there is something to sync (daemon.store.writer.keep_synced)."""
         self._next_name = 1
         self.mark = Mark(files)
-        self._syncs = 0
+        self._syncs = self._size = 0
         self._load()
+        self._size = sum(segment.size for segment in self._segments)
 
     @classmethod
     def open(cls, where: Path | Files, site: str, *, bytes_max: int = 256 << 20) -> Journal:
@@ -229,7 +232,7 @@ class Journal:
     @property
     def size(self) -> int:
         """Bytes held, written or waiting to be."""
-        return sum(segment.size for segment in self._segments) + self._unwritten_bytes
+        return self._size + self._unwritten_bytes
 
     @property
     def full(self) -> bool:
@@ -274,13 +277,16 @@ class Journal:
         return taken
 
     def _room_for(self, fact: AnyFact) -> bool:
+        size = self._size + self._unwritten_bytes
+        if size < self._bytes_max * _TELEMETRY_UP_TO:
+            return True
         match fact:
             case PacingDecided():
-                return self.size < self._bytes_max * _TELEMETRY_UP_TO
+                return False
             case CallEventFact():
-                return self.size < self._bytes_max * _STEPS_UP_TO
+                return size < self._bytes_max * _STEPS_UP_TO
             case _:
-                return self.size < self._bytes_max
+                return size < self._bytes_max
 
     def _write(self) -> None:
         while self._unwritten:
@@ -298,7 +304,10 @@ class Journal:
                 self._write_failed(segment, error)
                 return
             segment.size += len(data)
-            self._dirty[segment.name] = None
+            self._size += len(data)
+            if segment.name not in self._dirty:
+                self._dirty[segment.name] = None
+                self.on_unsynced()
             for _ in range(keys):
                 segment.last, record = self._unwritten.popleft()
                 self._unwritten_bytes -= len(record)
@@ -307,17 +316,24 @@ class Journal:
     def _write_failed(self, segment: _Segment, error: OSError) -> None:
         self.failed_writes += 1
         self.error = str(error)
+        self.on_unsynced()
         with contextlib.suppress(OSError, KeyError):  # a part may have got through: it must not stand before the rest
             self._files.truncate(segment.name, segment.size)
         if segment.size == 0:
             self._delete(self._segments.pop())
 
+    @property
+    def unsynced(self) -> bool:
+        """Whether a sync has anything to do: bytes written since the last one, or not yet written."""
+        return bool(self._dirty or self._unwritten)
+
     def sync(self) -> None:
         """Write what is waiting, then make it survive the machine's death (fdatasync)."""
         self.note_sync([self.synced_by(call) for call in self.begin_sync()])
 
-    def begin_sync(self) -> list[Callable[[], None]]:
-        """Write what is waiting; then the calls that make it survive, good in any thread."""
+    def begin_sync(self, *, with_mark: bool = False) -> list[Callable[[], None]]:
+        """Write what is waiting; then the calls that make it survive, good in any thread. The mark is saved with every
+        MARK_EVERY-th sync, or `with_mark`."""
         self._write()
         dirty, self._dirty = self._dirty, {}
         calls = []
@@ -325,7 +341,7 @@ class Journal:
             with contextlib.suppress(OSError, KeyError):  # applied and deleted meanwhile
                 calls.append(self._files.syncing(name))
         self._syncs += 1
-        if self.mark.due and self._syncs % _MARK_EVERY == 0:
+        if self.mark.due and (with_mark or self._syncs % MARK_EVERY == 0):
             calls.append(self.mark.saving())
         return calls
 
@@ -349,7 +365,10 @@ class Journal:
         store has it (else it was set aside)."""
         mark = (upto.fence, upto.n)
         if confirmed:
+            was_due = self.mark.due
             self.mark.advance(upto.fence, upto.n, upto.fact.at)
+            if self.mark.due and not was_due:
+                self.on_unsynced()
         while self._pending and (self._pending[0].fence, self._pending[0].n) <= mark:
             self._pending.popleft()
         while self._unwritten and self._unwritten[0][0] <= mark:
@@ -360,6 +379,7 @@ class Journal:
             self._delete(self._segments.pop(0))
 
     def _delete(self, segment: _Segment) -> None:
+        self._size -= segment.size
         self._dirty.pop(segment.name, None)
         with contextlib.suppress(OSError):
             self._files.delete(segment.name)
@@ -393,6 +413,10 @@ class Journal:
                 self._files.delete(name)
             else:
                 self._segments.append(_Segment(name, good, last))
+
+
+def _nobody() -> None:
+    """Nobody wants to know."""
 
 
 def _entries(data: bytes) -> Iterator[tuple[int, _Entry]]:

@@ -15,7 +15,7 @@ from typing import Protocol
 from daemon.calls.facts import NumberedFact
 from daemon.clock import Clock
 from daemon.errors import StoreConflict, StoreUnavailable
-from daemon.store.journal import Journal
+from daemon.store.journal import MARK_EVERY, Journal
 
 BATCH_MAX = 500
 BACKOFF_FIRST_S = 0.1
@@ -150,12 +150,19 @@ async def keep_synced(
     in_thread: bool = True,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> None:
-    """Sync the journal every `interval_s`, until cancelled, and once more then. `in_thread` keeps a slow disk from
-    stopping the loop; simulated time allows no threads."""
+    """Sync the journal `interval_s` after a write, until cancelled, and once more then; a journal at rest asks for
+    nothing. `in_thread` keeps a slow disk from stopping the loop; simulated time allows no threads."""
+    unsynced = asyncio.Event()
+    journal.on_unsynced = unsynced.set
     try:
         while True:
-            await sleep(interval_s)
-            calls = journal.begin_sync()
+            while not (journal.unsynced or journal.mark.due):
+                unsynced.clear()
+                await unsynced.wait()
+            only_mark = not journal.unsynced and not await _within(unsynced, interval_s * MARK_EVERY)
+            if not only_mark:
+                await sleep(interval_s)
+            calls = journal.begin_sync(with_mark=only_mark)
             if in_thread and calls:
                 errors = await asyncio.to_thread(_sync_all, calls)
             else:
@@ -164,6 +171,17 @@ async def keep_synced(
     finally:
         with contextlib.suppress(OSError):
             journal.sync()
+
+
+async def _within(event: asyncio.Event, seconds: float) -> bool:
+    """Whether something was written while the mark waited to be saved."""
+    event.clear()
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
 
 
 def _sync_all(calls: Sequence[Callable[[], None]]) -> list[str]:

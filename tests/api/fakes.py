@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -83,7 +83,7 @@ class FakeDoor:
     def view(self) -> Mapping[str, Mapping[str, AnyView]]:
         return self.views
 
-    def listen(self, listener: Callable[[Changes], None]) -> Callable[[], None]:
+    def listen(self, listener: Callable[[Changes], None], tables: Sequence[str] = ()) -> Callable[[], None]:
         self.listeners.append(listener)
         return lambda: self.listeners.remove(listener)
 
