@@ -20,6 +20,9 @@ from phonenumbers import timezone as phone_zones
 
 from daemon.compliance.numbers import parsed_number
 
+NOON_H, EVENING_H = 13, 17
+"""Where the parts of a day meet: who is not at home in one may well be in another (features LEGL-02)."""
+
 UNKNOWN_GROUP = "?"
 """The group of a number whose whereabouts nothing tells; never callable (there is no clock to judge by)."""
 
@@ -114,6 +117,15 @@ def places(e164: str, postal_code: str = "") -> tuple[Place, ...]:
     if any(place.zone == hint.zone for place in found):  # the mainland twice: its stricter calendar holds
         return (_ALSACE_MOSELLE,)
     return tuple(sorted({*found, hint}))
+
+
+def day_part(group: str, at: datetime) -> int:
+    """The part of the day at the group's first place: 0 before 13:00, 1 before 17:00, 2 after. Unknown places: 0."""
+    found = parse_group(group)
+    if not found:
+        return 0
+    hour = at.astimezone(zone(found[0].zone)).hour
+    return (hour >= NOON_H) + (hour >= EVENING_H)
 
 
 def parse_group(group: str) -> tuple[Place, ...]:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from daemon.agents.states import AgentState
 from daemon.calls.facts import LeadReleased, PacingDecided, RefusalFact
 from daemon.calls.records import CampaignMode, CampaignState, Lead
+from daemon.compliance.zones import day_part
 from daemon.dialer.estimates import CALL_BIN_S
 from daemon.dialer.ledger import hour_key
 from daemon.engine.callflow import CallFlow
@@ -416,12 +417,23 @@ class Placing:
             return
         campaign.claiming = False
         first = [lead for lead in leads if lead.callback_at is not None]
-        campaign.hopper.extend(lead for lead in leads if lead.callback_at is None)
+        campaign.hopper.extend(self._by_day_part([lead for lead in leads if lead.callback_at is None]))
         campaign.hopper.extendleft(reversed(first))
         if len(leads) < claim.count:
             campaign.claim_after_at = live.now + CLAIM_RETRY_S
         if leads:
             campaign.dirty = True
+
+    def _by_day_part(self, leads: list[Lead]) -> list[Lead]:
+        """Of those claimed together who were tried before, whoever was tried at another time of the day goes first
+        (features LEGL-02). They change places among themselves alone: new leads and the campaign's order stay."""
+        now = self._live.utc
+        places = [place for place, lead in enumerate(leads) if lead.last_attempt_at is not None]
+        tried = [leads[place] for place in places]
+        tried.sort(key=lambda lead: _same_part(lead, now))
+        for place, lead in zip(places, tried, strict=True):
+            leads[place] = lead
+        return leads
 
     def claim_failed(self, claim: Claim) -> None:
         """The store did not answer: ask again soon."""
@@ -488,3 +500,9 @@ class Placing:
         join(self._live, campaign)
         campaign.zones_until = None
         campaign.dirty = True
+
+
+def _same_part(lead: Lead, now: datetime) -> bool:
+    """Whether the lead was last tried at this time of the day."""
+    last = lead.last_attempt_at
+    return last is not None and day_part(lead.tz_group, last) == day_part(lead.tz_group, now)
