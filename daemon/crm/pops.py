@@ -1,0 +1,213 @@
+"""The page that opens with a call (YPS-06, OVH-06, OVH-09): one a call and agent, at the chosen event.
+
+In: the engine's published views, through `on_change`, which only puts a note in a bounded queue. Out: `Pop`s, asked for
+by the desk's page; the display `silent` is a request of ours instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+import structlog
+
+from daemon.clock import Clock
+from daemon.crm import screenpop
+from daemon.crm.journal import JournalWriter, Running
+from daemon.crm.variables import call_variables
+from daemon.crm.wire import CrmError, Exchange, Http, send
+from daemon.engine.views import CallView, Changes
+from daemon.errors import StoreError
+from daemon.ports import Store
+
+log = structlog.get_logger("cadran.crm")
+
+QUEUE_MAX: Final = 1000
+KEPT_MAX: Final = 2000
+LOOK_UP_S: Final = 2.0
+"""YPS-07: what a look-up may take before the page is given up; the call itself waits for nothing."""
+SILENT_TRIES: Final = 3
+
+
+@dataclass(slots=True)
+class Pop:
+    """A page for an agent's call. `ready` is set when there is an answer, be it an empty URL."""
+
+    attempt_id: str
+    agent_id: int
+    url: str = ""
+    display: str = "popup"
+    name: str = ""
+    automatic: bool = True
+
+
+class Pops:
+    """Of all integrations of this daemon."""
+
+    def __init__(
+        self,
+        store: Store,
+        http: Http,
+        clock: Clock,
+        running: Callable[[], Iterable[Running]],
+        writer: JournalWriter,
+    ) -> None:
+        self._store, self._http, self._clock = store, http, clock
+        self._running, self._writer = running, writer
+        self._queue: asyncio.Queue[tuple[str, int, int, str]] = asyncio.Queue(QUEUE_MAX)
+        self._seen: OrderedDict[tuple[str, int, str], None] = OrderedDict()
+        self._agents: OrderedDict[str, int] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, int], Pop] = OrderedDict()
+        self._changed = asyncio.Condition()
+        self.dropped = self.made = self.late = 0
+
+    # -- from the engine: returns at once ----------------------------------------------------------------------------
+
+    def on_change(self, changes: Changes) -> None:
+        """A batch of views. A call has rung somebody once it has an agent; it has ended once it is gone."""
+        for id, view in changes.get("calls", {}).items():
+            if view is None:
+                agent = self._agents.pop(id, 0)
+                if agent:
+                    self._event(id, agent, 0, "end")
+            elif isinstance(view, CallView) and view.agent_id:
+                self._agents[id] = view.agent_id
+                self._bounded(self._agents)
+                self._event(id, view.agent_id, view.group_id, "ringing")
+                if view.stage == "talking":
+                    self._event(id, view.agent_id, view.group_id, "answered")
+
+    def _event(self, id: str, agent: int, group: int, event: str) -> None:
+        if (id, agent, event) in self._seen:
+            return
+        self._seen[id, agent, event] = None
+        self._bounded(self._seen)
+        wanted = any(each.options.popup == event or (event == "ringing" and self._at_ring(each))
+                     for each in self._running())  # fmt: skip
+        if not wanted:
+            return
+        try:
+            self._queue.put_nowait((id, agent, group, event))
+        except asyncio.QueueFull:
+            self.dropped += 1
+
+    @staticmethod
+    def _at_ring(running: Running) -> bool:
+        manual = running.options.popup == "manual"
+        return manual or (running.caller.template.on("CreateNewTicket") and running.options.tickets)
+
+    @staticmethod
+    def _bounded(kept: OrderedDict[Any, Any]) -> None:
+        while len(kept) > KEPT_MAX * 3:
+            kept.popitem(last=False)
+
+    # -- for the desk ------------------------------------------------------------------------------------------------
+
+    async def of(self, attempt_id: str, agent_id: int, wait_s: float) -> Pop | None:
+        """The page of a call, once it is known; None if there is none within `wait_s`."""
+        key = (attempt_id, agent_id)
+        try:
+            async with asyncio.timeout(wait_s), self._changed:
+                await self._changed.wait_for(lambda: key in self._kept)
+        except TimeoutError:
+            return None
+        return self._kept[key]
+
+    # -- work --------------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Until cancelled: events in order, their look-ups beside each other."""
+        async with asyncio.TaskGroup() as group:
+            room = asyncio.Semaphore(20)
+            while True:
+                event = await self._queue.get()
+                await room.acquire()
+                group.create_task(self._one(event, room), name=f"pop {event[0]}")
+
+    async def _one(self, event: tuple[str, int, int, str], room: asyncio.Semaphore) -> None:
+        id, agent, _, name = event
+        try:
+            row = await self._store.attempt(UUID(id))
+            if row is None:
+                return
+            for running in self._running():
+                if running.row.group_id == row["group_id"]:
+                    await self._pop(running, row, agent, name)
+        except (StoreError, ValueError) as error:
+            log.warning("crm.pop_failed", error=type(error).__name__)
+        finally:
+            room.release()
+
+    async def _pop(self, running: Running, row: Mapping[str, Any], agent: int, event: str) -> None:
+        options, inbound = running.options, row["kind"] == "inbound"
+        if event == "ringing" and self._at_ring(running):
+            await self._ticket_at_ring(running, row)
+        if not inbound and options.popup_calls != "all":
+            return
+        if options.popup != event and not (options.popup == "manual" and event == "ringing"):
+            return
+        pop = Pop(str(row["id"]), agent, display=options.display, automatic=options.popup != "manual")
+        try:
+            async with asyncio.timeout(LOOK_UP_S):
+                contact = await running.contacts.of(row["e164"], inbound=inbound, create=False)
+                if contact is not None:
+                    pop.url, pop.name = contact.url, contact.name
+        except TimeoutError:
+            self.late += 1
+        except CrmError as error:
+            self._writer.note(running, error)
+        if options.hook_url:
+            pop.url = self.hook(running, row, event)
+        if pop.url and options.display == "silent":
+            await self._silent(pop.url)
+            return
+        await self._keep(pop)
+
+    def hook(self, running: Running, row: Mapping[str, Any], event: str) -> str:
+        """The integration's own URL with the call's numbers (OVH-05). CALLING is who rings, CALLED who is rung."""
+        inbound = row["kind"] == "inbound"
+        calling, called = (row["e164"], row["caller_id"]) if inbound else (row["caller_id"], row["e164"])
+        values = {"CALLING": calling, "CALLED": called, "DIALED": called, "EVENT": _EVENTS[event]}
+        return screenpop.hook_url(running.options.hook_url, values, running.options.number_format)
+
+    async def _keep(self, pop: Pop) -> None:
+        async with self._changed:
+            self._kept[pop.attempt_id, pop.agent_id] = pop
+            while len(self._kept) > KEPT_MAX:
+                self._kept.popitem(last=False)
+            self._changed.notify_all()
+        self.made += bool(pop.url)
+
+    async def _silent(self, url: str) -> None:
+        """OVH-06: nobody sees it; three tries."""
+        for attempt in range(SILENT_TRIES):
+            try:
+                answer = await send(self._http, Exchange("silent", "GET", url, {}))
+                if answer.status < 500:
+                    self.made += 1
+                    return
+            except CrmError as error:
+                if error.ours:
+                    return
+            await asyncio.sleep(2.0**attempt)
+
+    async def _ticket_at_ring(self, running: Running, row: Mapping[str, Any]) -> None:
+        """YPS-10: the ticket is there while they talk; its end brings the rest."""
+        if not (running.caller.template.on("CreateNewTicket") and running.options.tickets):
+            return
+        shown = {**row, "ended_at": row["at"], "outcome": row.get("outcome") or "connected", "talk_s": 0.0}
+        known = call_variables(shown, running.options.number_format, running.options.tz)
+        try:
+            contact = await running.contacts.of(row["e164"], inbound=row["kind"] == "inbound", create=False)
+            if contact is not None:
+                known |= contact.variables
+            await self._writer.ticket(running, str(row["id"]), known, ended=False)
+        except CrmError as error:
+            self._writer.note(running, error)
+
+
+_EVENTS = {"ringing": "start_ringing", "answered": "answered", "end": "end_ringing"}
