@@ -39,8 +39,6 @@ from daemon.errors import CommandError
 log = structlog.get_logger("cadran.api")
 routes = Routes("/api/public", "click-to-call (CLICSIPx)")
 
-NOT_QUEUED = frozenset({"intended", "dialling"})
-"""Stages before the PBX has the agent's leg."""
 FORBIDDEN = {NumberRefusal.EMERGENCY: "urgence", NumberRefusal.PREMIUM: "surtaxé", NumberRefusal.SHORT: "numéro court"}
 TRY_NEXT = frozenset({"extension_busy", "extension_unregistered"})
 IDEMPOTENT_MAX = 10_000
@@ -361,7 +359,7 @@ async def place_and_wait(deps: Deps, command: CallExtension) -> int:
 def _look(view: object, seen: asyncio.Future[int]) -> None:
     if view is None:
         seen.set_exception(CommandError("line_unavailable"))
-    elif isinstance(view, CallView) and view.number and view.stage not in NOT_QUEUED:
+    elif isinstance(view, CallView) and view.number and view.queued:
         seen.set_result(view.number)
 
 

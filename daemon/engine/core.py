@@ -155,6 +155,8 @@ class EngineCore:
             self._agent_leg_silent(kind, id)
         elif kind == "caller_id":
             self._number_rested(id)
+        elif kind == "next_line":
+            self.placing.hand_over(id)
         elif id in live.desks:
             desk = live.desks[id]
             if kind == "wrap":

@@ -260,6 +260,9 @@ class Desks:
     def on_event(self, desk: Desk, event: ev.LegEvent) -> None:
         """An event of the desk's own leg."""
         live = self._live
+        if desk.call is not None and not desk.call.queued and not isinstance(event, ev.LegFailed):
+            desk.call.queued = True
+            live.touch("calls", desk.call.attempt_id)
         if isinstance(event, ev.LegParked):
             self._parked(desk)
         elif isinstance(event, ev.LegBridged):
@@ -443,6 +446,8 @@ class Desks:
             # The person left while being connected: the command may still run; its own end frees the leg.
             desk.connecting = None
         if desk.passing:
+            if desk.leg_state is LegState.NONE and desk in self._live.passing:
+                self._live.passing.remove(desk)  # it never rang, so no end of a leg will come to take it away
             self.hang_up(desk)
             return
         if talked:

@@ -30,6 +30,12 @@ _NEWS = frozenset({CallState.WAITING, CallState.CONNECTING, CallState.ENDED})
 RELEASE_RETRY_S = 60.0
 """A lead whose intent was refused (fence, legal limit, person being called) is looked at again after that."""
 
+NEXT_LINE_S = 1.0
+"""A lead whose line was congested is called on another after that: the first attempt's end is in the store by then."""
+
+_OF_THE_LINE = frozenset({Outcome.CONGESTION, Outcome.FAILED})
+"""Ends that speak against the line, not the number."""
+
 _ANSWERED_OR_NOT = frozenset({Outcome.CONNECTED, Outcome.ABANDONED, Outcome.MACHINE, Outcome.NO_ANSWER, Outcome.BUSY})
 """Ends that tell how people take to the number shown."""
 
@@ -151,6 +157,10 @@ class CallEnds:
             )
         record = campaign.record
         rules = record.recycling
+        if outcome in _OF_THE_LINE and call.ringing_at is None and self._other_line(call):
+            campaign.handed_over[call.lead_id] = None
+            self._live.timers.set(("next_line", campaign.id), self._live.now + NEXT_LINE_S + 0.1)
+            return LeadNext(self._live.utc + timedelta(seconds=NEXT_LINE_S), "", priority="high")
         if outcome is Outcome.NOT_PLACED or (outcome in NETWORK_OUR_SIDE and call.placed_at is None):
             return LeadNext(self._live.utc + timedelta(seconds=1.0), "")
         following = after_outcome(outcome, rules, lead.recycled, lead.failures + 1, record.gap_min_s, self._live.utc)
@@ -160,6 +170,12 @@ class CallEnds:
             return LeadNext(at, following.blocked_by, following.recycled, following.priority)
         return following
 
+    def _other_line(self, call: Call) -> bool:
+        """Whether another line can take the call that this one could not (TELC-11). The attempt that failed is not
+        counted; the next one is."""
+        assert call.campaign is not None
+        return self._live.pool.other(call.campaign.record.line_ids, call.line_id, self._live.now)
+
     def _line_verdict(self, call: Call, outcome: Outcome) -> None:
         """Congestion and failures in a row send the line to rest, with the reason (TELC-11)."""
         live = self._live
@@ -167,7 +183,7 @@ class CallEnds:
             return
         if call.caller_id and outcome in _ANSWERED_OR_NOT:
             self._caller_id_verdict(call)
-        if outcome in (Outcome.CONGESTION, Outcome.FAILED):
+        if outcome in _OF_THE_LINE:
             rested = live.pool.failed(call.line_id, str(outcome), live.now)
             if rested is not None:
                 until: datetime = live.utc + timedelta(seconds=live.dialer.line_rest_s)

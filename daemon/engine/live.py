@@ -119,6 +119,8 @@ class Call:
     ring_timeout_s: float = 25.0
     last_agent_id: int = 0
     counted_live: bool = False
+    queued: bool = False
+    """The PBX has taken the leg of the agent who is rung first."""
     parked: bool = False
     """Held, and seen waiting on the PBX."""
     returns: bool = False
@@ -212,6 +214,8 @@ class CampaignLive:
     claiming: bool = False
     claim_after_at: float = 0.0
     claim_epoch: int = 0
+    handed_over: dict[int, None] = field(default_factory=dict)
+    """Leads whose line was congested: to be claimed again at once, for another line (TELC-11)."""
     calls: dict[UUID, Call] = field(default_factory=dict)
     stages: Counter[str] = field(default_factory=Counter)
     agents: Counter[str] = field(default_factory=Counter)

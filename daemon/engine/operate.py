@@ -20,6 +20,7 @@ from daemon.engine.live import Call, CampaignLive, Desk, Live
 from daemon.engine.placing import Placing
 from daemon.errors import CommandError
 
+IN_USE = frozenset({DeviceState.RINGING, DeviceState.IN_USE})
 UNRINGABLE = frozenset({DeviceState.UNAVAILABLE})
 """A phone in this state can't be rung; UNKNOWN may only mean that these rights don't tell."""
 
@@ -68,6 +69,14 @@ class Operations:
     def _ringable(self, extension: str) -> None:
         if self._live.phones.get(extension) in UNRINGABLE:
             raise CommandError("extension_unregistered", {"extension": extension})
+
+    def _free_phone(self, extension: str) -> None:
+        """One call a phone: this engine alone serves the site, so what it rings and what the PBX says decide. After a
+        restart or a takeover the PBX's word stands for calls that an earlier daemon began."""
+        self._ringable(extension)
+        rung = any(desk.record.extension == extension for desk in self._live.passing)
+        if rung or self._live.phones.get(extension) in IN_USE:
+            raise CommandError("extension_busy", {"extension": extension})
 
     def _audit(self, by: str, what: str, target: object, **detail: str | int | float | bool | None) -> None:
         live = self._live
@@ -440,7 +449,7 @@ class Operations:
             return {"attempt_id": str(command.attempt_id), "number": live.calls[command.attempt_id].number}
         self._can_place()
         self._refuse_if(command.e164, command.rule_set)
-        self._ringable(command.extension)
+        self._free_phone(command.extension)
         trunks = [
             line.record.id
             for line in live.pool.lines.values()

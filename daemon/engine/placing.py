@@ -40,6 +40,7 @@ _WAITS_FOR_NEWS = frozenset(
 """What ends these limits is always an event or a command, never time."""
 
 CLAIM_MAX = 200
+HANDED_OVER_MAX = 100
 
 SAMPLE_S = 5.0
 """A decision that places nothing is stored at most this often; each one that places is stored within a second."""
@@ -416,13 +417,32 @@ class Placing:
                 campaign.dirty = True
             return
         campaign.claiming = False
-        first = [lead for lead in leads if lead.callback_at is not None]
-        campaign.hopper.extend(self._by_day_part([lead for lead in leads if lead.callback_at is None]))
+        handed = {lead.id for lead in leads if lead.id in campaign.handed_over}
+        first = [lead for lead in leads if lead.callback_at is not None or lead.id in handed]
+        rest = [lead for lead in leads if lead.callback_at is None and lead.id not in handed]
+        for id in sorted(handed):
+            del campaign.handed_over[id]
+        campaign.hopper.extend(self._by_day_part(rest))
         campaign.hopper.extendleft(reversed(first))
         if len(leads) < claim.count:
             campaign.claim_after_at = live.now + CLAIM_RETRY_S
         if leads:
             campaign.dirty = True
+
+    def hand_over(self, campaign_id: int) -> None:
+        """Leads that a congested line left are claimed now, however full the hopper is (TELC-11). Those that another
+        rule holds meanwhile do not come with the claim: they go first when they do."""
+        campaign = self._live.campaigns.get(campaign_id)
+        if campaign is None or campaign.claiming:
+            return
+        if campaign.state is not CampaignState.RUNNING:
+            campaign.handed_over.clear()
+            return
+        while len(campaign.handed_over) > HANDED_OVER_MAX:
+            del campaign.handed_over[next(iter(campaign.handed_over))]
+        campaign.claiming = True
+        claim = Claim(campaign.id, len(campaign.handed_over), campaign.open_zones, campaign.claim_epoch)
+        self._live.out.claims.append(claim)
 
     def _by_day_part(self, leads: list[Lead]) -> list[Lead]:
         """Of those claimed together who were tried before, whoever was tried at another time of the day goes first

@@ -15,7 +15,7 @@ from daemon.calls import events as ev
 from daemon.calls.actions import Hangup, ProbeParked
 from daemon.calls.causes import Outcome
 from daemon.calls.ids import agent_of, customer_leg, is_ours, is_supervisor, third_of
-from daemon.calls.records import AgentStateRow, OpenAttempt
+from daemon.calls.records import Agent, AgentStateRow, OpenAttempt
 from daemon.calls.states import CallState
 from daemon.engine.callflow import CallFlow
 from daemon.engine.desks import Desks
@@ -218,6 +218,8 @@ class Recovery:
         if not isinstance(desk, Desk):
             agent = agent_of(peer)
             desk = live.desks.get(agent) if agent is not None else None
+            if desk is None and agent == 0:
+                desk = self._passing(call)
             if desk is None:
                 return
             self._desks.adopt_leg(desk, peer, LegState.BRIDGED)
@@ -229,6 +231,14 @@ class Recovery:
         if known is not None:
             call.connected_at = known
         self.on_talking(call)
+
+    def _passing(self, call: Call) -> Desk:
+        """A phone that click-to-call rang in an earlier life, in conversation now; the PBX alone knows which it is."""
+        live = self._live
+        record = Agent(group_id=call.group_id, site=live.site.id, login="", name="", extension="", nailed=False)
+        desk = Desk(record=record, passing=True)
+        live.passing.append(desk)
+        return desk
 
     def _since(self, call: Call, name: str) -> float | None:
         """When a step of an adopted call was, by the history of an earlier life, on our clock; None if not told."""

@@ -12,10 +12,13 @@ from dataclasses import dataclass, field
 
 from daemon.calls.records import Line, Strategy
 
+SUSPECT_S = 30.0
+"""A line whose last call failed is passed over for so long while another is free: calls go there (TELC-11)."""
+
 
 @dataclass(slots=True)
 class LineState:
-    """A line live. `last_used_at`: monotonic; `rests_until_at`: monotonic, 0 = not resting."""
+    """A line live. `last_used_at`, `failed_at`: monotonic; `rests_until_at`: monotonic, 0 = not resting."""
 
     record: Line
     in_use: int = 0
@@ -23,6 +26,7 @@ class LineState:
     succeeded: int = 0
     failures_in_a_row: int = 0
     last_used_at: float = float("-inf")
+    failed_at: float = float("-inf")
     rests_until_at: float = 0.0
     reachable: bool = True
     reason: str = ""
@@ -33,6 +37,10 @@ class LineState:
         if not self.record.enabled or not self.reachable or now < self.rests_until_at:
             return 0
         return max(0, self.record.capacity - self.in_use)
+
+    def suspect(self, now: float) -> bool:
+        """Whether its last call failed, a short while ago."""
+        return self.failures_in_a_row > 0 and now < self.failed_at + SUSPECT_S
 
     def state(self, now: float) -> str:
         """For views: active, off, resting, unavailable."""
@@ -74,7 +82,8 @@ class LinePool:
         free = [line for id in line_ids if (line := self.lines.get(id)) is not None and line.free(now) > 0]
         if not free:
             return None
-        line = self._choose(free, strategy)
+        sound = [line for line in free if not line.suspect(now)]
+        line = self._choose(sound or free, strategy)
         line.in_use += 1
         line.calls += 1
         line.last_used_at = now
@@ -108,12 +117,18 @@ class LinePool:
         if line is None:
             return None
         line.failures_in_a_row += 1
+        line.failed_at = now
         if line.failures_in_a_row < self._failures_rest or now < line.rests_until_at:
             return None
         line.failures_in_a_row = 0
         line.rests_until_at = now + self._rest_s
         line.reason = why
         return line
+
+    def other(self, line_ids: Iterable[int], line_id: int, now: float) -> bool:
+        """Whether one of `line_ids` besides `line_id` could take a call now, and did not fail of late."""
+        others = (self.lines.get(id) for id in line_ids if id != line_id)
+        return any(line is not None and line.free(now) > 0 and not line.suspect(now) for line in others)
 
     def wake(self, line_id: int) -> None:
         """End a rest by hand."""

@@ -126,7 +126,7 @@ class FakeDoor:
         self.show(
             CallView(id=str(command.attempt_id), number=self.numbers, kind="click2call", group_id=command.group_id,
                      campaign_id=0, lead_id=0, agent_id=0, line_id=0, site=command.site, stage="agent_ringing",
-                     since=self.clock.utcnow(), started=self.clock.utcnow())
+                     since=self.clock.utcnow(), started=self.clock.utcnow(), queued=True)
         )  # fmt: skip
         return {"attempt_id": str(command.attempt_id)}
 
