@@ -297,6 +297,7 @@ AnyCommand = (
     | PreviewSkip
     | HangUpCall
     | CallExtension
+    | CallCommand
     | HoldCall
     | ResumeCall
     | MuteAgent

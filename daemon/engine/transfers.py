@@ -149,6 +149,9 @@ class Transfers:
         if not call.room:
             raise CommandError("agent_not_in_call", {"agent_id": desk.id})
         self._live.event(call, "left_conference")
+        if self.third_of(call) is None:
+            self._calls.hang_up(call, by="agent")  # there is nobody to leave the customer with
+            return
         self._out_of_room(desk)
         self._release(call, desk)
 
@@ -287,6 +290,8 @@ class Transfers:
     def _release(self, call: Call, desk: Desk) -> None:
         """The call goes on without this agent."""
         call.desk = None
+        if call.state is CallState.HELD:
+            self._live.timers.set(("returned", call.attempt_id), self._live.now + RETURN_MAX_S)
         self.on_release(desk)
         self._desks.released(desk, call)
         self._live.touch("calls", call.attempt_id)
@@ -493,7 +498,8 @@ class Transfers:
             side.desk = None
             if side.goal is Goal.AGENT:
                 side.goal = Goal.CUSTOMER
-                if side.state is SideState.PARKED:
+                if side.state in (SideState.PARKED, SideState.CONNECTING):  # the command went with the agent's leg
+                    side.state = SideState.PARKED
                     self._side_free(side)
             elif side.goal is Goal.ROOM:
                 self.drop(side)

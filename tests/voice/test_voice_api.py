@@ -8,13 +8,12 @@ import pytest
 from aiohttp.test_utils import TestClient
 
 from daemon.engine import commands as c
-from tests.api.conftest import client, serve, world  # noqa: F401 - fixtures
 from tests.api.fakes import World
 
 Client = TestClient[Any, Any]
 
 
-async def post(client: Client, world: World, who: str, path: str, body: Any = None) -> tuple[int, Any]:  # noqa: F811
+async def post(client: Client, world: World, who: str, path: str, body: Any = None) -> tuple[int, Any]:
     async with client.post(f"/api/v1{path}", headers=world.auth(who), json=body) as response:
         return response.status, await response.json()
 
@@ -42,7 +41,7 @@ async def test_an_agent_handles_the_own_call(
     verb: str,
     body: Any,
     kind: type[c.Command],
-    fields: dict[str, Any],  # noqa: F811
+    fields: dict[str, Any],
 ) -> None:
     agent = world.rows["agent"].id
     status, answer = await post(client, world, "agent", f"/agents/{agent}/{verb}", body)
@@ -53,7 +52,7 @@ async def test_an_agent_handles_the_own_call(
 
 
 @pytest.mark.parametrize("body", [{}, {"extension": "1002", "number": "0199001234"}])
-async def test_a_transfer_names_one_destination(client: Client, world: World, body: Any) -> None:  # noqa: F811
+async def test_a_transfer_names_one_destination(client: Client, world: World, body: Any) -> None:
     status, answer = await post(client, world, "agent", f"/agents/{world.rows['agent'].id}/transfer", body)
     assert (status, answer["code"]) == (400, "field_missing")
 
@@ -63,7 +62,7 @@ async def test_a_transfer_names_one_destination(client: Client, world: World, bo
     ("verb", "body"),
     [("supervise", {"extension": "1003", "mode": "whisper"}), ("supervise/stop", None), ("take-over", {})],
 )
-async def test_supervising_is_not_an_agent_s_right(client: Client, world: World, verb: str, body: Any) -> None:  # noqa: F811
+async def test_supervising_is_not_an_agent_s_right(client: Client, world: World, verb: str, body: Any) -> None:
     path = f"/agents/{world.rows['agent'].id}/{verb}"
     before = len(world.door.commands)
     status, answer = await post(client, world, "agent", path, body)
