@@ -35,7 +35,7 @@ from daemon.engine.core import EngineCore
 from daemon.engine.hub import Hub
 from daemon.engine.rules import SiteLaw
 from daemon.engine.runner import LeaseLost, SiteRunner
-from daemon.engine.views import SystemView
+from daemon.engine.views import ImportView, SystemView
 from daemon.errors import SettingsError, StoreConflict, StoreError, StoreUnavailable
 from daemon.leads.service import ImportService
 from daemon.outside import Outside
@@ -367,6 +367,7 @@ class Application:
             self.clock,
             self._child_rng(),
             directory,
+            announce=self._show_import,
             imported=lambda by: self.hub.submit(LeadsChanged(by=by)),
             held=lambda numbers, by: self.hub.submit(LeadsChanged(e164s=numbers, by=by)),
         )
@@ -375,6 +376,22 @@ class Application:
 
     def _led(self) -> list[str]:
         return [site for site, runner in self.hub.runners.items() if runner.leading]
+
+    def _show_import(self, state: Mapping[str, Any]) -> None:
+        """An import's progress on the stream, without a name or number of anybody (features IMPT-05)."""
+        report = state["report"] or {}
+        counts = {name: value for name, value in report.items() if type(value) is int}
+        view = ImportView(
+            id=state["id"],
+            group_id=state["group_id"],
+            list_id=state["list_id"],
+            state=state["state"],
+            rows=state["rows"],
+            part=state["part"],
+            counts=counts,
+            error=(state["error"] or {}).get("code", ""),
+        )
+        self.hub.set_import(view.id, None if view.state == "forgotten" else view)
 
     def _extensions(self, site: str) -> Sequence[str]:
         runner = self.hub.runners.get(site)

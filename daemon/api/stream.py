@@ -31,6 +31,7 @@ from daemon.engine.views import (
     CampaignView,
     Changes,
     EngineDoor,
+    ImportView,
     LineView,
     LinkView,
     SystemView,
@@ -46,7 +47,7 @@ WRITE_TIMEOUT_S = 30.0
 """A reader whose socket takes nothing for this long is gone."""
 DESK_INTERVAL_S = 0.02
 """An agent's own desk is never batched in a way a person could feel."""
-TABLES = ("system", "links", "campaigns", "agents", "calls", "lines")
+TABLES = ("system", "links", "campaigns", "agents", "calls", "lines", "imports")
 
 routes = Routes("/api/v1", "live")
 encode = msgspec.json.Encoder().encode
@@ -81,6 +82,8 @@ class Scope:
             if self.agent_id:
                 return view.agent_id == self.agent_id
             return not self.campaign_ids or view.campaign_id in self.campaign_ids
+        if isinstance(view, ImportView):
+            return self.agent_id == 0 and not self.campaign_ids
         return isinstance(view, LineView) and self.agent_id == 0
 
     def _agent(self, view: AgentView) -> bool:

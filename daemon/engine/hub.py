@@ -8,7 +8,7 @@ from typing import Any
 
 from daemon.engine import commands as c
 from daemon.engine.runner import SiteRunner
-from daemon.engine.views import TABLES, AnyView, Changes, SystemView
+from daemon.engine.views import TABLES, AnyView, Changes, ImportView, SystemView
 from daemon.errors import CommandError
 
 _EVERY_SITE = (c.StopAllCalls, c.ConfigChanged, c.LeadsChanged, c.Drain)
@@ -24,6 +24,7 @@ class Hub:
         self.followed: frozenset[str] = frozenset()
         """Tables that somebody listens to; the views of others are made when asked for."""
         self._system: SystemView | None = None
+        self._imports: dict[str, ImportView] = {}
 
     def add(self, runner: SiteRunner) -> None:
         """One more site."""
@@ -79,6 +80,8 @@ class Hub:
             runner.core.publisher.refresh(self.followed)
             for table, views in runner.core.publisher.views.items():
                 merged.setdefault(table, {}).update(views)
+        if self._imports:
+            merged["imports"] = dict(self._imports)
         if self._system is not None:
             merged.setdefault("system", {})["daemon"] = self._system
         return merged
@@ -104,6 +107,14 @@ class Hub:
         """Called by runners after each batch that changed something."""
         for listener, _ in list(self._listeners):
             listener(changes)
+
+    def set_import(self, id: str, view: ImportView | None) -> None:
+        """How far an import is; None when it is forgotten."""
+        if view is None:
+            self._imports.pop(id, None)
+        else:
+            self._imports[id] = view
+        self.publish({"imports": {id: view}})
 
     def set_system(self, view: SystemView) -> None:
         """The daemon's own state; published if it changed."""

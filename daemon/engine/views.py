@@ -167,11 +167,25 @@ class SystemView(msgspec.Struct, frozen=True, kw_only=True):
 
 TABLES = ("links", "campaigns", "agents", "calls", "lines", "system")
 
-AnyView = LinkView | CampaignView | AgentView | CallView | LineView | SystemView
+class ImportView(msgspec.Struct, frozen=True, kw_only=True):
+    """An import of a file of leads. `state`: uploaded, checked, running, done, failed; `part`: of the file read, 0..1;
+    `counts`: of its report, once there is one; `error`: its code."""
+
+    id: str
+    group_id: int
+    list_id: int
+    state: str
+    rows: int
+    part: float
+    counts: dict[str, int] = {}
+    error: str = ""
+
+
+AnyView = LinkView | CampaignView | AgentView | CallView | LineView | SystemView | ImportView
 
 Changes = Mapping[str, Mapping[str, AnyView | None]]
 """What changed since the last publication: {table: {id: view, or None when gone}}; tables: links, campaigns, agents,
-calls, lines, system. Ids are text."""
+calls, lines, system, imports. Ids are text."""
 
 
 class EngineDoor(Protocol):

@@ -143,6 +143,7 @@ class ImportService:
             path.unlink(missing_ok=True)
             raise
         self._jobs[key] = job
+        self._announce(self._told(job))
         return self._told(job)
 
     def _make_room(self) -> None:
@@ -154,7 +155,8 @@ class ImportService:
             self._forget(job)
 
     def _forget(self, job: _Job) -> None:
-        self._jobs.pop(job.id, None)
+        if self._jobs.pop(job.id, None) is not None:
+            self._announce({**self._told(job), "state": "forgotten"})
         job.path.unlink(missing_ok=True)
         job.report_path.unlink(missing_ok=True)
 
@@ -179,6 +181,7 @@ class ImportService:
         async with self._one:
             job.report = await self._run(job, form, dry_run=True)
         job.stage = "checked"
+        self._announce(self._told(job))
         return self._told(job)
 
     def _with_profile(self, job: _Job, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -202,6 +205,7 @@ class ImportService:
         self._plan(job).target()
         job.stage, job.error = "running", {}
         job.task = asyncio.create_task(self._work(job), name=f"import {job.id}")
+        self._announce(self._told(job))
         return self._told(job)
 
     async def _work(self, job: _Job) -> None:
