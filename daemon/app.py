@@ -24,6 +24,7 @@ from aiohttp import web
 from daemon import __version__
 from daemon.api.app import build_app
 from daemon.api.auth import hash_of, new_token
+from daemon.bounds import Bound
 from daemon.calls.facts import AnyFact, NumberedFact
 from daemon.calls.rates import Rates, parse_rates
 from daemon.calls.records import ApiToken, Group, Lease, Role, TokenKind
@@ -111,6 +112,10 @@ class SiteLog:
     def older(self) -> bool:
         """The store lacks facts that it had confirmed."""
         return self.journal.mark.older is not None
+
+    def bounds(self) -> Iterator[Bound]:
+        """See daemon.bounds."""
+        yield Bound("journal_bytes", self.journal.size, self.journal.bytes_max)
 
     async def verify(self) -> None:
         """Compare the store with what it had confirmed: a restored database, or another, knows less."""

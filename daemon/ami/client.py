@@ -12,15 +12,16 @@ import hashlib
 import random
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, NoReturn
 
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
-from daemon.ami.codec import HeaderValue, Message
+from daemon.ami.codec import MESSAGE_BYTES_MAX, HeaderValue, Message
 from daemon.ami.transport import AmiProtocol, format_action, open_connection
+from daemon.bounds import Bound
 from daemon.errors import PbxInDoubt, PbxProtocolError, PbxRejected, PbxUnavailable, SettingsError
 
 log = structlog.get_logger(__name__)
@@ -130,6 +131,11 @@ class AmiClient:
     @property
     def bytes_in(self) -> int:
         return self._protocol.bytes_in if self._protocol else 0
+
+    def bounds(self) -> Iterable[Bound]:
+        """See daemon.bounds."""
+        yield Bound("pbx_actions_waiting", len(self._pending), PENDING_MAX)
+        yield Bound("pbx_buffer_bytes", self._protocol.codec.held if self._protocol else 0, MESSAGE_BYTES_MAX)
 
     # -- life of the link -----------------------------------------------------------------------------------------
     async def run(self, on_login: Callable[[], Awaitable[None]]) -> NoReturn:

@@ -97,6 +97,11 @@ class AmiCodec:
         self._buffer = bytearray()
         self._follows = ""
 
+    @property
+    def held(self) -> int:
+        """Bytes of a message that is not whole yet."""
+        return len(self._buffer)
+
     def receive_data(self, data: bytes) -> list[Message]:
         """Messages completed by `data`, in order. Raises PbxProtocolError: not an AMI, or no end in sight; drop the
         link then. Bytes that are no UTF-8 become U+FFFD; a character split between two calls is not lost, since only

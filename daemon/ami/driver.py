@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
@@ -23,6 +23,7 @@ from daemon.ami.modes import Choice, choose_mode
 from daemon.ami.perform import Performer, name_of
 from daemon.ami.translate import Step, Translator
 from daemon.ami.voice import preparation
+from daemon.bounds import Bound
 from daemon.calls import events as ev
 from daemon.calls.actions import ORIGINATES, AnyAction
 from daemon.calls.devices import Devices
@@ -101,6 +102,10 @@ class AmiDriver:
             self._emit(ev.LegFailed(at=now, leg=action.leg, message=why))
         else:
             self._emit(ev.ActionInDoubt(at=now, leg=action.leg, action=name_of(action)))
+
+    def bounds(self) -> Iterable[Bound]:
+        """See daemon.bounds."""
+        return self._client.bounds()
 
     def status(self) -> PbxStatus:
         choice = self._choice

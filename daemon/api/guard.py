@@ -9,7 +9,7 @@ import ipaddress
 import random
 import re
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 import msgspec
 import structlog
@@ -18,6 +18,7 @@ from aiohttp import web
 from daemon.api.auth import Auth
 from daemon.api.errors import PROBLEM_TYPE, clicsipx, problem
 from daemon.api.metrics import Metrics
+from daemon.bounds import Bound
 from daemon.clock import Clock
 from daemon.errors import CommandError, StoreConflict, StoreUnavailable
 from daemon.settings import HttpTable
@@ -97,6 +98,10 @@ class Guard:
             response.headers["Vary"] = "Origin"
         if request.path.startswith("/api/"):
             response.headers.setdefault("Cache-Control", "no-store")
+
+    def bounds(self) -> Iterable[Bound]:
+        """See daemon.bounds."""
+        yield Bound("http_requests", self._active, self._http.requests_max)
 
     async def _answer(self, request: web.Request, call: Next) -> web.StreamResponse:
         try:

@@ -11,6 +11,7 @@ from typing import Any
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from daemon.bounds import Bounded, Counted
 from daemon.engine.views import AgentView, CallView, CampaignView, LineView, LinkView, SystemView
 
 BUCKETS_S = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -39,6 +40,10 @@ class Metrics:
         self._lines = Gauge("cadran_line_in_use", "Channels in use", ["line"], registry=r)
         self._abandoned = Gauge("cadran_abandoned", "Abandoned calls in a window", ["campaign", "window"], registry=r)
         self._live = Gauge("cadran_answered_live", "Live answers in a window", ["campaign", "window"], registry=r)
+        bound = ["bound", "site"]
+        self._used = Gauge("cadran_bound_used", "Use of a queue, buffer or wait", bound, registry=r)
+        self._limit = Gauge("cadran_bound_limit", "Its bound", bound, registry=r)
+        self._counts = Gauge("cadran_engine_count", "Counts since the start", ["what", "site"], registry=r)
         self._leads_due = Gauge("cadran_leads_due", "Leads due", ["campaign"], registry=r)
 
     def request(self, request: web.Request, status: int, seconds: float) -> None:
@@ -50,6 +55,15 @@ class Metrics:
 
     def refused(self, bound: str) -> None:
         self._refused.labels(bound).inc()
+
+    def bounded(self, *parts: object) -> None:
+        """Take what these parts say of their bounds and counts now."""
+        for part in parts:
+            for bound in part.bounds() if isinstance(part, Bounded) else ():
+                self._used.labels(bound.name, bound.site).set(bound.used)
+                self._limit.labels(bound.name, bound.site).set(bound.limit)
+            for site, what, count in part.counts() if isinstance(part, Counted) else ():
+                self._counts.labels(what, site).set(count)
 
     def render(self, views: Mapping[str, Mapping[str, Any]]) -> bytes:
         """The text exposition, with gauges from the given views."""

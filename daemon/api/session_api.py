@@ -127,5 +127,7 @@ async def metrics(ask: Ask) -> web.StreamResponse:
         who = await ask.deps.auth.identify(request, request[PEER], request[PEER_TRUSTED])
         if not who.may(Permission.WATCH):
             raise CommandError("token_missing")
-    body = ask.deps.metrics.render(ask.deps.door.view())
+    deps = ask.deps
+    deps.metrics.bounded(deps.door, deps.store, deps.guard, deps.streams)
+    body = deps.metrics.render(deps.door.view())
     return web.Response(body=body, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +22,7 @@ from daemon.api.auth import Auth
 from daemon.api.guard import Guard
 from daemon.api.metrics import Metrics
 from daemon.api.routes import Ask, Permission, Principal, Reply, Routes
+from daemon.bounds import Bound
 from daemon.calls.records import Role
 from daemon.clock import Clock
 from daemon.engine.views import (
@@ -245,6 +246,12 @@ class Streams:
             for reader in channel.readers:
                 reader.bye = "restart"
                 reader.wake.set()
+
+    def bounds(self) -> Iterable[Bound]:
+        """See daemon.bounds."""
+        yield Bound("streams", self.readers_count(), READERS_MAX)
+        behind = [reader.queued_bytes for channel in self._channels.values() for reader in channel.readers]
+        yield Bound("stream_behind_bytes", max(behind, default=0), BEHIND_BYTES_MAX)
 
     def readers_count(self) -> int:
         return sum(len(channel.readers) for channel in self._channels.values())

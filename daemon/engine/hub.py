@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from daemon.bounds import Bound
 from daemon.engine import commands as c
 from daemon.engine.runner import SiteRunner
 from daemon.engine.views import TABLES, AnyView, Changes, ImportView, SystemView
@@ -72,6 +73,17 @@ class Hub:
         if runner is None:
             raise CommandError("site_unknown", {"site": site, "allowed": sorted(self.runners)})
         return runner
+
+    def bounds(self) -> Iterable[Bound]:
+        """See daemon.bounds."""
+        for runner in self.runners.values():
+            for bound in runner.bounds():
+                yield bound._replace(site=runner.site)
+
+    def counts(self) -> Iterable[tuple[str, str, int]]:
+        """See daemon.bounds."""
+        for runner in self.runners.values():
+            yield from runner.counts()
 
     def view(self) -> Mapping[str, Mapping[str, AnyView]]:
         """See EngineDoor.view."""

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from daemon.bounds import Bound, Bounded
 from daemon.calls import records as rec
 from daemon.calls.events import LegSeen, PbxEvent
 from daemon.calls.facts import AnyFact
@@ -134,6 +135,7 @@ class SiteRunner:
         self._reload_wake = asyncio.Event()
         self.leading = False
         self.slow_batches = 0
+        self._doing = ""
         self.batches = 0
 
     @property
@@ -238,6 +240,7 @@ class SiteRunner:
     def _command(self, asked: _Asked) -> None:
         if asked.done.done():
             return
+        self._doing = type(asked.command).__name__
         try:
             asked.done.set_result(self.core.command(asked.command))
         except CommandError as error:
@@ -248,6 +251,7 @@ class SiteRunner:
 
     def _guard(self, event: PbxEvent) -> None:
         """One event; a broken invariant closes that call and suspends its campaign, everything else goes on."""
+        self._doing = type(event).__name__
         try:
             self.core.handle(event)
         except Exception:
@@ -270,16 +274,16 @@ class SiteRunner:
             started = self._clock.now()
             near = 0.0 < deadline - started <= TIMER_GRAIN_S
             self._open_batch(deadline if near else started)
-            for _ in range(min(BATCH_MAX, len(self._inbox))):
-                self._inbox.popleft()()
+            slowest = self._take(started)
+            took_at = self._clock.now()
             self.core.finish()
+            finished_at = self._clock.now()
             self._close_batch()
             self._beat()
             self.batches += 1
-            spent = self._clock.now() - started
-            if spent > SLOW_BATCH_S:
-                self.slow_batches += 1
-                log.warning("engine.slow_batch", site=self.site, spent_s=round(spent, 3))
+            ended_at = self._clock.now()
+            if ended_at - started > SLOW_BATCH_S:
+                self._tell_slow(ended_at - started, slowest, (finished_at - took_at, ended_at - finished_at))
             if self._inbox or self.core.next_deadline() <= self._clock.now():
                 await asyncio.sleep(0)  # a busy engine still lets its readers and writers run
 
@@ -293,6 +297,55 @@ class SiteRunner:
         finally:
             self._waiting = None
             timer.cancel()
+
+    def _take(self, at: float) -> tuple[float, str]:
+        """What lies in the inbox, up to a batch; how long the slowest took, and what it was."""
+        slowest, culprit = 0.0, ""
+        for _ in range(min(BATCH_MAX, len(self._inbox))):
+            item = self._inbox.popleft()
+            self._doing = item.__qualname__
+            item()
+            now = self._clock.now()
+            if now - at > slowest:
+                slowest, culprit = now - at, self._doing
+            at = now
+        return slowest, culprit
+
+    def _tell_slow(self, spent_s: float, slowest: tuple[float, str], stages: tuple[float, float]) -> None:
+        """A batch that held everything up, and what in it took longest."""
+        self.slow_batches += 1
+        decided_s, published_s = stages
+        took_s, culprit = max(slowest, (decided_s, "timers and pacing"), (published_s, "journal and views"))
+        log.warning(
+            "engine.slow_batch",
+            site=self.site,
+            spent_s=round(spent_s, 3),
+            culprit=culprit,
+            culprit_s=round(took_s, 3),
+        )
+
+    def bounds(self) -> Iterable[Bound]:
+        """See daemon.bounds."""
+        live, lease = self.core.live, self._lease_settings
+        lines = live.pool.lines.values()
+        room = sum(line.record.capacity for line in lines)
+        yield Bound("engine_inbox", len(self._inbox), INBOX_MAX)
+        yield Bound("intents_waiting", len(self._intents), room)
+        yield Bound("claims_waiting", len(self._claims), len(live.campaigns))
+        yield Bound("line_channels", sum(line.in_use for line in lines), room)
+        acts_s = lease.ttl_s - lease.margin_s
+        if self.leading:
+            yield Bound("lease_age_s", max(0.0, self._clock.now() + acts_s - live.acts_until_at), acts_s)
+        parts: tuple[object, ...] = (self._log, self.pbx)
+        for part in parts:
+            if isinstance(part, Bounded):
+                yield from part.bounds()
+
+    def counts(self) -> Iterable[tuple[str, str, int]]:
+        """See daemon.bounds."""
+        found = {"batches": self.batches, "slow_batches": self.slow_batches, **self.core.live.counters}
+        for what, count in found.items():
+            yield self.site, what, count
 
     def _open_batch(self, now: float | None = None) -> None:
         self.core.batch(self._clock.now() if now is None else now, self._clock.utcnow())

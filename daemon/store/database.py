@@ -110,6 +110,11 @@ class Database:
                 },
             )
 
+    def in_use(self) -> tuple[int, int]:
+        """Connections at work now, and how many there may be."""
+        busy = 0 if self._pool is None else self._pool.get_size() - self._pool.get_idle_size()
+        return busy, self._pool_size
+
     async def close(self) -> None:
         """Give the connections back; within the deadline, or by force."""
         pool, self._pool = self._pool, None

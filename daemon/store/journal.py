@@ -207,7 +207,7 @@ class Journal:
         self.fence = self.last_n = 0
         self.dropped = self.torn = self.corrupt = self.failed_writes = 0
         self.error = ""
-        self._files, self._bytes_max = files, bytes_max
+        self._files, self.bytes_max = files, bytes_max
         self._segment_bytes = max(1024, min(segment_bytes, bytes_max // 8))
         self._segments: list[_Segment] = []
         self._pending: deque[NumberedFact] = deque()
@@ -237,7 +237,7 @@ class Journal:
     @property
     def full(self) -> bool:
         """No new calls: the journal is near its bound, or what it took could not be written."""
-        return bool(self._unwritten) or self.size >= self._bytes_max * _TELEMETRY_UP_TO
+        return bool(self._unwritten) or self.size >= self.bytes_max * _TELEMETRY_UP_TO
 
     def pending(self, limit: int | None = None) -> Sequence[NumberedFact]:
         """The oldest facts that the store has not confirmed, in order."""
@@ -278,15 +278,15 @@ class Journal:
 
     def _room_for(self, fact: AnyFact) -> bool:
         size = self._size + self._unwritten_bytes
-        if size < self._bytes_max * _TELEMETRY_UP_TO:
+        if size < self.bytes_max * _TELEMETRY_UP_TO:
             return True
         match fact:
             case PacingDecided():
                 return False
             case CallEventFact():
-                return size < self._bytes_max * _STEPS_UP_TO
+                return size < self.bytes_max * _STEPS_UP_TO
             case _:
-                return size < self._bytes_max
+                return size < self.bytes_max
 
     def _write(self) -> None:
         while self._unwritten:

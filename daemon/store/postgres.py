@@ -5,10 +5,11 @@ Raises StoreUnavailable and StoreConflict only (`database.mapped`); every statem
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from daemon.bounds import Bound
 from daemon.clock import Clock
 from daemon.store.applying import Applying, make_partitions
 from daemon.store.config_rows import ConfigRows
@@ -65,6 +66,10 @@ class PostgresStore(Dialling, Applying, ConfigRows, People, Privacy, Figures, Im
         async with self._database.transaction() as connection:
             await make_partitions(connection, days)
         self._days.update(days)
+
+    def bounds(self) -> Iterable[Bound]:
+        """See daemon.bounds."""
+        yield Bound("store_connections", *self._database.in_use())
 
     async def close(self) -> None:
         await self._database.close()
