@@ -14,6 +14,7 @@ from daemon.crm.gotemplate.lexer import TemplateError
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _JSON_SCALAR = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null")
+_BREAKS = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _HOST = re.compile(r"[\w.\-:\[\]]*")
 _PATH_SIGNS = re.compile(r'([\\.|#*?@!{}\[\]()="~%<>])')
 
@@ -38,7 +39,10 @@ class Plain:
 
 
 class Json(Plain):
-    """A JSON body: inside quotes a value is escaped; outside, it is a number, true, false, null, or quoted."""
+    """A JSON body: inside quotes a value is escaped; outside, it is a number, true, false, null, or quoted.
+
+    A line break of the template itself inside quotes (`&#xA;` in the XML) becomes \\n, which JSON wants (YPL-07).
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,7 +56,7 @@ class Json(Plain):
                 self._escaped = True
             elif sign == '"':
                 self._in_string = not self._in_string
-        self.out.append(text)
+            self.out.append(_BREAKS.get(sign, sign) if self._in_string else sign)
 
     def value(self, value: str) -> None:
         quoted = json.dumps(value.encode("utf-8", "replace").decode(), ensure_ascii=False)
