@@ -98,7 +98,7 @@ class Shift:
     occupancy: float
     hours: tuple[tuple[int, int], ...]
     seen_abandoned: int = 0
-    """As the PBX itself saw it: persons who answered and were not with an agent within 2 s (whole daemon only)."""
+    """As the PBX itself saw it: persons who answered, stayed, and met no agent within 2 s (whole daemon only)."""
 
     @property
     def seen_abandonment(self) -> float:
@@ -305,12 +305,13 @@ class Twin:
         return int(sum(row[0] for row in rows)), int(sum(row[1] for row in rows))
 
     def _seen_abandoned(self) -> int:
-        """By the fake PBX's own ledger: answered, and in no bridge within the deadline."""
+        """By the fake PBX's own ledger: answered, still there at the deadline, and in no bridge by then."""
         count = 0
         for leg in self.world.fake.ledger.legs.values():
             if CUSTOMER.match(leg.uniqueid) and leg.answered_at is not None:
+                deadline = leg.answered_at + CONNECT_DEADLINE_S + REACTION_S
                 met_at = min((stay.entered_at for stay in leg.stays), default=math.inf)
-                count += met_at > leg.answered_at + CONNECT_DEADLINE_S + REACTION_S
+                count += min(met_at, leg.ended_at or math.inf) > deadline
         return count
 
     def _hours(self) -> tuple[tuple[int, int], ...]:

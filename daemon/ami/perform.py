@@ -38,6 +38,9 @@ from daemon.errors import PbxError, PbxInDoubt, PbxRejected, PbxUnavailable
 
 log = structlog.get_logger(__name__)
 
+NO_CUSTOMER: Final = "Channel1 does not exist"
+"""How AMI Bridge says that the customer, whom our modes name first, has left."""
+
 PROBE_DEADLINE_S: Final = 2.0
 """AsyncAGI answers within 100 ms of silence."""
 GONE_WAITS_S: Final = (0.1, 1.0)
@@ -143,9 +146,10 @@ class Performer:
         customer = self._channels.legs.get(action.customer)
         if agent is None or customer is None:
             gone = "the agent's" if agent is None else "the customer's"
-            self._connect_failed(action, f"{gone} leg does not exist")
+            self._connect_failed(action, f"{gone} leg does not exist", customer_gone=agent is not None)
         elif agent.closing or customer.closing:
-            self._connect_failed(action, f"{'the agent' if agent.closing else 'the customer'}'s leg is being hung up")
+            who = "the agent" if agent.closing else "the customer"
+            self._connect_failed(action, f"{who}'s leg is being hung up", customer_gone=not agent.closing)
         elif not agent.parked:
             # A second EXEC would wait behind the first and later pull its customer away (FIELD-NOTES 4).
             doing = f"joining {agent.connecting}" if agent.connecting else "not waiting for commands"
@@ -170,10 +174,13 @@ class Performer:
                 self._spawn(self._follow_up(action.customer, undo))
             if agent.connecting == action.customer:
                 agent.parked, agent.connecting = True, ""  # nothing was queued: it waits as before
-            self._connect_failed(action, str(error))
+            self._connect_failed(action, str(error), customer_gone=NO_CUSTOMER in str(error))
 
-    def _connect_failed(self, action: Connect, why: str) -> None:
-        self._emit(ev.ConnectFailed(at=self._clock.now(), leg=action.leg, peer=action.customer, message=why))
+    def _connect_failed(self, action: Connect, why: str, *, customer_gone: bool = False) -> None:
+        at = self._clock.now()
+        self._emit(
+            ev.ConnectFailed(at=at, leg=action.leg, peer=action.customer, message=why, customer_gone=customer_gone)
+        )
 
     async def _hang_up(self, action: Hangup) -> None:
         try:

@@ -321,7 +321,8 @@ class ModernTranslator(VoiceEvents):
         agent.connecting = ""
         if refused:
             agent.parked = alive
-            self._deliver(ev.ConnectFailed(at=at, leg=agent.id, peer=customer, message="the customer's leg is gone"))
+            gone = "the customer's leg is gone"
+            self._deliver(ev.ConnectFailed(at=at, leg=agent.id, peer=customer, message=gone, customer_gone=alive))
             if alive:
                 self._react(agent, Step.PARKED, "")
         elif alive:

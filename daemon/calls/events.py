@@ -153,10 +153,12 @@ class ActionInDoubt(LegEvent, frozen=True, kw_only=True, gc=False):
 
 
 class ConnectFailed(LegEvent, frozen=True, kw_only=True, gc=False):
-    """The PBX refused a Connect for this agent's leg (customer gone, channel not bridgeable)."""
+    """The PBX refused a Connect for this agent's leg (customer gone, channel not bridgeable). `customer_gone`: it says
+    that the customer's channel does not exist, so the agent's leg is not to blame."""
 
     peer: str
     message: str
+    customer_gone: bool = False
 
 
 class LegJoined(LegEvent, frozen=True, kw_only=True, gc=False):

@@ -18,6 +18,10 @@ from daemon.engine.live import Call, Desk, Live
 UNBRIDGED_GRACE_S = 2.0
 """A customer still there this long after the conversation is hung up by us."""
 
+PARK_S, VERDICT_S = 1.0, 8.0
+"""Seconds after an answer, or a verdict, within which the PBX says that the person waits; and from an answer to the
+verdict of detection (its own limit is 5 s). Later, that event is taken to be lost."""
+
 
 class AnsweredCalls(CallEnds):
     """The middle layer of a call's life, between daemon.engine.callflow and daemon.engine.ending. `on_back`: a customer
@@ -32,7 +36,7 @@ class AnsweredCalls(CallEnds):
     def _on_answer(self, call: Call) -> None:
         live = self._live
         call.answered_at = live.now
-        live.timers.clear(("verdict", call.attempt_id))
+        live.timers.set(("verdict", call.attempt_id), live.now + (VERDICT_S if call.amd else PARK_S))
         live.pool.succeeded(call.line_id)
         live.event(call, "answered")
         if call.campaign:
@@ -53,6 +57,16 @@ class AnsweredCalls(CallEnds):
         self._need(call, self._live.now)
         self.offer(call)
 
+    def park_unseen(self, call: Call) -> None:
+        """Answered, but never seen to wait (or judged): the event was lost. The person is there all the same."""
+        live = self._live
+        if call.campaign is None or (call.desk is not None and not call.desk.stays):
+            return  # joined by its answer; nobody waits
+        live.counters["parks_lost"] += 1
+        call.verdict = call.verdict or (ev.Amd.NOTSURE if call.amd else "")
+        self._enter(call, CallState.WAITING)
+        self._on_parked(call)
+
     def _on_verdict(self, call: Call, event: ev.AmdVerdict) -> None:
         live = self._live
         if call.verdict or call.state in (CallState.CLOSING, CallState.ENDED):
@@ -67,6 +81,7 @@ class AnsweredCalls(CallEnds):
             start = call.campaign.rules.clock_start if call.campaign else "answer"
             at = {"answer": call.answered_at, "greeting_end": live.now - event.greeting_end_s}.get(start)
             self._need(call, live.now if at is None else at)
+            live.timers.set(("verdict", call.attempt_id), live.now + PARK_S)
             if call.state is CallState.WAITING:
                 self.offer(call)
             return
@@ -164,7 +179,9 @@ class AnsweredCalls(CallEnds):
         if call.state is CallState.CONNECTING:
             call.desk = None
             self._enter(call, CallState.WAITING)
-            if self._overdue(call):
+            if call.left:
+                self.hang_up(call, by="customer", outcome=None if self._overdue(call) else Outcome.CANCELLED)
+            elif self._overdue(call):
                 self.abandon(call)
             else:
                 self.offer(call)

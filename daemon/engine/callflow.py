@@ -227,7 +227,9 @@ class CallFlow(AnsweredCalls):
             if call.state is CallState.WAITING:
                 self.abandon(call)
         elif kind == "verdict":
-            if call.state in (CallState.DIALLING, CallState.RINGING):
+            if call.state is CallState.ANSWERED:
+                self.park_unseen(call)
+            elif call.state in (CallState.DIALLING, CallState.RINGING):
                 live.counters["silent_originates"] += 1
                 self.hang_up(call, by="engine", outcome=None)
                 live.timers.set(("gone", call.attempt_id), live.now + live.dialer.verdict_grace_s)

@@ -273,7 +273,7 @@ class Desks:
             if desk.call is not None and desk.call.state is CallState.TALKING:
                 self.on_unbridged(desk.call)
         elif isinstance(event, ev.ConnectFailed):
-            self._connect_failed(desk)
+            self._connect_failed(desk, event.customer_gone)
         elif isinstance(event, ev.LegHungUp | ev.LegFailed):
             self._lost(desk, failed=isinstance(event, ev.LegFailed))
 
@@ -326,15 +326,17 @@ class Desks:
             self.set_state(desk, AgentState.READY)
         self._idle(desk)
 
-    def _connect_failed(self, desk: Desk) -> None:
-        """The offered customer was not there: the leg is free again."""
+    def _connect_failed(self, desk: Desk, customer_gone: bool = False) -> None:
+        """The offered customer was not there (`customer_gone`: surely), or the leg is not fit: it is free again."""
         live = self._live
         live.timers.clear(("bridge", desk.leg))
         call, desk.connecting = desk.connecting, None
+        if call is not None:
+            call.left |= customer_gone
         if desk.leg_state is LegState.CONNECTING:
             desk.leg_state = LegState.PARKED
         live.counters["connects_failed"] += 1
-        desk.connect_failures += 1
+        desk.connect_failures += not customer_gone
         if desk.connect_failures >= CONNECTS_FAILED_MAX:
             desk.connect_failures = 0
             self.hang_up(desk)

@@ -111,6 +111,8 @@ class Call:
     talk_s: float = 0.0
     amd: bool = False
     verdict: str = ""
+    left: bool = False
+    """The PBX says that the person is not there any more; the event that says so is late, or lost."""
     outcome: Outcome | None = None
     ended_by: str = ""
     waits_for_leg: str = ""
