@@ -37,12 +37,8 @@ class Link:
 
     def send_response(self, data: bytes) -> None:
         """A response, which may be lost."""
-        faults = self._faults
-        if faults.lose_responses > 0:
-            faults.lose_responses -= 1
-            faults.counts["responses lost"] += 1
-            return
-        self._write(data)
+        if not self._faults.loses_response():
+            self._write(data)
 
     def send_event(self, data: bytes) -> None:
         """An event, which may be lost, doubled or overtaken."""
@@ -162,10 +158,22 @@ class Faults:
 
     def swallow_action(self, session: "Session", message: "Message") -> bool:
         """Whether this action is lost on its way; the login never is."""
-        if self.lose_actions <= 0 or session.user is None:
+        return session.user is not None and self.loses_action()
+
+    def loses_action(self) -> bool:
+        """Whether the action that comes now is lost."""
+        if self.lose_actions <= 0:
             return False
         self.lose_actions -= 1
         self.counts["actions lost"] += 1
+        return True
+
+    def loses_response(self) -> bool:
+        """Whether the response that goes now is lost."""
+        if self.lose_responses <= 0:
+            return False
+        self.lose_responses -= 1
+        self.counts["responses lost"] += 1
         return True
 
     # ---- what a test or a schedule calls
@@ -175,8 +183,9 @@ class Faults:
         sessions = list(self.pbx.sessions)
         for session in sessions:
             session.abort()
-        self.counts["cuts"] += len(sessions)
-        return len(sessions)
+        count = len(sessions) + self.pbx.ari.reset()
+        self.counts["cuts"] += count
+        return count
 
     def half_open(self, on: bool = True) -> None:
         """Neither read nor write any more, with the connections open; off: write what was held back."""
@@ -184,6 +193,8 @@ class Faults:
         if not on:
             for session in self.pbx.sessions:
                 session.link.flush()
+            if self.pbx.ari.server is not None:
+                self.pbx.ari.server.flush()
 
     def slow(self, delay_s: float = 0.0, bytes_per_s: float = 0.0) -> None:
         """Delay each piece, and let no more than so many bytes pass in a second; zeros: as fast as can be."""

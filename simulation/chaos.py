@@ -51,7 +51,10 @@ class Verdict:
 class Run:
     """One seed's run."""
 
-    def __init__(self, loop: VirtualLoop, seed: int, left_out: frozenset[int] = frozenset()) -> None:
+    def __init__(
+        self, loop: VirtualLoop, seed: int, left_out: frozenset[int] = frozenset(), mode: str | None = None
+    ) -> None:
+        """`mode`: instead of the one of AMI's that the seed draws; `ari` is not among those drawn."""
         self.loop, self.seed = loop, seed
         self.rng = random.Random(seed)
         self.faults: Counter[str] = Counter()
@@ -67,7 +70,8 @@ class Run:
             speaks=self.rng.random() < 0.5,
         )
         self.agents = self.rng.randint(5, 8)
-        self.mode = self.rng.choice(MODES)
+        drawn = self.rng.choice(MODES)
+        self.mode = mode or drawn
         store = MemoryStore(VirtualClock(loop), faults=self.store_faults)
         self.world = World(loop, seed, pbx_config=pbx(self.agents, crowd), mode=self.mode, store=store)
         self.world.habits.wrap_up_s = self.rng.uniform(1.0, 6.0)
@@ -194,11 +198,13 @@ class Run:
         return told
 
 
-def run_seed(seed: int, latency_s: float = 0.0004, left_out: frozenset[int] = frozenset()) -> Verdict:
-    """One whole run; faults whose numbers are in `left_out` do not happen."""
+def run_seed(
+    seed: int, latency_s: float = 0.0004, left_out: frozenset[int] = frozenset(), mode: str | None = None
+) -> Verdict:
+    """One whole run; faults whose numbers are in `left_out` do not happen. `mode`: not the one the seed draws."""
 
     async def main(loop: VirtualLoop) -> Verdict:
-        return await Run(loop, seed, left_out).main()
+        return await Run(loop, seed, left_out, mode).main()
 
     return run(main, seed=seed, latency_s=latency_s)
 

@@ -34,13 +34,15 @@ from daemon.calls.records import (
 )
 from daemon.engine import commands as c
 from daemon.errors import CommandError, StoreUnavailable
-from daemon.settings import DaemonTable, HttpTable, Settings, SiteTable
+from daemon.settings import AriTable, DaemonTable, HttpTable, Settings, SiteTable
 from daemon.store.journal import MemoryFiles
 from daemon.store.memory import MemoryStore
 from fake_asterisk import FakeAsterisk, FakeConfig, lab, people
+from fake_asterisk.config import AriUser
 from simulation.loop import LIFE, Life, VirtualClock, VirtualLoop
 
 AMI_PORT = 5038
+ARI_PORT = 8088
 RULES = """
 id = "open"
 title = "Every hour, no consent asked: for a fake PBX and tests only"
@@ -145,6 +147,9 @@ class World:
         config = self.pbx_config or pbx()
         self.fake = FakeAsterisk(config, loop=self.loop, rng=random.Random(self.seed + 1), wall=self.clock.epoch)
         self.loop.network.serve(AMI_PORT, self.fake.protocol_factory)
+        if self.mode == "ari":
+            config.ari_users.setdefault("dialer", AriUser("s3cret"))
+            self.loop.network.serve(ARI_PORT, self.fake.ari_protocol_factory)
         self.store = self.store or MemoryStore(self.clock)
         self.habits = AgentHabits()
         self._folder = TemporaryDirectory(prefix="cadran-world-")
@@ -167,7 +172,8 @@ class World:
         folder = Path(self._folder.name)
         secret = folder / "secret"
         secret.write_text("s3cret\n")
-        username = {"asyncagi": "dialer", "dialplan": "basic", "basic": "basic"}[self.mode]
+        ari = self.mode == "ari"
+        username = "dialer" if self.mode in ("asyncagi", "ari") else "basic"
         settings = Settings(
             daemon=DaemonTable(
                 data_dir=str(folder), rules_dir=str(rules_folder(folder / "rules")), instance=instance or self.instance
@@ -177,10 +183,12 @@ class World:
                 SiteTable(
                     id="main",
                     name="Sim",
+                    driver="ari" if ari else "ami",
+                    ari=AriTable(url=f"http://127.0.0.1:{ARI_PORT}", username=username, password_file=str(secret)),
                     tcp_port=AMI_PORT,
                     username=username,
                     secret_file=str(secret),
-                    mode=self.mode,
+                    mode="auto" if ari else self.mode,
                     backoff_max_s=2.0,
                 )
             ],

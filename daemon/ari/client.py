@@ -137,23 +137,34 @@ class AriClient:
         self._dropped.clear()
         timeout = aiohttp.ClientTimeout(total=None)
         connector = LoopConnector(limit=CONNECTIONS_MAX, keepalive_timeout=KEEPALIVE_S, tls=self.options.tls)
-        async with aiohttp.ClientSession(connector=connector, headers=self._credentials(), timeout=timeout) as session:
-            self._session = session
+        session = aiohttp.ClientSession(connector=connector, headers=self._credentials(), timeout=timeout)
+        self._session = session
+        abandoned = False
+        try:
+            self._socket = await self._open(session)
+            # The reader runs from the first moment: events wait for the resync in the driver, not in the socket.
+            reading = asyncio.get_running_loop().create_task(self._read(self._socket), name="ARI events")
             try:
-                self._socket = await self._open(session)
-                # The reader runs from the first moment: events wait for the resync in the driver, not in the socket.
-                reading = asyncio.get_running_loop().create_task(self._read(self._socket), name="ARI events")
-                try:
-                    await self._beside(reading, on_connected)
-                finally:
-                    reading.cancel()
-            except (PbxInDoubt, PbxRejected) as error:
-                raise self._loss or PbxUnavailable(str(error), "timeout") from error
+                await self._beside(reading, on_connected)
             finally:
-                self._session = None
-                socket_, self._socket = self._socket, None
+                reading.cancel()
+        except (PbxInDoubt, PbxRejected) as error:
+            raise self._loss or PbxUnavailable(str(error), "timeout") from error
+        except GeneratorExit:
+            abandoned = True  # thrown away with its loop, as by a kill in simulated time: nothing can be awaited
+            raise
+        finally:
+            self._session = None
+            socket_, self._socket = self._socket, None
+            if abandoned:
+                if socket_ is not None:
+                    socket_._response.close()
+                session.detach()
+                connector.abandon()
+            else:
                 if socket_ is not None and not socket_.closed:
                     await self._farewell(socket_)
+                await session.close()
         raise self._loss or PbxUnavailable("the PBX closed the connection", "lost")
 
     async def _beside(self, reading: asyncio.Task[None], on_connected: Callable[[], Awaitable[None]]) -> None:

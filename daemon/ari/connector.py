@@ -31,3 +31,7 @@ class LoopConnector(aiohttp.BaseConnector):
         except OSError as error:
             raise aiohttp.ClientConnectorError(req.connection_key, error) from error
         return protocol
+
+    def abandon(self) -> None:
+        """Let go of all connections without a word."""
+        self._close(abort_ssl=True)

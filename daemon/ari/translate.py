@@ -56,6 +56,7 @@ class Translator:
             "Dial": self._dial,
             "ChannelStateChange": self._state_change,
             "StasisStart": self._stasis_start,
+            "StasisEnd": self._stasis_end,
             "ChannelEnteredBridge": self._entered_bridge,
             "ChannelLeftBridge": self._left_bridge,
             "ChannelHangupRequest": self._hangup_request,
@@ -147,9 +148,6 @@ class Translator:
 
     def _destroyed(self, event: Event, at: float) -> None:
         channel = event["channel"]
-        if (owner := self._owner(channel["id"])) is not None:
-            self._react(owner, Step.SNOOP_GONE, channel["id"].partition("-")[0])
-            return
         leg = self.legs.by_id.get(channel["id"])
         if leg is None and not is_ours(channel["id"], self.legs.site):
             return
@@ -174,6 +172,12 @@ class Translator:
         )
         if leg is not None:
             self._react(leg, Step.GONE, "")
+
+    def _stasis_end(self, event: Event, at: float) -> None:
+        """Of a listening channel nothing more is told, not even its end (seen)."""
+        channel_id = event["channel"]["id"]
+        if (owner := self._owner(channel_id)) is not None:
+            self._react(owner, Step.SNOOP_GONE, channel_id.partition("-")[0])
 
     def _owner(self, channel_id: str) -> Leg | None:
         """The leg that a listening channel works for; None for any other channel."""

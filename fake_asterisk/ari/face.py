@@ -73,10 +73,9 @@ class Ari:
         self.controls.clear()
         self.recordings.clear()
 
-    def reset(self) -> None:
-        """Every connection is cut."""
-        if self.server is not None:
-            self.server.abort()
+    def reset(self) -> int:
+        """Every connection is cut; how many."""
+        return self.server.abort() if self.server is not None else 0
 
     def wanted(self) -> int:
         """Event classes that must be put together for applications, whoever else reads them."""

@@ -187,6 +187,8 @@ async def originate(pbx: "FakeAsterisk", parameters: Parameters, _: list[str]) -
         other_uniqueid=parameters.get("otherChannelId", ""), variables=list(parameters.get("variables", {}).items()),
         user="ari",
     )  # fmt: skip
+    if pbx.power.refuses_actions:
+        return 500, {"error": "Allocation failed"}
     made: asyncio.Future[Channel | None] = pbx.loop.create_future()
     app = pbx.ari.apps.get(parameters.get("app", ""))
 
@@ -315,9 +317,6 @@ async def snoop(pbx: "FakeAsterisk", parameters: Parameters, words: list[str]) -
         return 409, {"message": "Channel with given unique ID already exists"}
     name = f"Snoop/{target.uniqueid}-{len(pbx.channels):08x}"
     channel = Channel(pbx, name, unique_id, state=UP)
-    app = _app(pbx, parameters["app"])
-    app.ids.add(unique_id)
-    app.channels.add(unique_id)
     channel.functions["whisper"] = parameters.get("whisper", "none")
     control = pbx.ari.controls.get(target.uniqueid)
     if control is not None:

@@ -9,6 +9,7 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from fake_asterisk.ari import rest
+from fake_asterisk.ari.gate import Gate
 
 if TYPE_CHECKING:
     from fake_asterisk.pbx import FakeAsterisk
@@ -21,16 +22,24 @@ class Server:
 
     def __init__(self, pbx: "FakeAsterisk") -> None:
         self.pbx = pbx
-        self._http = web.Server(self._handle, loop=pbx.loop, access_log=None)
+        self._http = web.Server(self._handle, loop=pbx.loop, access_log=None, handler_cancellation=True)
 
     def __call__(self) -> asyncio.BaseProtocol:
-        return self._http()
+        return Gate(self.pbx.faults, self._http())
 
-    def abort(self) -> None:
-        """Reset every connection."""
-        for connection in list(self._http.connections):
-            if isinstance(connection, RequestHandler) and connection.transport is not None:
-                connection.transport.abort()
+    def abort(self) -> int:
+        """Reset every connection; how many."""
+        open_ = [c.transport for c in self._http.connections if isinstance(c, RequestHandler) and c.transport]
+        for transport in open_:
+            transport.abort()
+        return len(open_)
+
+    def flush(self) -> None:
+        """What a silence held back goes out."""
+        for connection in self._http.connections:
+            wire = getattr(connection, "transport", None)
+            if wire is not None:
+                wire.flush()
 
     async def close(self) -> None:
         """End all."""
@@ -56,8 +65,18 @@ class Server:
         parameters: dict[str, Any] = dict(request.query)
         if request.can_read_body:
             parameters |= json.loads(await request.text() or "{}")
+        faults = self.pbx.faults
+        changes = request.method != "GET"
+        if changes and faults.loses_action():
+            await self._never()
         status, body = await rest.dispatch(self.pbx, request.method, path, parameters)
+        if changes and faults.loses_response():
+            await self._never()
         return _answer(status, body)
+
+    async def _never(self) -> None:
+        """No answer until the client gives up and closes."""
+        await asyncio.Event().wait()
 
     def _user(self, request: web.BaseRequest) -> Any:
         given = request.headers.get("Authorization", "").removeprefix("Basic ")

@@ -90,9 +90,10 @@ async def stasis(channel: Channel, data: str) -> int:
         channel.set_variable("STASISSTATUS", "FAILED")
         return END
     control = pbx.ari.controls[channel.uniqueid] = Control(app, channel)
+    only_here = channel.uniqueid not in app.ids  # else subscribed by its originate too, until its end
+    channel.set_variable("STASISSTATUS", "")
     app.ids.add(channel.uniqueid)
     app.channels.add(channel.uniqueid)
-    channel.set_variable("STASISSTATUS", "")
     both = {"args": args, "channel": shapes.channel(channel)}
     pbx.ari.tell(app, "StasisStart", {}, at_end=both)
     goes_on = False
@@ -109,6 +110,8 @@ async def stasis(channel: Channel, data: str) -> int:
         if channel.bridge is not None:
             channel.bridge.remove(channel)
         pbx.ari.tell(app, "StasisEnd", {}, at_end={"channel": shapes.channel(channel)})
+        if only_here:
+            app.ids.discard(channel.uniqueid)
         channel.set_variable("STASISSTATUS", "SUCCESS")
         channel.run(*channel.outermost)
     channel.run("", "")

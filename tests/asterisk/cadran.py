@@ -18,7 +18,7 @@ from typing import Any, Self
 
 import aiohttp
 
-from tests.asterisk.bed import SECRET, die_with_parent, free_ports, wait_until
+from tests.asterisk.bed import SECRET, AsteriskBed, die_with_parent, free_ports, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 RULES = Path(__file__).resolve().parent / "rules"
@@ -47,10 +47,7 @@ line_failures_rest = 1000  # far ends that answer 503 stand for people here, not
 [[sites]]
 id = "lab"
 name = "Test bed"
-tcp_port = {ami_port}
-username = "cadran-{mode}"
-secret_file = "{folder}/secret"
-mode = "{mode}"
+{link}
 extensions = [{extensions}]
 ping_interval_s = 2.0
 ping_deadline_s = 2.0
@@ -59,25 +56,44 @@ backoff_max_s = 2.0
 """
 
 
+_AMI = """\
+tcp_port = {port}
+username = "cadran-{mode}"
+secret_file = "{folder}/secret"
+mode = "{mode}"
+"""
+_ARI = """\
+driver = "ari"
+ari = {{ url = "http://127.0.0.1:{port}", username = "ari", password_file = "{folder}/secret" }}
+"""
+
+
+def port_of(bed: AsteriskBed, mode: str) -> int:
+    """Where a daemon in this mode connects to."""
+    return bed.ports.http if mode == "ari" else bed.ports.ami
+
+
 class Refused(Exception):
     """The API said no."""
 
 
 class Cadran:
-    """`cadran run` against a lab's Asterisk, through `ami_port`. `async with Cadran(...) as cadran`.
+    """`cadran run` against a lab's Asterisk, through `port` (see `port_of`). `async with Cadran(...) as cadran`.
 
     `beside`: another one whose database this one shares, so that it stands by for the same site.
     """
 
     def __init__(
-        self, mode: str, ami_port: int, extensions: Sequence[str] = EXTENSIONS, beside: Cadran | None = None
+        self, mode: str, port: int, extensions: Sequence[str] = EXTENSIONS, beside: Cadran | None = None
     ) -> None:
         # Not under pytest's own folder: that is closed to the account the database runs as when we are root.
         self.folder = Path(tempfile.mkdtemp(prefix="cadran-lab-"))
         self.folder.chmod(0o755)
         (self.http_port,) = free_ports(1, socket.SOCK_STREAM)
         self.settings_file = self.folder / "cadran.toml"
-        words = {"folder": self.folder, "rules": RULES, "http_port": self.http_port, "ami_port": ami_port, "mode": mode}
+        words = {"folder": self.folder, "rules": RULES, "http_port": self.http_port}
+        link = _ARI if mode == "ari" else _AMI
+        words["link"] = link.format(port=port, mode=mode, folder=self.folder).rstrip()
         words |= {"database": beside.folder if beside else self.folder, "instance": "second" if beside else "first"}
         words["extensions"] = ", ".join(f'"{extension}"' for extension in extensions)
         self.settings_file.write_text(_SETTINGS.format(**words), "utf-8")

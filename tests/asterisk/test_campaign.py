@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.asterisk import campaign as lab_campaign
-from tests.asterisk.cadran import Cadran
+from tests.asterisk.cadran import Cadran, port_of
 from tests.asterisk.conftest import Lab
 from tests.asterisk.proxy import Proxy
 
@@ -29,13 +29,13 @@ async def import_leads(cadran: Cadran, campaign: lab_campaign.Campaign, folder: 
 
 
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("mode", ["asyncagi", "dialplan"])
+@pytest.mark.parametrize("mode", ["asyncagi", "dialplan", "ari"])
 @pytest.mark.feature("RELY-02", clause="300 leads on a real Asterisk: one outcome an attempt, as the witnesses have it")
 @pytest.mark.feature("RELY-03", clause="nothing is left on a real Asterisk, no line was over its capacity")
 @pytest.mark.feature("CAMP-03", clause="a progressive campaign on a real Asterisk")
 @pytest.mark.feature("CAMP-11", clause="line capacity holds on a real Asterisk, legs being set up included")
 async def test_a_campaign(fresh_lab: Lab, tmp_path: Path, mode: str) -> None:
-    async with Cadran(mode, fresh_lab.bed.ports.ami) as cadran:
+    async with Cadran(mode, port_of(fresh_lab.bed, mode)) as cadran:
         campaign = await lab_campaign.set_up(cadran)
         count = await import_leads(cadran, campaign, tmp_path)
         await lab_campaign.begin(cadran, campaign)
@@ -51,11 +51,11 @@ async def test_a_campaign(fresh_lab: Lab, tmp_path: Path, mode: str) -> None:
 
 
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("mode", ["asyncagi", "dialplan"])
+@pytest.mark.parametrize("mode", ["asyncagi", "dialplan", "ari"])
 @pytest.mark.feature("RELY-01", clause="five cuts and a restart of a real Asterisk: nobody is called twice")
 @pytest.mark.feature("RELY-04", clause="five cuts and a restart of a real Asterisk: dialling resumes by itself")
 async def test_a_campaign_with_cuts_and_a_restart(fresh_lab: Lab, tmp_path: Path, mode: str) -> None:
-    async with Proxy(fresh_lab.bed.ports.ami) as proxy, Cadran(mode, proxy.port) as cadran:
+    async with Proxy(port_of(fresh_lab.bed, mode)) as proxy, Cadran(mode, proxy.port) as cadran:
         campaign = await lab_campaign.set_up(cadran)
         count = await import_leads(cadran, campaign, tmp_path)
         await lab_campaign.begin(cadran, campaign)
