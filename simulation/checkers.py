@@ -290,6 +290,13 @@ def in_calm(ledger: Ledger, tables: MemoryTables, utc: Callable[[float], datetim
     ]
 
 
+def nothing_mended(tables: MemoryTables) -> Iterable[Violation]:
+    """The engine's tables never contradicted themselves: what its watchdog mends is a bug, survived or not."""
+    for row in tables.audit:
+        if row["by"] == "watchdog":
+            yield Violation("RELY-03", f"{row['what']} {row['target']}: {row['detail']['reason']}")
+
+
 def after_settling(ledger: Ledger, tables: MemoryTables, capacity: int, in_use: Mapping[str, int]) -> list[Violation]:
     """Everything that must hold once faults are off and all has come to rest."""
     return [
@@ -307,4 +314,5 @@ def after_settling(ledger: Ledger, tables: MemoryTables, capacity: int, in_use: 
         *connections_counted(tables, calm=False),
         *facts_once_in_order(tables),
         *fences_rise(tables),
+        *nothing_mended(tables),
     ]

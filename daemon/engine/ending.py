@@ -75,6 +75,8 @@ class CallEnds:
             self._live.counters["events_meaningless"] += 1
             return
         hung = event if isinstance(event, ev.LegHungUp) else ev.LegHungUp(at=event.at, leg=event.leg)
+        if hung.was_up and call.answered_at is None:
+            call.answered_at = self._live.now  # its answer was never told: it was no later than this
         if call.outcome is None:
             call.outcome = self._outcome(call, hung, channel=isinstance(event, ev.LegHungUp))
         if not call.ended_by:

@@ -28,6 +28,7 @@ from daemon.engine.core import BATCH_MAX, EngineCore, Rows
 from daemon.engine.live import Call, Claim
 from daemon.engine.views import TABLES as VIEWS
 from daemon.engine.views import Changes
+from daemon.engine.watchdog import Watchdog
 from daemon.errors import CommandError, InvariantViolated, StoreError, StoreUnavailable
 from daemon.ports import Pbx, Store
 from daemon.settings import LeaseTable
@@ -136,6 +137,7 @@ class SiteRunner:
         self.leading = False
         self.slow_batches = 0
         self._doing = ""
+        self._watchdog = Watchdog(core.live, core.calls, core.desks)
         self.batches = 0
 
     @property
@@ -477,6 +479,7 @@ class SiteRunner:
     def _audited(self, legs: tuple[LegSeen, ...], asked_at: float) -> None:
         if self.core.live.link.synced:
             self.core.recovery.audited(legs, asked_at)
+            self._watchdog.look()
 
     async def _keep_lease(self) -> None:
         """Renew each second; by our own clock we stop acting a margin before the lease could end."""
