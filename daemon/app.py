@@ -24,6 +24,7 @@ from aiohttp import web
 from daemon import __version__
 from daemon.api.app import build_app
 from daemon.api.auth import hash_of, new_token
+from daemon.api.deps import log_alert
 from daemon.bounds import Bound
 from daemon.calls.facts import AnyFact, NumberedFact
 from daemon.calls.rates import Rates, parse_rates
@@ -40,7 +41,7 @@ from daemon.engine.views import ImportView, SystemView
 from daemon.errors import SettingsError, StoreConflict, StoreError, StoreUnavailable
 from daemon.leads.service import ImportService
 from daemon.outside import Outside
-from daemon.ports import LeadSink, Pbx, Store
+from daemon.ports import LeadSink, Pbx, Store, TapeStore
 from daemon.service import notify, watchdog_interval_s
 from daemon.settings import Settings, SiteTable, read_secret
 from daemon.store import mark
@@ -49,6 +50,7 @@ from daemon.store.journal import Files, Folder, Journal, MemoryFiles
 from daemon.store.postgres import PostgresStore
 from daemon.store.pseudonyms import load_or_make_key
 from daemon.store.writer import FactWriter, backoff_s, keep_synced
+from daemon.tapes import Tapes, load_or_make_links_key
 
 log = structlog.get_logger(__name__)
 
@@ -183,6 +185,7 @@ class Application:
         self._originating_off: set[str] = set()
         self._beats: dict[str, float] = {}
         self.http_address = ""
+        self.tapes: Tapes | None = None
 
     # ---- one site ----------------------------------------------------------------------------------------------
 
@@ -280,9 +283,12 @@ class Application:
                 folder = Path(self.settings.daemon.data_dir)
                 await self.store.use_pseudonyms(load_or_make_key(folder, secrets.token_bytes))
             await self._write_cli_token()
+            self.tapes = self._make_tapes()
             await self._serve(stack)
             tasks = [asyncio.create_task(self._site(site), name=f"site {site.id}") for site in self.settings.sites]
             tasks.append(asyncio.create_task(self._system(), name="system"))
+            if self.tapes is not None:
+                tasks.append(asyncio.create_task(self.tapes.run(), name="recordings"))
             if watchdog_interval_s() is not None:
                 tasks.append(asyncio.create_task(self._watchdog(), name="watchdog"))
             notify("READY=1", f"STATUS=serving on {self.http_address}")
@@ -337,12 +343,16 @@ class Application:
             extensions=self._extensions,
             demo_token=self._demo_token,
             importer=self._importer(stack),
+            tapes=self.tapes,
             rates=rates_of(self.settings),
             notify=outside.alerts.notify,
             webhooks=outside.webhooks,
+            crm=outside.crm_door,
             webhook_overlap_s=self.settings.webhooks.rotation_overlap_s,
         )
         await stack.enter_async_context(outside.running())
+        if outside.crm is not None:
+            stack.callback(outside.crm.listen(self.hub))
         runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
@@ -360,6 +370,29 @@ class Application:
         port = runner.addresses[0][1] if runner.addresses else http.tcp_port
         self.http_address = f"{'https' if tls else 'http'}://{http.host}:{port}"
         log.info("http.serving", address=self.http_address)
+
+    def _make_tapes(self) -> Tapes | None:
+        """Recordings' files, if the store keeps their rows and this daemon has a folder of its own."""
+        if self._journal_in_memory or not isinstance(self.store, TapeStore):
+            return None
+        folder = Path(self.settings.daemon.data_dir)
+        return Tapes(
+            self.store,
+            {site.id: site.recordings_dir for site in self.settings.sites},
+            self.settings.recordings,
+            folder,
+            self.clock,
+            load_or_make_links_key(folder, secrets.token_bytes),
+            log_alert,
+            self._recordings_alert,
+        )
+
+    def _recordings_alert(self, on: bool) -> None:
+        for runner in self.hub.runners.values():
+            if on:
+                runner.core.live.alerts["recordings"] = "recordings_disk_full"
+            else:
+                runner.core.live.alerts.pop("recordings", None)
 
     def _importer(self, stack: AsyncExitStack) -> ImportService | None:
         """Imports of files, if the store takes leads in bulk."""

@@ -430,3 +430,28 @@ class LeadSink(Protocol):
     """Where checked leads go in bulk; PostgreSQL by COPY into a staging table, memory by a list."""
 
     async def open_staging(self, target: ImportTarget) -> LeadStaging: ...
+
+
+# -- recordings -------------------------------------------------------------------------------------------------------
+
+
+@runtime_checkable
+class TapeStore(Protocol):
+    """Recordings' rows (facts make them): `state` is recording, waiting (its file is to be taken in), kept, purged,
+    missing or failed; `file` its name in the PBX's folder, `path` where it is kept."""
+
+    async def search_recordings(
+        self, group_id: int | None, filters: Mapping[str, Any], limit: int, after: str | None
+    ) -> Page:
+        """Newest first. Filters: start, end, campaign_id, agent_id, lead_id, number (E.164), attempt_id, disposition,
+        state, duration_min."""
+        ...
+
+    async def recording(self, id: int) -> dict[str, Any] | None: ...
+    async def set_recording(self, id: int, changes: Mapping[str, Any]) -> None:
+        """Change path, bytes, state, purged_at."""
+        ...
+
+    async def recordings_in(self, states: Sequence[str], before: datetime, limit: int) -> list[dict[str, Any]]:
+        """Rows in one of these states that began before that, oldest first."""
+        ...

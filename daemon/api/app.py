@@ -17,9 +17,11 @@ from aiohttp import web
 from daemon import __version__
 from daemon.api import (
     agents_api,
+    c2c_calls,
     compliance_api,
     config_api,
     control,
+    crm_api,
     external,
     files,
     history,
@@ -29,11 +31,13 @@ from daemon.api import (
     openapi,
     people_api,
     public,
+    recordings_api,
     session_api,
     stats_api,
     stream,
     tokens_api,
     voice_api,
+    wall_api,
     webhooks_api,
 )
 from daemon.api.auth import Auth
@@ -51,6 +55,7 @@ from daemon.engine.views import EngineDoor
 from daemon.errors import CommandError
 from daemon.ports import Store
 from daemon.settings import HttpTable
+from daemon.tapes import Tapes
 
 DEPS = web.AppKey("deps", Deps)
 PATH_CHARS_MAX = 2000
@@ -64,6 +69,7 @@ def all_routes() -> list[Route]:
         control.routes,
         agents_api.routes,
         voice_api.routes,
+        recordings_api.routes,
         leads_api.routes,
         imports_api.routes,
         history.routes,
@@ -72,7 +78,9 @@ def all_routes() -> list[Route]:
         compliance_api.routes,
         stats_api.routes,
         tokens_api.routes,
+        wall_api.routes,
         webhooks_api.routes,
+        crm_api.routes,
         stream.routes,
         public.routes,
         external.routes,
@@ -95,7 +103,9 @@ def build_app(
     rates: Rates | None = None,
     notify: Callable[[str, Mapping[str, Any]], None] = log_alert,
     webhooks: webhooks_api.Sender | None = None,
+    crm: crm_api.CrmDoor | None = None,
     webhook_overlap_s: float = 86_400.0,
+    tapes: Tapes | None = None,
     demo_token: str = "",
     version: str = __version__,
     token_bytes: Callable[[int], bytes] = secrets.token_bytes,
@@ -128,6 +138,8 @@ def build_app(
         minutes=MinuteAlarms(store, clock, notify),
         notify=notify,
         webhooks=webhooks,
+        crm=crm,
+        tapes=tapes,
         webhook_overlap_s=webhook_overlap_s,
         demo_token=demo_token,
         token_bytes=token_bytes,
@@ -141,7 +153,7 @@ def build_app(
 
     app = web.Application(middlewares=[guard], client_max_size=http.body_bytes_max)
     app[DEPS] = deps
-    app[public.SERVICE] = public.make_service(deps)
+    app[c2c_calls.SERVICE] = c2c_calls.make_service(deps)
     for route in all_routes():
         app.router.add_route(route.method, route.path, _bind(route, deps))
     for path in ("/api/public/{rest:.*}", "/api/v1/{rest:.*}"):

@@ -17,9 +17,11 @@ from daemon.compliance.rules import RuleSet
 from daemon.engine.views import EngineDoor
 from daemon.ports import Store
 from daemon.settings import HttpTable
+from daemon.tapes import Tapes
 
 if TYPE_CHECKING:
     from daemon.api.auth import Auth
+    from daemon.api.crm_api import CrmDoor
     from daemon.api.guard import Guard
     from daemon.api.metrics import Metrics
     from daemon.api.minutes import MinuteAlarms
@@ -79,12 +81,15 @@ class Deps:
     site_ids: tuple[str, ...] = ()
     rule_sets: Mapping[str, RuleSet] = field(default_factory=dict)
     importer: Importer | None = None
+    tapes: Tapes | None = None
     rates: Rates | None = None
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
     extensions: Callable[[str], Collection[str]] = lambda site: ()
     notify: Callable[[str, Mapping[str, Any]], None] = log_alert
     webhooks: Sender | None = None
+    crm: CrmDoor | None = None
     webhook_overlap_s: float = 86_400.0
     demo_token: str = ""
     default_language: str = "fr"
     drafts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    walls: dict[str, Any] = field(default_factory=dict)

@@ -17,7 +17,7 @@ import asyncpg
 from daemon.calls import facts as f
 from daemon.calls.facts import NumberedFact
 from daemon.clock import Clock
-from daemon.store import crm
+from daemon.store import crm, tapes
 from daemon.store.database import Database, to_json
 from daemon.store.dialling import lock_key
 from daemon.store.tables import TOPICS, TURN_OF_RECYCLING
@@ -286,6 +286,10 @@ class _Batch:
                 if fact.enabled is not None:
                     named = {"enabled": fact.enabled}
                     self._note(key, fact.by, "line.set", f"line:{fact.line_id}", named, fact.reason)
+            case f.RecordingStarted():
+                self.settings.append((tapes.BEGUN, tapes.begun(fact)))
+            case f.RecordingEnded():
+                self.settings.append((tapes.OVER, tapes.over(fact)))
             case f.LinkChanged():
                 row = (fact.up, fact.code, fact.message, fact.mode)
                 self.settings.append((_LINK, (key[0], *row, fact.at)))

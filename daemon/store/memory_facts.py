@@ -8,6 +8,7 @@ from typing import Any
 from daemon.calls import facts as f
 from daemon.calls.facts import NumberedFact
 from daemon.calls.records import Campaign, CampaignMode, CampaignState, Line
+from daemon.store import memory_tapes
 from daemon.store.memory_crm import queue
 from daemon.store.memory_outbox import new_row, wanted_by
 from daemon.store.memory_tables import AttemptRow, CallbackRow, IntervalRow, LeadRow, MemoryTables
@@ -295,6 +296,10 @@ class FactApplier:
                 self._t.pacing.append(row | {"limit": fact.limit, "figures": dict(fact.figures)})
             case f.LinkChanged():
                 self._link(numbered, fact)
+            case f.RecordingStarted():
+                memory_tapes.begun(self._t, fact)
+            case f.RecordingEnded():
+                memory_tapes.over(self._t, fact)
             case f.AuditFact():
                 self._note(numbered, fact.by, fact.what, fact.target, dict(fact.detail))
 

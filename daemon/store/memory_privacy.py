@@ -70,7 +70,11 @@ def person(t: MemoryTables, pseudonyms: Pseudonyms | None, group_id: int, e164: 
             for id in clients
             for row in t.consents.get((id, e164), ())
         ],
-        "recordings": [],
+        "recordings": [
+            {name: row[name] for name in ("attempt_id", "started_at", "duration_s", "purged_at")}
+            for row in t.recordings.values()
+            if row["attempt_id"] in {each.id for each in attempts}
+        ],
         "click_to_call": [
             {name: row[name] for name in ("created_at", "number_called", "success")}
             for row in t.api_call_logs

@@ -61,7 +61,7 @@ _LEAD_FILTERS = {
     "list_id": "l.list_id = {}::bigint",
     "campaign_id": "l.list_id IN (SELECT unnest(list_ids) FROM campaigns WHERE id = {}::bigint)",
     "q": "concat_ws(' ', l.first_name, l.last_name, l.company) ILIKE {}",
-    "phone": "(l.e164 = {0} OR l.alt_phone = {0})",
+    "phone": "(l.e164 = {0} OR (l.alt_phone = {0} AND l.alt_phone <> ''))",
     "email": "lower(l.email) = lower({})",
     "status": "l.status = {}",
     "outcome": "l.last_outcome = {}",

@@ -23,13 +23,14 @@ from daemon.store.people import People
 from daemon.store.privacy import Privacy
 from daemon.store.reports import load
 from daemon.store.staging import Importing
+from daemon.store.tapes import TapeRows
 
 PARTITIONS_AHEAD_DAYS = 7
 _STREAM_ROWS = 1000
 
 
-class PostgresStore(Dialling, Applying, ConfigRows, People, Privacy, Figures, Importing, Outbox, CrmRows):
-    """Implements daemon.ports.Store, LeadSink, WebhookStore and CrmStore.
+class PostgresStore(Dialling, Applying, ConfigRows, People, Privacy, Figures, Importing, Outbox, CrmRows, TapeRows):
+    """Implements daemon.ports.Store, LeadSink, WebhookStore, CrmStore and TapeStore.
 
     `clock` dates what no fact dates; the lease uses the database's.
     """

@@ -9,9 +9,9 @@ from dataclasses import replace
 import pytest
 
 from daemon.ami.modes import MODES
-from fake_asterisk.config import Endpoint, FakeConfig
+from fake_asterisk.config import AriUser, Endpoint, FakeConfig
 from fake_asterisk.pbx import FakeAsterisk
-from tests.ami.contract import Ground, clean, site  # noqa: F401 - fixtures
+from tests.ami.contract import ALL_MODES, Ground, clean, site  # noqa: F401 - fixtures
 from tests.ami.test_contract import NUMBERS, ROUTE, SECRET, SHIPPED, behaviour_of, shipped_users
 from tests.ami.voice_contract import *  # noqa: F403 - the suite is the module
 
@@ -23,7 +23,7 @@ exten => _X.,1,Goto(cadran-inbound,${EXTEN},1)
 """
 
 
-@pytest.fixture(params=list(MODES))
+@pytest.fixture(params=list(ALL_MODES))
 def mode(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -39,13 +39,15 @@ async def ground() -> AsyncIterator[Ground]:
         dialplan=(SHIPPED / "extensions-cadran.conf").read_text("utf-8") + ROUTE + WAYS_IN,
         sounds={"cadran-safe-harbour": 1.0},
         login_delay_s=0.05,
+        ari_users={"ari": AriUser(SECRET)},
     )
     pbx = FakeAsterisk(config, rng=random.Random(3))
     port = await pbx.listen(0)
     made = Ground(
         tcp_port=port,
+        http_port=await pbx.listen_ari(0),
         secret=SECRET,
-        users={name: f"cadran-{name}" for name in MODES},
+        users={name: f"cadran-{name}" for name in MODES} | {"ari": "ari"},
         trunk="trunk",
         numbers={what: f"{number}00000" for what, number in NUMBERS.items()},
         phones={"talker": "1001", "second": "1002"},

@@ -14,12 +14,13 @@ import * as compliance from './views/compliance.js';
 import * as reports from './views/reports.js';
 import * as access from './views/access.js';
 import * as first from './views/first.js';
+import * as recordings from './views/recordings.js';
 
 const PAGES = [
   ['direct', direct, 'watch', 'd'], ['agents', agents, 'watch', 'a'], ['campagnes', campaigns, 'watch', 'c'], ['listes', lists, 'watch', 'l'],
-  ['lignes', lines, 'watch', 'i'], ['conformite', compliance, 'watch', 'o'], ['rapports', reports, 'watch', 'r'], ['acces', access, 'administer', 'x'],
+  ['lignes', lines, 'watch', 'i'], ['conformite', compliance, 'watch', 'o'], ['rapports', reports, 'watch', 'r'], ['acces', access, 'steer', 'x'],
 ];
-const HIDDEN = { debut: first };
+const HIDDEN = { debut: first, enregistrements: recordings };
 let route = { page: 'direct', rest: [], query: new URLSearchParams() };
 let problem = '';
 let started = false;
@@ -117,6 +118,7 @@ async function leave() {
 
 function begin() {
   if (session.who.role === 'agent') { location.replace('/desk'); return; }
+  if (session.who.role === 'wall') { location.replace('/wall'); return; }
   if (started) restart(session.who.csrf); else start(session.who.csrf);
   started = true;
   read();

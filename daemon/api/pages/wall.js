@@ -2,14 +2,16 @@
 import { h, icon, mount } from './lib/dom.js';
 import { t, load, chosen } from './lib/i18n.js';
 import { num, clock, share } from './lib/format.js';
-import { session, signIn, whoAmI } from './lib/api.js';
+import { session, post, whoAmI } from './lib/api.js';
 import { live, start, onPaint, paint, serverNow, age } from './lib/live.js';
 import { windowLevel, levelMark, problemText } from './lib/ui.js';
 import { campaigns } from './views/direct.js';
 
 const SHOWN = 6;
 const TURN_S = 15;
+const ASK_MS = 3000;
 let problem = '';
+let pairing = null;
 
 function panel(c) {
   const day = c.windows.find((w) => w.name === 'day') || c.windows[0];
@@ -25,8 +27,8 @@ function panel(c) {
 function draw() {
   const root = document.getElementById('page');
   if (!session.who) {
-    const submit = async (e) => { e.preventDefault(); try { await signIn(e.target.elements.token.value.trim()); begin(); } catch (error) { problem = problemText(error); } paint(); };
-    mount(root, h('main', { class: 'login' }, h('form', { class: 'card', onsubmit: submit }, h('h1', null, t('nav.wall')), h('label', null, t('login.token'), h('input', { name: 'token', type: 'password', required: true })), problem && h('p', { class: 'mark act' }, problem), h('button', { class: 'primary' }, t('login.enter')))));
+    mount(root, h('main', { class: 'login' }, h('section', { class: 'card pairing' }, h('h1', null, icon('dial'), ' Cadran'),
+      pairing && h('p', { class: 'code num', 'data-code': true }, `${pairing.code.slice(0, 3)} ${pairing.code.slice(3)}`), h('p', null, t('wall.pair_how')), problem && h('p', { class: 'mark act', role: 'alert' }, problem))));
     return;
   }
   if (live.reload) { location.reload(); return; }
@@ -43,11 +45,29 @@ async function begin() {
   start(session.who.csrf);
   try { await navigator.wakeLock?.request('screen'); } catch { /* the screen may sleep; the page can't forbid it */ }
 }
+// Six digits on the screen until a supervisor has typed them in Accès; a fresh code when they grow old or the daemon restarts.
+async function pair() {
+  try {
+    if (!pairing) pairing = await post('/wall/codes');
+    const { session: who } = await post('/wall/claim', { key: pairing.key });
+    problem = '';
+    if (who) {
+      [session.who, pairing] = [who, null];
+      await begin();
+    }
+  } catch (error) {
+    problem = problemText(error);
+    if (error.code === 'not_found') [pairing, problem] = [null, ''];
+  }
+  if (!session.who) setTimeout(pair, ASK_MS);
+  paint();
+}
 async function main() {
   document.documentElement.dataset.theme = 'dark';
   await load(chosen());
   onPaint(draw);
-  try { await whoAmI(); await begin(); } catch { /* the form says it */ }
+  window.addEventListener('cadran:signed-out', () => { if (session.who) { session.who = null; pair(); } });
+  try { await whoAmI(); await begin(); } catch { await pair(); }
   paint();
 }
 main();

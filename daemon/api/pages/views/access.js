@@ -3,12 +3,12 @@ import { h } from '../lib/dom.js';
 import { t } from '../lib/i18n.js';
 import { dateTime } from '../lib/format.js';
 import { paint } from '../lib/live.js';
-import { all, post, remove } from '../lib/api.js';
-import { attempt, confirm, field, formValues, select } from '../lib/ui.js';
+import { all, may, post, remove } from '../lib/api.js';
+import { attempt, confirm, field, formValues, select, toast } from '../lib/ui.js';
 
 const data = { tokens: [], groups: [], agents: [], once: null };
 export async function enter() {
-  [data.tokens, data.groups, data.agents] = await Promise.all(['/tokens', '/groups', '/agents'].map(async (p) => (await attempt(() => all(p))) || []));
+  if (may('administer')) [data.tokens, data.groups, data.agents] = await Promise.all(['/tokens', '/groups', '/agents'].map(async (p) => (await attempt(() => all(p))) || []));
   paint();
 }
 async function make(e) {
@@ -24,8 +24,19 @@ async function rotate(row) {
   if (made) { data.once = made; await enter(); }
 }
 const revoke = (row) => confirm({ title: t('access.revoke', { name: row.name }), body: t('access.revoke_body'), verb: t('access.revoke_verb'), typed: row.tail, act: async () => { await attempt(() => remove(`/tokens/${row.id}`)); await enter(); } });
+async function pairWall(e) {
+  e.preventDefault();
+  const form = e.target;
+  const v = formValues(form);
+  const made = await attempt(() => post('/wall/pair', { code: v.code.replace(/\D/g, ''), name: v.screen }));
+  if (made) { form.reset(); toast(t('access.wall_done', { name: made.name })); await enter(); }
+}
+const wall = () => h('section', { class: 'card', key: 'wall' }, h('h2', null, t('access.wall')), h('p', { class: 'muted' }, t('access.wall_how')),
+  h('form', { class: 'toolbar', onsubmit: pairWall }, h('input', { name: 'code', required: true, inputmode: 'numeric', autocomplete: 'off', pattern: '[0-9]{3} ?[0-9]{3}', placeholder: '000 000', 'aria-label': t('access.wall_code') }), h('input', { name: 'screen', required: true, maxlength: 120, placeholder: t('access.wall_name'), 'aria-label': t('access.wall_name') }), h('button', { class: 'primary' }, t('access.wall_pair'))));
 export function view() {
+  if (!may('administer')) return wall();
   return [
+    wall(),
     data.once && h('section', { class: 'card', role: 'alert' }, h('h2', null, t('access.once')), h('p', { class: 'token', 'data-token': true }, data.once.token), h('button', { onclick: () => navigator.clipboard?.writeText(data.once.token) }, t('do.copy')), ' ', h('button', { onclick: () => { data.once = null; paint(); } }, t('access.kept'))),
     h('section', { class: 'card' }, h('h1', null, t('access.tokens')),
       h('table', { class: 'grid' }, h('thead', null, h('tr', null, ['name', 'kind', 'role', 'tail', 'state', 'used', 'act'].map((n) => h('th', { key: n, scope: 'col' }, t(`access.${n}`))))),

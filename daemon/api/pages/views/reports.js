@@ -58,7 +58,7 @@ export function view() {
       ['today', 'yesterday', 'week', 'month'].map((p) => h('button', { key: p, class: 'quiet', 'aria-pressed': String(data.period === p), onclick: () => go(data.kind, p, data.campaign) }, t(`period.${p}`))),
       select('kind', data.kind, KINDS.map((k) => [k, t(`report.${k}`)]), { 'aria-label': t('report.by'), onchange: (e) => go(e.target.value, data.period, data.campaign) }),
       select('campaign', data.campaign, [['', t('report.all_campaigns')], ...campaigns], { 'aria-label': t('col.campaign'), onchange: (e) => go(data.kind, data.period, e.target.value) }),
-      h('span', { class: 'grow' }), h('a', { class: 'button', href: `/api/v1${query('csv')}` }, 'CSV'), h('button', { onclick: () => print() }, t('do.print')), h('button', { onclick: () => enter({ rest: [data.kind], query: new URLSearchParams(location.hash.split('?')[1] || '') }) }, t('do.refresh'))),
+      h('span', { class: 'grow' }), h('a', { class: 'button', href: '#/enregistrements' }, t('nav.enregistrements')), h('a', { class: 'button', href: `/api/v1${query('csv')}` }, 'CSV'), h('button', { onclick: () => print() }, t('do.print')), h('button', { onclick: () => enter({ rest: [data.kind], query: new URLSearchParams(location.hash.split('?')[1] || '') }) }, t('do.refresh'))),
     plot(),
     data.rows.length === 0 ? h('p', { class: 'empty' }, t('report.none')) : h('table', { class: 'grid' },
       h('thead', null, h('tr', null, columns.map((c) => h('th', { key: c, scope: 'col', class: isNumber(c) ? 'n' : '' }, label(c))))),

@@ -1,0 +1,48 @@
+// Recordings: search, listen, download. A link is asked for when somebody listens: it opens one recording for minutes.
+import { h } from '../lib/dom.js';
+import { t, word } from '../lib/i18n.js';
+import { num, duration, dateTime } from '../lib/format.js';
+import { live, paint } from '../lib/live.js';
+import { get, post } from '../lib/api.js';
+import { attempt, formValues, select } from '../lib/ui.js';
+
+const data = { rows: [], next: null, filters: {}, open: 0, url: '' };
+async function find(more = false) {
+  const parts = new URLSearchParams(Object.entries(data.filters).filter(([, value]) => value));
+  if (more && data.next) parts.set('after', data.next);
+  const found = await attempt(() => get(`/recordings?${parts}`));
+  if (found) { data.rows = more ? [...data.rows, ...found.rows] : found.rows; data.next = found.next_after; }
+  paint();
+}
+export const enter = () => find();
+
+async function listen(row, download) {
+  const link = await attempt(() => post(`/recordings/${row.id}/link`));
+  if (!link) return;
+  if (download) { location.href = `${link.url}&download=true`; return; }
+  Object.assign(data, { open: row.id, url: link.url });
+  paint();
+}
+function search(e) {
+  e.preventDefault();
+  data.filters = formValues(e.target);
+  data.open = 0;
+  find();
+}
+const gaps = (row) => (row.muted.length ? t('tape.muted', { n: num(row.muted.length) }) : '');
+export function view() {
+  const campaigns = Object.values(live.state.campaigns).map((c) => [c.id, c.name]);
+  const agents = Object.values(live.state.agents).map((a) => [a.id, a.name]);
+  const name = (table, id) => live.state[table][id]?.name || '—';
+  return h('section', { class: 'card' }, h('h1', null, t('nav.enregistrements')),
+    h('form', { class: 'toolbar', onsubmit: search },
+      h('input', { name: 'number', inputmode: 'tel', placeholder: t('desk.number'), 'aria-label': t('desk.number'), value: data.filters.number || '' }),
+      select('campaign_id', data.filters.campaign_id, [['', t('report.all_campaigns')], ...campaigns], { 'aria-label': t('col.campaign') }),
+      select('agent_id', data.filters.agent_id, [['', t('tape.all_agents')], ...agents], { 'aria-label': t('nav.agents') }), h('button', { class: 'primary' }, t('tape.search'))),
+    data.rows.length === 0 ? h('p', { class: 'empty' }, t('tape.none')) : h('table', { class: 'grid' },
+      h('thead', null, h('tr', null, ['at', 'call', 'campaign', 'agent', 'length', 'state', 'do'].map((c) => h('th', { key: c, scope: 'col' }, t(`tape.${c}`))))),
+      h('tbody', null, data.rows.map((row) => h('tr', { key: row.id }, h('td', { class: 'num' }, dateTime(row.started_at)), h('td', { class: 'n' }, num(row.call_number)), h('td', null, name('campaigns', row.campaign_id)), h('td', null, name('agents', row.agent_id)),
+        h('td', { class: 'n' }, row.duration_s === null ? '—' : duration(row.duration_s)), h('td', null, word('tape_state', row.state), ' ', h('span', { class: 'muted' }, gaps(row))),
+        h('td', null, row.state === 'kept' && (data.open === row.id ? h('audio', { controls: true, autoplay: true, src: data.url }) : [h('button', { onclick: () => listen(row, false) }, t('tape.listen')), ' ', h('button', { onclick: () => listen(row, true) }, t('tape.download'))])))))),
+    data.next && h('button', { onclick: () => find(true) }, t('tape.more')));
+}

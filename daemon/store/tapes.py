@@ -1,0 +1,93 @@
+"""Recordings on PostgreSQL: the rows that facts make, their search, and what becomes of their files (RECD-01…04)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from daemon.calls import facts as f
+from daemon.errors import StoreConflict
+from daemon.ports import Page
+from daemon.store.database import Database
+
+BEGUN: Final = """
+INSERT INTO recordings (attempt_id, group_id, path, started_at, number, site, file, started_by)
+VALUES ($1, $2, '', $3, $4, $5, $6, $7) ON CONFLICT (attempt_id, number) DO NOTHING"""
+
+OVER: Final = """
+UPDATE recordings SET duration_s = $3, muted = $4, state = CASE WHEN $5 THEN 'failed' ELSE 'waiting' END
+WHERE attempt_id = $1 AND number = $2 AND state = 'recording'"""
+
+FILTERS: Final[Mapping[str, str]] = {
+    "start": "r.started_at >= ${n}",
+    "end": "r.started_at < ${n}",
+    "campaign_id": "a.campaign_id = ${n}",
+    "agent_id": "a.agent_id = ${n}",
+    "lead_id": "a.lead_id = ${n}",
+    "number": "a.e164 = ${n}",
+    "attempt_id": "r.attempt_id = ${n}",
+    "disposition": "a.disposition = ${n}",
+    "state": "r.state = ${n}",
+    "duration_min": "r.duration_s >= ${n}",
+}
+COLUMNS: Final = (
+    "id", "attempt_id", "group_id", "number", "site", "file", "path", "started_at", "duration_s", "bytes", "muted",
+    "state", "started_by", "purged_at",
+)  # fmt: skip
+OF_ATTEMPT: Final = ("campaign_id", "agent_id", "lead_id", "kind", "disposition")
+CHANGEABLE: Final = frozenset({"path", "bytes", "state", "purged_at"})
+
+_SELECT = (
+    "SELECT " + ", ".join(f"r.{name}" for name in COLUMNS) + ", a.number AS call_number, "
+    + ", ".join(f"a.{name}" for name in OF_ATTEMPT)
+    + " FROM recordings r JOIN attempts a ON a.id = r.attempt_id"
+)  # fmt: skip
+
+
+def begun(fact: f.RecordingStarted) -> tuple[Any, ...]:
+    """The arguments of BEGUN."""
+    return fact.attempt_id, fact.group_id, fact.at, fact.number, fact.site, fact.file, fact.by
+
+
+def over(fact: f.RecordingEnded) -> tuple[Any, ...]:
+    """The arguments of OVER."""
+    return fact.attempt_id, fact.number, fact.duration_s, [list(gap) for gap in fact.muted], fact.failed
+
+
+class TapeRows:
+    """Part of PostgresStore: recordings."""
+
+    _database: Database
+
+    async def search_recordings(
+        self, group_id: int | None, filters: Mapping[str, Any], limit: int, after: str | None
+    ) -> Page:
+        if unknown := sorted(set(filters) - set(FILTERS)):
+            raise StoreConflict(f"recordings have no filter {unknown[0]}", unknown[0])
+        arguments: list[Any] = [group_id, int(after) if after else 1 << 62, limit + 1]
+        where = ["($1::bigint IS NULL OR r.group_id = $1)", "r.id < $2"]
+        for name, value in filters.items():
+            arguments.append(value)
+            where.append(FILTERS[name].replace("{n}", str(len(arguments))))
+        sql = f"{_SELECT} WHERE {' AND '.join(where)} ORDER BY r.id DESC LIMIT $3"
+        async with self._database.connection() as connection:
+            rows = [dict(row) for row in await connection.fetch(sql, *arguments)]
+        return Page(rows=rows[:limit], next_after=str(rows[limit - 1]["id"]) if len(rows) > limit else None)
+
+    async def recording(self, id: int) -> dict[str, Any] | None:
+        async with self._database.connection() as connection:
+            row = await connection.fetchrow(f"{_SELECT} WHERE r.id = $1", id)
+        return dict(row) if row else None
+
+    async def set_recording(self, id: int, changes: Mapping[str, Any]) -> None:
+        if unknown := sorted(set(changes) - CHANGEABLE):
+            raise StoreConflict(f"recordings: {unknown[0]} can't be changed", unknown[0])
+        sets = ", ".join(f"{name} = ${place}" for place, name in enumerate(changes, start=2))
+        async with self._database.connection() as connection:
+            await connection.execute(f"UPDATE recordings SET {sets} WHERE id = $1", id, *changes.values())
+
+    async def recordings_in(self, states: Sequence[str], before: datetime, limit: int) -> list[dict[str, Any]]:
+        sql = f"{_SELECT} WHERE r.state = ANY($1) AND r.started_at < $2 ORDER BY r.started_at LIMIT $3"
+        async with self._database.connection() as connection:
+            return [dict(row) for row in await connection.fetch(sql, list(states), before, limit)]
