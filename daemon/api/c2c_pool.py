@@ -53,16 +53,21 @@ class PhonePool:
             cached = self._lines[group_id] = (now, rows)
         return cached[1]
 
-    def usable(self, line: Line) -> bool:
-        """Enabled, and not off, resting or unavailable as the engine sees it now."""
-        view = self._door.view().get("lines", {}).get(str(line.id))
-        return line.enabled and (not isinstance(view, LineView) or view.state == "active")
+    def usable(self, lines: Sequence[Line]) -> list[Line]:
+        """Those enabled, and not off, resting or unavailable as the engine sees them now."""
+        views = self._door.view().get("lines", {})
+
+        def active(line: Line) -> bool:
+            view = views.get(str(line.id))
+            return not isinstance(view, LineView) or view.state == "active"
+
+        return [line for line in lines if line.enabled and active(line)]
 
     async def free(self, group_id: int) -> tuple[int, int]:
         """(available now, total) of a group."""
         lines = await self.lines(group_id)
         self._sweep()
-        usable = [line.id for line in lines if self.usable(line)]
+        usable = [line.id for line in self.usable(lines)]
         return self._pool.free(usable, self._clock.now()), len(lines)
 
     def take(
@@ -70,7 +75,7 @@ class PhonePool:
     ) -> LineState:
         """Lease a phone. Raises line_refused if the named one is not in the pool, line_unavailable if none is free."""
         self._sweep()
-        candidates = [line for line in lines if self.usable(line)]
+        candidates = self.usable(lines)
         if wanted:
             candidates = [line for line in candidates if wanted in (line.endpoint, line.name)]
             if not candidates:

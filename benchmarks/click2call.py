@@ -1,0 +1,292 @@
+"""bench-click2call: the documented click-to-call at 200 requests a second, beside a bare handler that does one INSERT.
+
+Daemon (PostgreSQL, journal, HTTP) here; the fake PBX, the callers, and the bare handler in processes of their own. The
+PBX notes when it read each phone's Originate and when it wrote its `Success`; that time is taken out of each answer's.
+Requests leave on time, whether earlier ones were answered or not. SECONDS (60) and RATE (200) are environment
+variables. Last line: `bench-click2call: p99 X ms …`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import random
+import re
+import sys
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import asyncpg
+from aiohttp import web
+
+from daemon.api.auth import hash_of
+from daemon.app import build
+from daemon.calls.records import ApiToken, Client, Group, Line, LineKind, TokenKind
+from daemon.clock import SystemClock
+from daemon.service import set_up_logs
+from daemon.settings import DaemonTable, HttpTable, Settings, SiteTable
+from daemon.store.embedded import EmbeddedPostgres, usable_folder
+from daemon.store.postgres import PostgresStore
+from fake_asterisk import Behaviour, FakeAsterisk, people
+from simulation.world import pbx, rules_folder
+
+RATE = float(os.environ.get("RATE", "200"))
+SECONDS = float(os.environ.get("SECONDS", "60"))
+PHONES = int(RATE * 3)
+"""A call takes about two seconds: phones enough that none is ever missing."""
+WARM_UP = 200
+GOAL_MS = 25.0
+TOKEN = "clicsipx_BENCH_" + "0" * 40
+ORIGINATE = re.compile(rb"Action: Originate\r\n(?:[^\r\n]+\r\n)*?\r\n")
+CHANNEL = re.compile(rb"\r\nChannel: PJSIP/(\d{4,5})\r\n")
+ACTION_ID = re.compile(rb"\r\nActionID: (\S+)\r\n")
+SUCCESS = re.compile(rb"Response: Success\r\nActionID: (\S+)\r\n")
+MANY = multiprocessing.get_context("spawn")
+
+
+class Tap:
+    """Between a session and its transport in the PBX's process: notes when `Success` is written."""
+
+    def __init__(self, transport: Any, asked: dict[bytes, tuple[str, float]], took: list[Any]) -> None:
+        self._transport, self._asked, self._took = transport, asked, took
+
+    def write(self, data: bytes) -> None:
+        for match in SUCCESS.finditer(bytes(data)):
+            if (known := self._asked.pop(match[1], None)) is not None:
+                self._took.append((*known, time.perf_counter()))
+        self._transport.write(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+def serve_pbx(pipe: Any) -> None:
+    """The fake PBX: phones are picked up within 0.3 s, people answer after 0.3 s and hang up a second later."""
+
+    async def main() -> None:
+        crowd = people.People(
+            fixed={"0": Behaviour(ring_after_s=0.05, answer_after_s=0.3, hangup_after_s=1.0, media_s=2.0)}
+        )
+        fake = FakeAsterisk(pbx(PHONES, crowd, people.Phones(answer_mean_s=0.1)), rng=random.Random(1))
+        asked: dict[bytes, tuple[str, float]] = {}
+        took: list[Any] = []
+        factory: Callable[[], Any] = fake.protocol_factory
+
+        def tapped() -> Any:
+            protocol = factory()
+            made, received = protocol.connection_made, protocol.data_received
+
+            def connection_made(transport: Any) -> None:
+                made(Tap(transport, asked, took))
+
+            def data_received(data: bytes) -> None:
+                now = time.perf_counter()
+                for match in ORIGINATE.finditer(data):
+                    channel, id = CHANNEL.search(match[0]), ACTION_ID.search(match[0])
+                    if channel is not None and id is not None:
+                        asked[id[1]] = (channel[1].decode(), now)
+                received(data)
+
+            protocol.connection_made, protocol.data_received = connection_made, data_received
+            return protocol
+
+        server = await asyncio.get_running_loop().create_server(tapped, "127.0.0.1", 0)
+        pipe.send(server.sockets[0].getsockname()[1])
+        while not pipe.poll():
+            await asyncio.sleep(0.1)
+        legs = [
+            (leg.name.split("/")[1].split("-")[0], leg.made_at, leg.ended_at)
+            for leg in fake.ledger.legs.values()
+            if leg.number.isdigit() and len(leg.number) <= 5
+        ]
+        dialled = [leg.number for leg in fake.ledger.legs.values() if len(leg.number) > 5]
+        pipe.send((took, legs, dialled))
+        server.close()
+
+    asyncio.run(main())
+
+
+def serve_bare(dsn: str, pipe: Any) -> None:
+    """The peer: an aiohttp handler that reads JSON, does one INSERT on a pool, and answers JSON."""
+
+    async def main() -> None:
+        pool = await asyncpg.create_pool(dsn, min_size=8, max_size=8)
+        await pool.execute("CREATE TABLE IF NOT EXISTS bare (id bigserial PRIMARY KEY, number text, at timestamptz)")
+
+        async def handle(request: web.Request) -> web.Response:
+            body = await request.json()
+            sql = "INSERT INTO bare (number, at) VALUES ($1, clock_timestamp()) RETURNING id"
+            return web.json_response({"success": True, "call_id": await pool.fetchval(sql, body["number_to_call"])})
+
+        app = web.Application()
+        app.router.add_post("/api/public/click2call", handle)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        pipe.send(f"http://127.0.0.1:{runner.addresses[0][1]}")
+        while not pipe.poll():
+            await asyncio.sleep(0.1)
+        await runner.cleanup()
+        await pool.close()
+
+    asyncio.run(main())
+
+
+def call(address: str, pipe: Any, first: int) -> None:
+    """The callers: one request each 1/RATE s. Sends (status, phone, from, to) of each."""
+
+    async def main() -> None:
+        connector = aiohttp.TCPConnector(limit=0)
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        async with aiohttp.ClientSession(headers=headers, connector=connector) as session:
+
+            async def one(number: int, at: float) -> tuple[int, str, float, float]:
+                await asyncio.sleep(max(0.0, at - time.perf_counter()))
+                began = time.perf_counter()
+                body = {"number_to_call": f"0199{number:06d}"}
+                try:
+                    async with session.post(f"{address}/api/public/click2call", json=body) as response:
+                        answer = await response.json()
+                except aiohttp.ClientError as error:
+                    return 0, type(error).__name__, began, time.perf_counter()
+                return response.status, str(answer.get("phone_line_used", "")), began, time.perf_counter()
+
+            begin = time.perf_counter() + 0.2
+            count = int(RATE * SECONDS) + WARM_UP
+            tasks = [asyncio.create_task(one(first + n, begin + n / RATE)) for n in range(count)]
+            pipe.send((await asyncio.gather(*tasks))[WARM_UP:])
+
+    asyncio.run(main())
+
+
+async def _asked(address: str, first: int) -> list[tuple[int, str, float, float]]:
+    here, there = MANY.Pipe()
+    process = MANY.Process(target=call, args=(address, there, first), daemon=True)
+    process.start()
+    found: list[tuple[int, str, float, float]] = await asyncio.to_thread(here.recv)
+    process.join(10)
+    return found
+
+
+async def _furnish(store: PostgresStore) -> None:
+    group = await store.create(Group(code="BENCH", name="B", c2c_per_hour=1_000_000))
+    await store.create(Client(group_id=group.id, name="B"))
+    await store.create(Line(group_id=group.id, site="bench", name="T", endpoint="trunk", capacity=10_000))
+    for number in range(1001, 1001 + PHONES):
+        phone = Line(group_id=group.id, site="bench", name=f"P{number}", endpoint=str(number), kind=LineKind.EXTENSION)
+        await store.create(phone)
+    await store.create(
+        ApiToken(group_id=group.id, kind=TokenKind.CLICK2CALL, name="bench", sha256=hash_of(TOKEN), tail=TOKEN[-4:])
+    )
+
+
+async def measure(ami_port: int) -> tuple[Any, Any]:
+    """The daemon's side, then the bare handler on the same database. Both lists of requests."""
+    clock = SystemClock()
+    set_up_logs("error", "console", clock)
+    folder = Path(tempfile.mkdtemp(prefix="cadran-bench-", dir=usable_folder(Path(tempfile.gettempdir()))))
+    folder.chmod(0o755)
+    (folder / "secret").write_text("s3cret\n")
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(EmbeddedPostgres(folder / "postgres", tied=True))
+        store = PostgresStore(server.dsn(), clock)
+        site = SiteTable(
+            id="bench", tcp_port=ami_port, username="dialer", secret_file=str(folder / "secret"), mode="asyncagi"
+        )
+        daemon = DaemonTable(data_dir=str(folder / "data"), rules_dir=str(rules_folder(folder / "rules")), drain_s=3.0)
+        settings = Settings(daemon=daemon, http=HttpTable(tcp_port=0, requests_max=2000), sites=[site])
+        await store.open()
+        await _furnish(store)
+        app = build(settings, clock=clock, rng=random.Random(1), store=store)
+        stop, up = asyncio.Event(), asyncio.Event()
+        running = asyncio.create_task(app.run(stop, up.set))
+        await up.wait()
+        while not app.hub.runners["bench"].core.live.link.synced:
+            await asyncio.sleep(0.1)
+        ours = await _asked(app.http_address, 0)
+        stop.set()
+        await running
+        here, there = MANY.Pipe()
+        bare = MANY.Process(target=serve_bare, args=(server.dsn(), there), daemon=True)
+        bare.start()
+        theirs = await _asked(await asyncio.to_thread(here.recv), 500_000)
+        here.send("stop")
+        bare.join(10)
+    return ours, theirs
+
+
+def without_pbx(requests: Any, took: Any) -> list[float]:
+    """Seconds of each answered request, less what the PBX took between reading and accepting its phone's Originate."""
+    of_phone: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for phone, read_at, written_at in took:
+        of_phone[phone].append((read_at, written_at))
+    found = []
+    for status, phone, began, ended in requests:
+        if status == 200:
+            inside = [to - since for since, to in of_phone[phone] if began <= since <= ended]
+            found.append(ended - began - (inside[0] if inside else 0.0))
+    return sorted(found)
+
+
+def doubles(legs: Any) -> int:
+    """How often a phone was rung while it had a call already, by the PBX's own books."""
+    of_phone: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for phone, made_at, ended_at in legs:
+        of_phone[phone].append((made_at, ended_at if ended_at is not None else float("inf")))
+    count = 0
+    for spans in of_phone.values():
+        spans.sort()
+        count += sum(later[0] < earlier[1] for earlier, later in pairwise(spans))
+    return count
+
+
+def at(values: list[float], share: float) -> float:
+    """Milliseconds at a share of sorted seconds."""
+    return values[min(len(values) - 1, int(len(values) * share))] * 1000 if values else float("nan")
+
+
+def main() -> int:
+    """Run and print."""
+    import uvloop
+
+    here, there = MANY.Pipe()
+    process = MANY.Process(target=serve_pbx, args=(there,), daemon=True)
+    process.start()
+    port = here.recv()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        ours, theirs = runner.run(measure(port))
+    here.send("stop")
+    took, legs, dialled = here.recv()
+    process.join(10)
+    times, bare = without_pbx(ours, took), sorted(ended - began for status, _, began, ended in theirs if status == 200)
+    if not times:
+        sys.exit("no request succeeded")
+    pbx_took = sorted(to - since for _, since, to in took)
+    failed = dict(Counter(status for status, *_ in ours if status != 200)) or "none"
+    twice = len(dialled) - len(set(dialled))
+    print(
+        f"{len(ours)} requests at {RATE:g}/s: {failed} failed, p50 {at(times, 0.5):.1f} ms, p95 {at(times, 0.95):.1f}, "
+        f"max {times[-1] * 1000:.0f}; the PBX took p50 {at(pbx_took, 0.5):.2f}, p99 {at(pbx_took, 0.99):.2f} ms"
+    )
+    print(
+        f"by the PBX's books: {len(legs)} phones rung, {doubles(legs)} while in a call, {twice} numbers dialled twice; "
+        f"bare handler with one INSERT: p50 {at(bare, 0.5):.1f} ms, p99 {at(bare, 0.99):.1f} ms"
+    )
+    print(
+        f"bench-click2call: p99 {at(times, 0.99):.1f} ms at {RATE:g}/s (goal ≤ {GOAL_MS:g}), {doubles(legs)} double "
+        f"allocations, {at(times, 0.99) / at(bare, 0.99):.1f} × a bare handler's p99"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
