@@ -26,6 +26,7 @@ class Permission(StrEnum):
 
     PUBLIC = "public"
     SIGNED_IN = "signed_in"
+    LIVE = "live"
     DESK = "desk"
     WATCH = "watch"
     STEER = "steer"
@@ -35,10 +36,12 @@ class Permission(StrEnum):
     LEADS_API = "leads_api"
 
 
-_AGENT = frozenset({Permission.SIGNED_IN, Permission.DESK})
+_WALL = frozenset({Permission.SIGNED_IN, Permission.LIVE})
+_AGENT = _WALL | {Permission.DESK}
 _SUPERVISOR = _AGENT | {Permission.WATCH, Permission.STEER}
 _MANAGER = _SUPERVISOR | {Permission.MANAGE}
 RIGHTS: dict[Role, frozenset[Permission]] = {
+    Role.WALL: _WALL,
     Role.AGENT: _AGENT,
     Role.SUPERVISOR: _SUPERVISOR,
     Role.MANAGER: _MANAGER,

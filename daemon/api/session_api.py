@@ -13,7 +13,7 @@ from aiohttp import web
 from daemon.api.auth import COOKIE, host_is_loopback, is_loopback
 from daemon.api.guard import PEER, PEER_TRUSTED
 from daemon.api.routes import NOBODY, RIGHTS, Ask, Permission, Principal, Reply, Routes
-from daemon.api.types import SessionBody, SessionView
+from daemon.api.types import Answer, SessionBody, SessionView
 from daemon.calls.records import TokenKind
 from daemon.engine.views import LinkView, SystemView
 from daemon.errors import CommandError, StoreUnavailable
@@ -22,7 +22,8 @@ routes = Routes("", "session")
 COOKIE_DAYS = 30
 
 
-async def _view(ask: Ask, who: Principal) -> SessionView:
+async def view_of(ask: Ask, who: Principal) -> SessionView:
+    """What a page is told of who is signed in."""
     deps = ask.deps
     group = await deps.auth.group(who.group_id)
     row = await deps.auth.row(who.sha256)
@@ -49,7 +50,8 @@ def _demo_allowed(ask: Ask) -> bool:
     return bool(ask.deps.demo_token) and local and host_is_loopback(request.headers.get("Host", ""))
 
 
-def _with_cookie(ask: Ask, view: SessionView, token: str) -> web.Response:
+def with_cookie(ask: Ask, view: Answer, token: str) -> web.Response:
+    """The answer that signs a browser in."""
     from daemon.api.app import encode  # the composition imports us: late, to avoid a circle
 
     response = encode(Reply(view), 200)
@@ -72,10 +74,10 @@ async def read_session(ask: Ask) -> Reply | web.StreamResponse:
         who = NOBODY
     if who is NOBODY and _demo_allowed(ask):
         who = await ask.deps.auth.by_token(ask.deps.demo_token)
-        return _with_cookie(ask, await _view(ask, who), ask.deps.demo_token)
+        return with_cookie(ask, await view_of(ask, who), ask.deps.demo_token)
     if who is NOBODY or who.kind is not TokenKind.OPERATOR:
         raise CommandError("token_missing")
-    return Reply(await _view(ask, who))
+    return Reply(await view_of(ask, who))
 
 
 @routes.post("/api/v1/session", permission=Permission.PUBLIC, body=SessionBody, reply=SessionView, extra=(401,))
@@ -85,7 +87,7 @@ async def sign_in(ask: Ask) -> web.StreamResponse:
     who = await ask.deps.auth.by_token(token)
     if who.kind is not TokenKind.OPERATOR:
         raise CommandError("token_invalid")
-    return _with_cookie(ask, await _view(ask, who), token)
+    return with_cookie(ask, await view_of(ask, who), token)
 
 
 @routes.delete("/api/v1/session", permission=Permission.PUBLIC, status=204)

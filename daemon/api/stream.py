@@ -50,6 +50,9 @@ DESK_INTERVAL_S = 0.02
 """An agent's own desk is never batched in a way a person could feel."""
 TABLES = ("system", "links", "campaigns", "agents", "calls", "lines", "imports")
 
+NAMES = ("name", "login", "extension")
+"""What of an agent names a person."""
+
 routes = Routes("/api/v1", "live")
 encode = msgspec.json.Encoder().encode
 
@@ -61,18 +64,26 @@ class Scope:
     group_id: int
     campaign_ids: frozenset[int] = frozenset()
     agent_id: int = 0
+    wall: bool = False
 
     @classmethod
     def of(cls, who: Principal) -> Scope:
         agent = who.agent_id if who.role is Role.AGENT else 0
         if who.role is Role.AGENT and not agent:
             agent = -1  # an agent's token that names no agent sees nobody
-        return cls(0 if who.all_groups else who.group_id, who.campaign_ids, agent)
+        return cls(0 if who.all_groups else who.group_id, who.campaign_ids, agent, who.role is Role.WALL)
+
+    def fields(self, view: AnyView) -> dict[str, Any]:
+        """What is sent of a view: on a wall screen, nothing that names a person."""
+        fields = msgspec.structs.asdict(view)
+        return {**fields, **dict.fromkeys(NAMES, "")} if self.wall and isinstance(view, AgentView) else fields
 
     def shows(self, view: AnyView) -> bool:
         """Whether the view exists in this scope."""
         if isinstance(view, (LinkView, SystemView)):
             return True
+        if self.wall and not isinstance(view, (AgentView, CampaignView)):
+            return False
         if self.group_id and view.group_id != self.group_id:
             return False
         if isinstance(view, AgentView):
@@ -141,7 +152,7 @@ class Channel:
         self._snapshot: bytes | None = None
         self._pending: dict[str, dict[str, AnyView | None]] = {}
         for table, rows in streams.door.view().items():
-            shown = {id: msgspec.structs.asdict(view) for id, view in rows.items() if scope.shows(view)}
+            shown = {id: scope.fields(view) for id, view in rows.items() if scope.shows(view)}
             self._sent.setdefault(table, {}).update(shown)
 
     def take(self, changes: Changes) -> None:
@@ -176,7 +187,7 @@ class Channel:
         known = self._sent.setdefault(table, {})
         if view is None or not self.scope.shows(view):
             return None if known.pop(id, None) is not None else False
-        now = msgspec.structs.asdict(view)
+        now = self.scope.fields(view)
         before = known.get(id)
         known[id] = now
         if before is None:
@@ -379,16 +390,19 @@ def snapshot_for(door: EngineDoor, who: Principal) -> dict[str, dict[str, Any]]:
     """All views the principal may see, by table and id."""
     scope = Scope.of(who)
     shown: Mapping[str, Mapping[str, AnyView]] = door.view()
-    return {table: {id: view for id, view in shown.get(table, {}).items() if scope.shows(view)} for table in TABLES}
+    return {
+        table: {id: scope.fields(view) for id, view in shown.get(table, {}).items() if scope.shows(view)}
+        for table in TABLES
+    }
 
 
-@routes.get("/stream", permission=Permission.DESK, raw_body="text/event-stream")
+@routes.get("/stream", permission=Permission.LIVE, raw_body="text/event-stream")
 async def stream(ask: Ask) -> web.StreamResponse:
     """Live state as server-sent events: snapshot, delta, beat, bye. Resumes by Last-Event-ID."""
     return await serve(ask.request, ask.deps.streams, ask.deps.auth, ask.deps.guard, ask.who)
 
 
-@routes.get("/snapshot", permission=Permission.DESK, reply=dict[str, dict[str, Any]])
+@routes.get("/snapshot", permission=Permission.LIVE, reply=dict[str, dict[str, Any]])
 async def snapshot(ask: Ask) -> Reply:
     """The whole live state this token may see, once."""
     return Reply(snapshot_for(ask.deps.door, ask.who))

@@ -231,8 +231,9 @@ class Agent(Record, kw_only=True):
 
 
 class Role(StrEnum):
-    """ROLE-01, in rising order of rights."""
+    """ROLE-01, in rising order of rights. A wall screen sees counts, never a person."""
 
+    WALL = "wall"
     AGENT = "agent"
     SUPERVISOR = "supervisor"
     MANAGER = "manager"
