@@ -19,6 +19,7 @@ from time import perf_counter, process_time
 
 import structlog
 
+from daemon.app import spare_collector
 from daemon.calls.records import CampaignMode
 from daemon.engine import commands as c
 from fake_asterisk import people
@@ -104,6 +105,7 @@ def main() -> int:
     options = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     logging.disable(logging.CRITICAL)
+    spare_collector()
     profile = cProfile.Profile() if options.profile else None
     found = run(lambda loop: measure(loop, 60.0 * options.minutes, options.agents, profile), seed=1)
     if profile is not None:

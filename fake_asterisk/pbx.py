@@ -5,6 +5,7 @@ import logging
 import random
 import time
 import uuid
+from bisect import bisect_left, insort
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,7 @@ class FakeAsterisk:
         self.wall = wall or time.time  # noqa: TID251 - the stamp of events, unless a clock is handed in
         self.dialplan = Dialplan(config.dialplan)
         self.channels: dict[str, Channel] = {}  # by Uniqueid
+        self.ids: list[str] = []  # Uniqueids, sorted
         self.by_name: dict[str, Channel] = {}
         self.bridges: dict[str, Bridge] = {}
         self.conferences: dict[str, Conference] = {}
@@ -104,6 +106,7 @@ class FakeAsterisk:
         for channel in list(self.channels.values()):
             self.ledger.ended(channel.uniqueid, self.now(), 0, 0)
         self.channels.clear()
+        self.ids.clear()
         self.by_name.clear()
         self.bridges.clear()
         self.conferences.clear()
@@ -118,6 +121,8 @@ class FakeAsterisk:
 
     def add_channel(self, channel: Channel) -> None:
         """Called by a channel that comes to be."""
+        if channel.uniqueid not in self.channels:
+            insort(self.ids, channel.uniqueid)
         self.channels[channel.uniqueid] = channel
         self.by_name[channel.name] = channel
         self.processed_calls += 1
@@ -125,7 +130,8 @@ class FakeAsterisk:
 
     def remove_channel(self, channel: Channel) -> None:
         """Called by a channel that ends."""
-        self.channels.pop(channel.uniqueid, None)
+        if self.channels.pop(channel.uniqueid, None) is not None:
+            del self.ids[bisect_left(self.ids, channel.uniqueid)]
         self.by_name.pop(channel.name, None)
 
     def channel(self, name_or_id: str) -> Channel | None:

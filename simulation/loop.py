@@ -203,12 +203,19 @@ class VirtualClock:
     def __init__(self, loop: VirtualLoop, start: datetime = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)) -> None:
         self._loop, self._start, self._at = loop, start, loop.time()
         self.skew = timedelta()
+        self._seen: tuple[float, timedelta, datetime] = (-1.0, self.skew, start)
+        self._epoch = start.timestamp()
 
     def now(self) -> float:
         return self._loop.time()
 
     def utcnow(self) -> datetime:
-        return self._start + timedelta(seconds=self._loop.time() - self._at) + self.skew
+        at, skew, utc = self._seen
+        now = self._loop.time()
+        if at != now or skew is not self.skew:
+            utc = self._start + timedelta(seconds=now - self._at) + self.skew
+            self._seen = (now, self.skew, utc)
+        return utc
 
     def utc_at(self, at: float) -> datetime:
         """The wall clock at that time of the loop, if it has not been stepped since."""
@@ -216,7 +223,7 @@ class VirtualClock:
 
     def epoch(self) -> float:
         """Seconds since 1970, for the fake PBX's timestamps."""
-        return self.utcnow().timestamp()
+        return self._epoch + (self._loop.time() - self._at) + self.skew.total_seconds()
 
 
 _NOBODY = Context()

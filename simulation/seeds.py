@@ -11,6 +11,7 @@ from typing import Any
 
 import structlog
 
+from daemon.app import spare_collector
 from simulation.chaos import Verdict, run_seed
 
 ONCE_FAILED = Path(__file__).resolve().parents[1] / "tests" / "simulation" / "once_failed.txt"
@@ -49,9 +50,10 @@ def plain(verdict: Verdict) -> dict[str, Any]:
 def run(seeds: list[int], jobs: int) -> Iterator[dict[str, Any]]:
     """Verdicts as they come."""
     if jobs <= 1:
+        spare_collector()
         yield from map(one, seeds)
         return
-    with multiprocessing.get_context("spawn").Pool(jobs, maxtasksperchild=50) as pool:
+    with multiprocessing.get_context("spawn").Pool(jobs, initializer=spare_collector, maxtasksperchild=200) as pool:
         yield from pool.imap_unordered(one, seeds)
 
 

@@ -19,6 +19,7 @@ from uuid import UUID
 import msgspec
 
 import daemon
+from daemon.agents.states import AgentState
 from daemon.app import Application, build
 from daemon.calls.records import (
     Agent,
@@ -406,10 +407,11 @@ class World:
 
     async def _work(self) -> None:
         busy: dict[int, UUID] = {}
+        wrap_up = AgentState.WRAP_UP
         while True:
             await asyncio.sleep(0.25)
             for id, desk in list(self.live.desks.items()):
-                if desk.state == "wrap_up" and not desk.disposed and busy.get(id) != desk.last_call.attempt_id:
+                if desk.state is wrap_up and not desk.disposed and busy.get(id) != desk.last_call.attempt_id:
                     busy[id] = desk.last_call.attempt_id
                     wait = self.rng.expovariate(1.0 / self.habits.wrap_up_s)
                     task = asyncio.create_task(self._dispose(id, desk.last_call.attempt_id, wait), name=f"wrap {id}")

@@ -280,17 +280,20 @@ class AmiClient:
         self._pending[action_id] = pending
         self._lists_pending += is_list
         deadline_s = self.options.action_deadline_s if deadline_s is None else deadline_s
+        deadline = asyncio.get_running_loop().call_later(deadline_s, self._silent, pending, deadline_s)
         try:
             protocol.write(data)
-            async with asyncio.timeout(deadline_s):
-                return await pending.future, pending.items
-        except TimeoutError as error:
-            silent = f"{pending.name}: no answer within {deadline_s:g} s"
-            self.drop(PbxUnavailable(silent, "half_open"))
-            raise PbxInDoubt(silent) from error
+            return await pending.future, pending.items
         finally:
+            deadline.cancel()
             self._pending.pop(action_id, None)
             self._lists_pending -= is_list
+
+    def _silent(self, pending: _Pending, deadline_s: float) -> None:
+        """An action without its answer: the link is taken for half open."""
+        silent = f"{pending.name}: no answer within {deadline_s:g} s"
+        _fail(pending, PbxInDoubt(silent))
+        self.drop(PbxUnavailable(silent, "half_open"))
 
     def _next_action_id(self) -> str:
         self._action_n += 1

@@ -21,6 +21,9 @@ async def read_snapshot(client: AmiClient, site: str) -> list[Leg]:
     return legs_of(channels, bridges - {""}, site)
 
 
+_OWNER = "\r\nVariable: DIALER_CALL="
+
+
 def legs_of(channels: list[Message], bridges: set[str], site: str) -> list[Leg]:
     """Our legs among `Status` items. A leg whose own channel was optimised away is found by the variable its channel
     inherited; the Linkedid would not do, since a bridge changes it."""
@@ -30,7 +33,7 @@ def legs_of(channels: list[Message], bridges: set[str], site: str) -> list[Leg]:
         if is_ours(unique_id, site):
             legs[unique_id] = _leg(unique_id, item, bridges)
     for item in channels:
-        owner = dict(value.partition("=")[::2] for value in item.values("Variable")).get("DIALER_CALL", "")
+        owner = item.text.rpartition(_OWNER)[2].partition("\r\n")[0] if _OWNER in item.text else ""
         if owner not in legs and is_ours(owner, site) and not item.get("Channel").startswith("Local/"):
             legs[owner] = _leg(owner, item, bridges)
     _pair(list(legs.values()))

@@ -43,9 +43,6 @@ from daemon.settings import DialerTable, SiteTable
 HOUR_TOLERANCE = 0.6
 """Part of a call forgiven in a clock hour: small teams can't have 3 % of 20 answers (issue: 3 % + 1 call)."""
 
-SWEEP_S = 5.0
-"""Calls that ended lately are looked through this often, not at each batch."""
-
 IDLE_S = 1.0
 """With nothing to do a batch still runs this often: it shows that the engine lives, and hears the clock strike."""
 
@@ -81,7 +78,6 @@ class EngineCore:
         self.supervision = Supervision(self.live, self.transfers)
         self.recordings = Recordings(self.live, self.transfers)
         self.operations.more = (self.transfers, self.supervision, self.recordings)
-        self._swept_at = float("-inf")
         self._quarter = (LONG_AGO, LONG_AGO)
         self._wire()
         self.live.touch("links", site.id)
@@ -133,10 +129,9 @@ class EngineCore:
 
     def _housekeeping(self) -> None:
         live = self.live
-        if len(live.recent) > 1000 and live.now >= self._swept_at + SWEEP_S:
-            self._swept_at = live.now
-            old = live.now - RECENT_S
-            live.recent = {id: at for id, at in live.recent.items() if at > old}
+        old = live.now - RECENT_S
+        while live.recent and next(iter(live.recent.values())) <= old:
+            del live.recent[next(iter(live.recent))]
 
     def _deadline(self, key: tuple[str, Any]) -> None:
         kind, id = key

@@ -42,6 +42,9 @@ from daemon.settings import DialerTable, SiteTable
 
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
+_READY, _PARKED, _NO_LEG = AgentState.READY, LegState.PARKED, LegState.NONE
+"""Python 3.11 takes ten times as long to find a member of an enumeration as a name of the module."""
+
 
 class Timers:
     """Deadlines by key; setting a key again moves it. `due` gives those passed, earliest first."""
@@ -189,9 +192,9 @@ class Desk:
     @property
     def can_take(self) -> bool:
         """Ready, and either parked or reachable on demand."""
-        if self.state is not AgentState.READY or self.call is not None or self.preview is not None:
+        if self.call is not None or self.preview is not None or self.state is not _READY:
             return False
-        return self.leg_state is LegState.PARKED if self.stays else self.leg_state is LegState.NONE
+        return self.leg_state is (_PARKED if self.stays else _NO_LEG)
 
     @property
     def nailed(self) -> bool:

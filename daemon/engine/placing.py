@@ -182,13 +182,12 @@ class Placing:
     def _predictive(self, campaign: CampaignLive) -> None:
         live, record = self._live, campaign.record
         ready = list(self._desks.ready_of(campaign))
-        for desk in [
-            desk for desk in ready if not desk.stays
-        ]:  # a phone that must ring first can't take a call within two seconds: reserve it
+        # A phone that must ring first can't take a call within two seconds: reserve it.
+        for desk in [desk for desk in ready if not desk.stays]:
             if self._room(campaign) <= 0 or not self._place(campaign, desk):
                 break
         self._callbacks(campaign)
-        self._recall(campaign, [desk for desk in ready if desk.stays and desk.can_take])
+        self._recall(campaign, ready)
         parked = sum(1 for desk in ready if desk.stays and desk.can_take)
         decision = campaign.policy.decide(self._outlook.snapshot(campaign, parked), live.now)
         campaign.decision, campaign.limit = decision, decision.limit
@@ -210,6 +209,9 @@ class Placing:
     def _recall(self, campaign: CampaignLive, desks: list[Desk]) -> None:
         """Who was abandoned before is dialled only with an agent kept for the call: nobody is abandoned twice."""
         held = [lead for lead in campaign.hopper if lead.abandoned_at is not None]
+        if not held:
+            return
+        desks = [desk for desk in desks if desk.stays and desk.can_take]
         for lead, desk in zip(held, sorted(desks, key=lambda desk: (desk.since_at, desk.id)), strict=False):
             campaign.hopper.remove(lead)
             if self._room(campaign) <= 0:

@@ -242,11 +242,13 @@ class MemoryStore(MemoryOutbox, MemoryCrm, MemoryTapes):
 
     async def callable_counts(self, campaign_id: int, now: datetime) -> dict[str, int]:
         def work() -> dict[str, int]:
-            counts = {"due": 0}
+            counts, leads = {"due": 0}, self.tables.leads
             campaign = self.tables.config[Campaign].get(campaign_id)
             for each in self._lists(campaign) if isinstance(campaign, Campaign) else ():
                 for lead_id in self.tables.leads_of_list[each.id]:
-                    reason = people.held_by(self.tables.leads[lead_id], each.active, now)
+                    lead = leads[lead_id]
+                    fresh = each.active and lead.claimed_by is None and not lead.blocked_by
+                    reason = "due" if fresh and lead.eligible_at is None else people.held_by(lead, each.active, now)
                     counts[reason] = counts.get(reason, 0) + 1
             return counts
 

@@ -1,6 +1,7 @@
 """Actions upon one channel."""
 
 import re
+from bisect import bisect_left
 
 from fake_asterisk import rights
 from fake_asterisk.actions.registry import action
@@ -167,7 +168,14 @@ def _by_beginning(session: Session, name: str) -> Channel | None:
     exact = session.pbx.by_name.get(name)
     if exact is not None:
         return exact
-    fitting = [c for c in session.pbx.channels.values() if c.name.startswith(name) or c.uniqueid.startswith(name)]
+    pbx = session.pbx
+    if name in pbx.channels:  # no name of a channel begins like that: only ids need be looked through
+        place, fitting = bisect_left(pbx.ids, name), []
+        while place < len(pbx.ids) and pbx.ids[place].startswith(name):
+            fitting.append(pbx.channels[pbx.ids[place]])
+            place += 1
+        return max(fitting, key=lambda channel: channel.number)
+    fitting = [c for c in pbx.channels.values() if c.name.startswith(name) or c.uniqueid.startswith(name)]
     return fitting[-1] if fitting else None
 
 

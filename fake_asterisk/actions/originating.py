@@ -116,6 +116,8 @@ def _variables(message: Message) -> list[tuple[str, str]]:
 
 def _split(value: str) -> list[str]:
     """Commas outside parentheses and quotes divide several settings in one header."""
+    if "," not in value:
+        return [value]
     parts, depth, quoted, start = [], 0, False, 0
     for n, character in enumerate(value):
         if character == '"':
