@@ -359,9 +359,12 @@ class Application:
             notify=outside.alerts.notify,
             webhooks=outside.webhooks,
             crm=outside.crm_door,
+            crm=outside.crm_door,
             webhook_overlap_s=self.settings.webhooks.rotation_overlap_s,
         )
         await stack.enter_async_context(outside.running())
+        if outside.crm is not None:
+            stack.callback(outside.crm.listen(self.hub))
         if outside.crm is not None:
             stack.callback(outside.crm.listen(self.hub))
         runner = web.AppRunner(app, access_log=None, handler_cancellation=True)

@@ -16,10 +16,13 @@ from typing import Any
 import structlog
 
 from daemon.clock import Clock
+from daemon.crm import vault
 from daemon.crm.alerts import Alerts, closing, smtp_sender
+from daemon.crm.door import Door
 from daemon.crm.http import Outgoing
+from daemon.crm.service import CrmService
 from daemon.crm.webhooks import WebhookKeys, WebhookSender, load_or_make_key
-from daemon.ports import Store, WebhookStore
+from daemon.ports import CrmStore, Store, WebhookStore
 from daemon.settings import Settings, read_secret
 
 log = structlog.get_logger(__name__)
@@ -61,6 +64,15 @@ class Outside:
                 store, self.outgoing, keys, clock, rng, settings.webhooks, sites=sites, notify=self.alerts.notify
             )
 
+        self.crm: CrmService | None = None
+        self.crm_door: Door | None = None
+        if isinstance(store, CrmStore):
+            random_bytes = rng.randbytes if in_memory else secrets.token_bytes
+            key = rng.randbytes(vault.KEY_BYTES) if in_memory else vault.load_or_make_key(folder, random_bytes)
+            sealing = vault.Vault(key, random_bytes)
+            self.crm = CrmService(store, self.outgoing, sealing, clock, rng, sites=sites, random_bytes=random_bytes)
+            self.crm_door = Door(self.crm, store)
+
     async def _tell(self, topic: str, details: Mapping[str, Any]) -> None:
         if self.webhooks is not None:
             await self.webhooks.alert(topic, details)
@@ -71,6 +83,8 @@ class Outside:
         works = {"alerts": self.alerts.run}
         if self.webhooks is not None:
             works["webhooks"] = self.webhooks.run
+        if self.crm is not None:
+            works["crm"] = self.crm.run
         tasks = [asyncio.create_task(_kept_up(name, run), name=name) for name, run in works.items()]
         try:
             yield

@@ -22,6 +22,7 @@ from daemon.tapes import Tapes
 if TYPE_CHECKING:
     from daemon.api.auth import Auth
     from daemon.api.crm_api import CrmDoor
+    from daemon.api.crm_api import CrmDoor
     from daemon.api.guard import Guard
     from daemon.api.metrics import Metrics
     from daemon.api.minutes import MinuteAlarms
@@ -87,6 +88,7 @@ class Deps:
     extensions: Callable[[str], Collection[str]] = lambda site: ()
     notify: Callable[[str, Mapping[str, Any]], None] = log_alert
     webhooks: Sender | None = None
+    crm: CrmDoor | None = None
     crm: CrmDoor | None = None
     webhook_overlap_s: float = 86_400.0
     demo_token: str = ""

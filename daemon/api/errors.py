@@ -301,6 +301,17 @@ ERRORS: Mapping[str, ErrorRow] = {
         "Service momentanément indisponible",
     ),
     "not_available": E(501, "Non disponible dans cette installation : {what}.", "Not available here: {what}."),
+    "crm_template_refused": E(
+        422,
+        "Modèle refusé : {reason}. Rien n'est changé.",
+        "Template refused: {reason}. Nothing is changed.",
+    ),
+    "crm_templates_full": E(
+        409,
+        "Déjà {allowed} modèles dans ce groupe : supprimez-en un d'abord.",
+        "The group has {allowed} templates already: delete one first.",
+    ),
+    "crm_failed": E(502, "Le CRM n'a pas fait ce qui était demandé : {reason}.", "The CRM did not do it: {reason}."),
     "import_no_phone": E(
         400,
         "Aucune colonne de téléphone dans « {file} ». Désignez-la ; rien n'a été importé.",

@@ -11,6 +11,8 @@ from daemon.calls.records import Campaign, Group, Record
 from daemon.errors import CommandError
 
 R = TypeVar("R", bound=Record)
+HIDDEN = frozenset({"sha256", "sealed", "source"})
+"""Fields that no answer shows: hashes of tokens, sealed secrets; and a template's text, which is long."""
 
 
 def group_of(row: Record) -> int:
@@ -72,6 +74,6 @@ def if_match(ask: Ask, current: Record) -> int | None:
     if header == "*":
         return None
     if header not in (etag(current.version), f"W/{etag(current.version)}"):
-        shown = {k: v for k, v in msgspec.structs.asdict(current).items() if k != "sha256"}
+        shown = {k: v for k, v in msgspec.structs.asdict(current).items() if k not in HIDDEN}
         raise CommandError("changed_meanwhile", {"current": msgspec.to_builtins(shown), "version": current.version})
     return current.version

@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from daemon.api.app import build_app
 from daemon.compliance.rules import load_rule_sets
 from daemon.settings import HttpTable
-from tests.api.fakes import World, make_world, sender_of
+from tests.api.fakes import World, crm_of, make_world, sender_of
 
 RULES = load_rule_sets()
 
@@ -38,6 +38,7 @@ async def serve(world: World) -> AsyncIterator[Serve]:
             world.door, world.store, HttpTable(**http), world.clock, random.Random(3),
             site_ids=("main",), rule_sets=RULES, demo_token=demo_token,
             notify=lambda topic, details: world.alerts.append((topic, dict(details))),
+            crm=crm_of(world),
             webhooks=webhooks, token_bytes=random.Random(5).randbytes, extensions=lambda site: ("1001", "1002", "1003"),
         )  # fmt: skip
         client = TestClient(TestServer(app))

@@ -24,7 +24,10 @@ from daemon.calls.records import (
     Role,
     TokenKind,
 )
+from daemon.crm.door import Door
 from daemon.crm.http import Outgoing
+from daemon.crm.service import CrmService
+from daemon.crm.vault import Vault
 from daemon.crm.webhooks import WebhookKeys, WebhookSender
 from daemon.engine import commands as c
 from daemon.engine.views import (
@@ -280,6 +283,17 @@ def sender_of(world: World) -> WebhookSender:
         world.store, Outgoing(table), WebhookKeys(b"w" * 32), world.clock, random.Random(4), WebhooksTable(),
         sites=lambda: ["main"], notify=lambda topic, details: world.alerts.append((topic, dict(details))),
     )  # fmt: skip
+
+
+def crm_of(world: World) -> Door:
+    """Integrations, none of them at work. Loopback may be reached."""
+    rng = random.Random(6)
+    outgoing = Outgoing(OutgoingTable(allow_networks=("127.0.0.0/8",)))
+    vault = Vault(bytes(32), rng.randbytes)
+    service = CrmService(
+        world.store, outgoing, vault, world.clock, rng, sites=lambda: ["main"], random_bytes=rng.randbytes
+    )
+    return Door(service, world.store)
 
 
 async def make_world() -> World:

@@ -1,5 +1,5 @@
-"""A CRM for tests: five dialects over one state, real HTTP on loopback, faults on demand. It keeps its own count of what
-it was told, so that the daemon's word is never taken for it."""
+"""A CRM for tests: five dialects over one state, real HTTP on loopback, faults on demand. It keeps its own count of
+what it was told, so that the daemon's word is never taken for it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HTML = "<html><body>Sign in to continue</body></html>"
 
 @dataclass
 class FakeCrm:
-    """`fault`: "" | html | html_recorded | 500 | lost (done, but the answer never comes) | slow (done, answered late)."""
+    """`fault`: "" | html | html_recorded | 500 | lost (done, the answer never comes) | slow (done, answered late)."""
 
     users: list[dict[str, Any]] = field(default_factory=list)
     contacts: list[dict[str, Any]] = field(default_factory=list)
@@ -32,7 +32,7 @@ class FakeCrm:
     tokens_given: int = 0
     expires_in: int = 3600
     fault: str = ""
-    slow_s: float = 0.6
+    slow_s: float = 1.8
     in_flight: int = 0
     in_flight_max: int = 0
     latency_s: float = 0.0
@@ -205,7 +205,8 @@ class FakeCrm:
         if rest == "Contacts":
             id = self.add_contact(first=body["First_Name"], last=body["Last_Name"], phone=body["Phone"])
         else:
-            id = self.add_call(body["External_Id"], user=body["Owner"]["id"], contact=body.get("Who_Id", {}).get("id", ""),
+            who = body.get("Who_Id", {}).get("id", "")
+            id = self.add_call(body["External_Id"], user=body["Owner"]["id"], contact=who,
                                talk_s=body["Call_Duration_in_seconds"], status=body["Call_Type"], raw=body)  # fmt: skip
         return web.json_response({"data": [{"code": "SUCCESS", "details": {"id": id}}]}, status=201)
 

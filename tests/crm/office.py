@@ -66,9 +66,15 @@ class Office:
         """An integration with its fields, as the API makes one."""
         row = await self.world.store.create(
             Integration(
-                group_id=self.world.group.id, name=key, key=key, source=(source or shipped_templates()[key]).decode(),
-                enabled=enabled, journal=True, fields=fields_of(key, self.crm.url), options=options,
-            )  # fmt: skip
+                group_id=self.world.group.id,
+                name=key,
+                key=key,
+                source=(source or shipped_templates()[key]).decode(),
+                enabled=enabled,
+                journal=True,
+                fields=fields_of(key, self.crm.url),
+                options=options,
+            )
         )
         sealed = self.service.sealed_with(row, SECRETS[key])
         return await self.world.store.update(Integration, row.id, {"sealed": sealed}, None)
@@ -129,7 +135,7 @@ class Office:
 
 
 @asynccontextmanager
-async def make_office(timeout_s: float = 0.3) -> AsyncIterator[Office]:
+async def make_office(timeout_s: float = 1.5) -> AsyncIterator[Office]:
     """An office with three agents; the CRM knows two of them by their e-mail."""
     clock = FixedClock()
     store = MemoryStore(clock)
