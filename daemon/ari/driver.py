@@ -179,7 +179,7 @@ class AriDriver:
             self._legs,
             self._clock,
             self._emit,
-            self._translator.created,
+            self._translator,
         )
         held, self._held = self._held, None
         self._up, self._since = True, self._clock.utcnow()

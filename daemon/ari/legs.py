@@ -42,6 +42,7 @@ class Leg:
         "seconds",
         "spies_on",
         "spy_mode",
+        "spying",
     )
 
     def __init__(self, leg: str) -> None:
@@ -61,6 +62,7 @@ class Leg:
         """Name of its live recording."""
         self.room = ""
         self.spies_on = self.spy_mode = ""
+        self.spying = False
         self.dial_status: str | None = None
         self.seconds = 0.0
 
@@ -142,7 +144,7 @@ class Legs:
                 self.enter(leg, bridge)
             if (before := known.get(leg.id)) is not None:
                 leg.hold_s, leg.playing, leg.recording = before.hold_s, before.playing, before.recording
-                leg.spies_on, leg.spy_mode = before.spies_on, before.spy_mode
+                leg.spies_on, leg.spy_mode, leg.spying = before.spies_on, before.spy_mode, before.spying
                 leg.parked = leg.parked and not leg.playing
 
 

@@ -10,6 +10,7 @@ import asyncio
 import re
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
+from urllib.parse import quote
 
 from daemon.ari.client import Query
 from daemon.ari.legs import ROOM, SNOOP, TAP, Leg, Legs
@@ -35,8 +36,10 @@ class Asker(Protocol):
         self, method: str, path: str, query: Query | None = None, body: dict[str, Any] | None = None
     ) -> Any: ...
     async def follow_up(self, method: str, path: str, query: Query | None = None) -> None: ...
+    async def make_bridge(self, bridge: str) -> None: ...
     async def go_home(self, leg: Leg) -> None: ...
     async def hang_up(self, action: Hangup) -> None: ...
+    def waits(self, leg: Leg) -> None: ...
     def doubt(self, leg: str, action: str) -> None: ...
     def refused(self, leg: str, action: str, why: str) -> None: ...
     def note(self, error: PbxError, what: str) -> None: ...
@@ -47,6 +50,8 @@ class Moves:
 
     def __init__(self, site: str, app: str, legs: Legs, asker: Asker) -> None:
         self._site, self._app, self._legs, self._asker = site, app, legs, asker
+        self._ears: dict[str, tuple[int, str]] = {}
+        """How often a supervisor's leg was given an ear, and in which mode the last."""
         self._talking: dict[str, tuple[asyncio.Event, asyncio.Event]] = {}
 
     async def perform(self, action: act.AnyAction) -> None:
@@ -70,7 +75,7 @@ class Moves:
                 await self._park(action, leg)
             case act.Join():
                 room = f"{ROOM}{self._site}-{checked('room', action.room, NAME)}"
-                await ask("POST", "/bridges", {"type": "mixing", "bridgeId": room})
+                await self._asker.make_bridge(room)
                 await ask("POST", f"/bridges/{room}/addChannel", {"channel": leg.id})
                 await self._asker.follow_up("DELETE", f"{channel}/moh")
             case act.Mute():
@@ -79,15 +84,15 @@ class Moves:
                 await ask("POST", f"{channel}/dtmf", {"dtmf": checked("digits", action.digits, _DIGITS)})
             case act.SetSpyMode():
                 leg.spy_mode = self._mode(action.mode)
-                await ask("DELETE", f"/channels/{SNOOP}{leg.id}")  # its end brings the next, in the new mode
+                await self._asker.follow_up("DELETE", f"/channels/{self._ear(leg)}")  # its end brings the next
             case act.StartRecording():
                 checked("file", action.file, _FILE)
                 leg.recording = name_of_file(action.file)
                 await ask("POST", f"{channel}/snoop", self._snoop_query(TAP + leg.id, "none"))
             case act.StopRecording():
-                await ask("POST", f"/recordings/live/{leg.recording}/stop")
+                await ask("POST", f"/recordings/live/{quote(leg.recording, safe='')}/stop")
             case act.MuteRecording():
-                await ask(MUTED[action.on], f"/recordings/live/{leg.recording}/mute")
+                await ask(MUTED[action.on], f"/recordings/live/{quote(leg.recording, safe='')}/mute")
             case act.Announce():
                 media = ",".join(f"sound:{checked('sound', sound, SOUND)}" for sound in action.sounds)
                 await ask("POST", f"{channel}/play", {"media": media})
@@ -100,6 +105,11 @@ class Moves:
         """Out of whatever bridge it is in. Of two who talk the one who was connected leaves the other's bridge, and
         both wait."""
         if leg.parked:
+            return
+        if leg.spies_on:
+            leg.spies_on = ""
+            await self._asker.follow_up("DELETE", f"/channels/{self._ear(leg)}")
+            self._asker.waits(leg)
             return
         goes = leg.peer if leg.peer is not None and leg.bridge == leg.own_bridge else leg
         if not goes.bridge:
@@ -135,8 +145,14 @@ class Moves:
             self._asker.refused(leg.id, "spy", str(error))
             await self._asker.hang_up(Hangup(leg=leg.id))
 
+    def _ear(self, leg: Leg) -> str:
+        """Id of the channel that listens for a supervisor now; a new one each time, since an old one lingers."""
+        return f"{SNOOP}{leg.id}.{self._ears.get(leg.id, (0, ''))[0]}"
+
     async def _listen(self, leg: Leg) -> None:
-        query = self._snoop_query(SNOOP + leg.id, WHISPER[self._mode(leg.spy_mode)])
+        mode = self._mode(leg.spy_mode)
+        self._ears[leg.id] = (self._ears.get(leg.id, (0, ""))[0] + 1, mode)
+        query = self._snoop_query(self._ear(leg), WHISPER[mode])
         await self._asker.ask("POST", f"/channels/{leg.spies_on}/snoop", query)
 
     async def snoop(self, leg: Leg, kind: str, *, ready: bool) -> None:
@@ -146,8 +162,12 @@ class Moves:
                 if ready and leg.recording:
                     query = {"name": leg.recording, "format": "wav", "ifExists": "overwrite"}
                     await self._asker.ask("POST", f"/channels/{TAP}{leg.id}/record", query)
+            elif not leg.spies_on:
+                return  # it has taken the call over
+            elif ready and self._ears[leg.id][1] != leg.spy_mode:
+                await self._asker.follow_up("DELETE", f"/channels/{self._ear(leg)}")  # changed again meanwhile
             elif ready:
-                query = {"channel": SNOOP + leg.id}
+                query = {"channel": self._ear(leg)}
                 await self._asker.ask("POST", f"/bridges/{leg.own_bridge}/addChannel", query)
             elif leg.spies_on in self._legs.by_id and not leg.closing:
                 await self._listen(leg)  # the mode was changed
@@ -162,11 +182,10 @@ class Moves:
         """What was there for a leg that is gone."""
         self._talking.pop(leg.id, None)
         if leg.spies_on:
-            await self._asker.follow_up("DELETE", f"/channels/{SNOOP}{leg.id}")
+            await self._asker.follow_up("DELETE", f"/channels/{self._ear(leg)}")
+        self._ears.pop(leg.id, None)
         if leg.recording:
-            await self._asker.follow_up("POST", f"/recordings/live/{leg.recording}/stop")
-        if leg.bridge.startswith(ROOM) and not self._legs.bridges.get(leg.bridge):
-            await self._asker.follow_up("DELETE", f"/bridges/{leg.bridge}")
+            await self._asker.follow_up("POST", f"/recordings/live/{quote(leg.recording, safe='')}/stop")
 
     # -- silence --------------------------------------------------------------------------------------------------
     async def silence(self, leg: Leg) -> None:

@@ -16,7 +16,7 @@ import structlog
 from daemon.ari.client import AriClient, AriRefused, Query
 from daemon.ari.legs import CUSTOMER_RANK, Leg, Legs
 from daemon.ari.moves import Moves
-from daemon.ari.translate import Step
+from daemon.ari.translate import Step, Translator
 from daemon.calls import actions as act
 from daemon.calls import events as ev
 from daemon.calls.actions import Connect, Hangup, OriginateAgent, OriginateCustomer, PlayMessage, ProbeParked
@@ -36,6 +36,7 @@ GONE_WAITS_S: Final = (0.1, 1.0)
 """A channel that the PBX does not know may have its ChannelDestroyed on the way: ask again after these, then
 it is gone."""
 NOT_FOUND: Final = 404
+CONFLICT: Final = 409
 MUSIC: Final = "moh"
 
 
@@ -51,9 +52,9 @@ class Performer:
         legs: Legs,
         clock: Clock,
         emit: Callable[[PbxEvent], None],
-        created: Callable[[Leg, float], None],
+        translator: Translator,
     ) -> None:
-        """`created(leg, at)`: an originate was answered, so its channel exists."""
+        """`translator` is told what an answer to a request says before an event does."""
         self.denied: set[str] = set()
         """What the PBX refused for want of rights: `originate`, `hangup`, …"""
         self.in_doubt: set[str] = set()
@@ -64,7 +65,7 @@ class Performer:
         self._originating: dict[str, asyncio.Task[None]] = {}
         self._playbacks = 0
         self._moves = Moves(site, app, legs, self)
-        self._created = created
+        self._translator = translator
 
     @property
     def in_flight(self) -> int:
@@ -98,7 +99,7 @@ class Performer:
             case Step.ENTERED:
                 self.spawn(self._moves.spy(leg) if leg.spies_on else self.go_home(leg))
             case Step.PARKED:
-                self.spawn(self._wait(leg))
+                self.spawn(self._wait(leg, leg.parking_s or leg.hold_s))
             case Step.BRIDGED:
                 self.spawn(self._talk(leg.id, detail))
             case Step.PLAYED:
@@ -107,6 +108,8 @@ class Performer:
                 self._leftover(leg)
             case Step.SNOOP_READY | Step.SNOOP_GONE:
                 self.spawn(self._moves.snoop(leg, detail, ready=step is Step.SNOOP_READY))
+            case Step.ROOM_EMPTY:
+                self.spawn(self.follow_up("DELETE", f"/bridges/{detail}"))
             case Step.TALKS:
                 self._moves.talks(leg, detail)
 
@@ -127,10 +130,22 @@ class Performer:
         except PbxError as error:
             log.debug("ari.refused", site=self._site, request=f"{method} {path}", reason=str(error))
 
+    async def make_bridge(self, bridge: str) -> None:
+        """A mixing bridge with that id, unless it is there already."""
+        try:
+            await self.ask("POST", "/bridges", {"type": "mixing", "bridgeId": bridge})
+        except AriRefused as error:
+            if error.status != CONFLICT:
+                raise
+
     async def limit(self, leg: str, seconds: float) -> None:
         """The PBX itself ends the leg after that."""
         query = {"variable": "TIMEOUT(absolute)", "value": str(max(1, math.ceil(seconds)))}
         await self.follow_up("POST", f"/channels/{leg}/variable", query)
+
+    def waits(self, leg: Leg) -> None:
+        """The leg waits for commands, though no event says so."""
+        self._translator.parked(leg, self._clock.now())
 
     def doubt(self, leg: str, action: str) -> None:
         self._emit(ev.ActionInDoubt(at=self._clock.now(), leg=leg, action=action))
@@ -148,7 +163,7 @@ class Performer:
                 leg.spies_on, leg.spy_mode = action.target, action.mode
             await self.ask("POST", "/channels", body=self._request(action))
             if self._legs.by_id.get(leg.id) is leg:  # else it has come and gone before this answer
-                self._created(leg, self._clock.now())
+                self._translator.created(leg, self._clock.now())
         except PbxInDoubt:
             self.in_doubt.add(leg.id)
             self.doubt(leg.id, "originate")
@@ -198,7 +213,7 @@ class Performer:
     async def go_home(self, leg: Leg) -> None:
         """A leg that does the connecting waits in the bridge of its own, made if new."""
         try:
-            await self.ask("POST", "/bridges", {"type": "mixing", "bridgeId": leg.own_bridge})
+            await self.make_bridge(leg.own_bridge)
             await self.ask("POST", f"/bridges/{leg.own_bridge}/addChannel", {"channel": leg.id})
         except (PbxInDoubt, PbxUnavailable):
             return  # the snapshot finds it without its bridge
@@ -208,9 +223,8 @@ class Performer:
                 log.warning("ari.no_bridge", site=self._site, leg=leg.id, reason=str(error))
                 await self.hang_up(Hangup(leg=leg.id))
 
-    async def _wait(self, leg: Leg) -> None:
+    async def _wait(self, leg: Leg, limit_s: float) -> None:
         """Music while it waits; for a customer an end of the wait that needs nobody."""
-        limit_s = leg.parking_s or leg.hold_s
         if limit_s and not leg.connects:
             await self.limit(leg.id, limit_s)
         if leg.parked:  # not connected meanwhile

@@ -33,6 +33,8 @@ class Step(Enum):
     GONE = auto()
     TALKS = auto()
     """Whether the far end says something changed; the detail is `started` or `finished`."""
+    ROOM_EMPTY = auto()
+    """Nobody is left in the room that is the detail."""
     SNOOP_READY = auto()
     """The channel that listens for a supervisor, or for a recording, takes commands; the detail says which."""
     SNOOP_GONE = auto()
@@ -139,7 +141,7 @@ class Translator:
             if leg.connects:
                 self._react(leg, Step.ENTERED, "")
             else:
-                self._parked(leg, at)
+                self.parked(leg, at)
 
     def _hangup_request(self, event: Event, at: float) -> None:
         leg = self.legs.by_id.get(event["channel"]["id"])
@@ -183,14 +185,16 @@ class Translator:
         """The leg that a listening channel works for; None for any other channel."""
         for prefix in (SNOOP, TAP):
             if channel_id.startswith(prefix):
-                return self.legs.by_id.get(channel_id.removeprefix(prefix))
+                return self.legs.by_id.get(channel_id.removeprefix(prefix).partition(".")[0])
         return None
 
     # -- bridges --------------------------------------------------------------------------------------------------
     def _entered_bridge(self, event: Event, at: float) -> None:
         channel_id, bridge = event["channel"]["id"], event["bridge"]["id"]
-        if channel_id.startswith(SNOOP) and (owner := self._owner(channel_id)) is not None:
-            self._deliver(ev.SpyStarted(at=at, leg=owner.id, target=owner.spies_on))
+        if (owner := self._owner(channel_id)) is not None:
+            if not owner.spying:
+                owner.spying = True
+                self._deliver(ev.SpyStarted(at=at, leg=owner.id, target=owner.spies_on))
             return
         leg = self._leg(event["channel"], at)
         if leg is None:
@@ -205,7 +209,7 @@ class Translator:
         elif (peer := self.legs.pair(leg)) is not None:
             self._bridged(*host_of(leg, peer), at)
         elif bridge == leg.own_bridge and not is_supervisor(leg.id):
-            self._parked(leg, at)
+            self.parked(leg, at)
 
     def _bridged(self, host: Leg, guest: Leg, at: float) -> None:
         host.parked = guest.parked = False
@@ -221,22 +225,26 @@ class Translator:
                 if leg.connects:
                     self._react(leg, Step.ENTERED, "")
                 else:
-                    self._parked(leg, at)
+                    self.parked(leg, at)
 
     def _leave(self, leg: Leg, at: float) -> None:
         """It is in no bridge any more; who is left alone in a bridge of its own waits again."""
+        bridge = leg.bridge
         self.legs.leave(leg)
         if leg.room:
             room, leg.room = leg.room, ""
             self._deliver(ev.LegLeft(at=at, leg=leg.id, room=room))
+            if bridge not in self.legs.bridges:
+                self._react(leg, Step.ROOM_EMPTY, bridge)
         peer = self.legs.part(leg)
         if peer is not None:
             host, guest = host_of(leg, peer)
             self._deliver(ev.LegUnbridged(at=at, leg=host.id, peer=guest.id))
             if peer.bridge == peer.own_bridge and not peer.closing:
-                self._parked(peer, at)
+                self.parked(peer, at)
 
-    def _parked(self, leg: Leg, at: float) -> None:
+    def parked(self, leg: Leg, at: float) -> None:
+        """The leg waits for commands."""
         if not leg.parked and not leg.closing:
             leg.parked = True
             self._deliver(ev.LegParked(at=at, leg=leg.id))

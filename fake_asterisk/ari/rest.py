@@ -385,9 +385,11 @@ async def bridge_(pbx: "FakeAsterisk", parameters: Parameters, words: list[str])
 
 @route("POST", "/bridges(?:/{})?")
 async def make_bridge(pbx: "FakeAsterisk", parameters: Parameters, words: list[str]) -> Answer:
-    """A mixing bridge; the one there is, if it has that id already."""
+    """A mixing bridge; with the id in the path the one there is, with it as a parameter only a new one (seen)."""
     unique_id = words[0] or parameters.get("bridgeId", "") or pbx.new_uuid()
     bridge = pbx.bridges.get(unique_id)
+    if bridge is not None and not words[0]:
+        return 409, {"message": f"Bridge with id '{unique_id}' already exists"}
     if bridge is None:
         bridge = Bridge(pbx, type="stasis", creator="Stasis", dissolves=False, uniqueid=unique_id, stays=True)
     return 200, shapes.bridge(bridge)

@@ -42,7 +42,7 @@ class Ground:
     declined, congestion, rings, and where the PBX has voices: human. `phones`: talker, second, unregistered."""
 
     tcp_port: int
-    http_port: int
+    http_port: int = 0
     secret: str
     users: Mapping[str, str]
     trunk: str

@@ -32,7 +32,7 @@ from daemon.calls.ids import customer_leg, supervisor_leg, third_leg, uuid7
 from daemon.clock import SystemClock
 from tests.ami.contract import SITE, Ground, Site
 
-MOVING = ("asyncagi", "dialplan")
+MOVING = ("asyncagi", "dialplan", "ari")
 
 
 def able(site: Site, what: str, mode: str, modes: tuple[str, ...] = MOVING) -> bool:
@@ -125,7 +125,7 @@ async def test_conference_of_three_and_out_of_it(site: Site, mode: str, ground: 
 async def test_mute_and_digits(site: Site, mode: str, ground: Ground) -> None:
     agent, customer = await site.conversation(ground.numbers["talks"], ground.phones["talker"])
     for capability in ("mute", "dtmf"):
-        able(site, capability, mode, ("asyncagi", "dialplan", "basic"))
+        able(site, capability, mode, ("asyncagi", "dialplan", "basic", "ari"))
     for on in (True, False):
         site.driver.perform(Mute(leg=agent, on=on))
     site.driver.perform(SendDigits(leg=customer, digits="12#"))
@@ -137,7 +137,7 @@ async def test_mute_and_digits(site: Site, mode: str, ground: Ground) -> None:
 
 async def test_listen_whisper_barge(site: Site, mode: str, ground: Ground) -> None:
     agent, customer = await site.conversation(ground.numbers["talks"], ground.phones["talker"])
-    able(site, "spy", mode, ("asyncagi", "dialplan", "basic"))
+    able(site, "spy", mode, ("asyncagi", "dialplan", "basic", "ari"))
     spy = supervisor_leg(SITE, 7, SystemClock().utcnow(), site.rng)
     site.driver.perform(Spy(leg=spy, extension=ground.phones["second"], target=agent))
     assert (await site.seen(ev.SpyStarted, leg=spy)).target == agent
@@ -174,7 +174,7 @@ async def test_recording_goes_on_through_a_hold(site: Site, mode: str, ground: G
     agent = await site.parked_agent(ground.phones["talker"])
     file = "/tmp/cadran-voice-contract.wav"
     customer = await site.parked_customer(ground.numbers["talks"], record=file)
-    if able(site, "record_on_demand", mode, ("asyncagi",)):
+    if able(site, "record_on_demand", mode, ("asyncagi", "ari")):
         site.driver.perform(StartRecording(leg=customer, file=file))
     if mode in MOVING:
         await site.seen(ev.RecordingStarted, leg=customer)
@@ -196,7 +196,7 @@ async def test_recording_goes_on_through_a_hold(site: Site, mode: str, ground: G
 
 @pytest.mark.parametrize("how", ["answered", "refused"])
 async def test_a_call_comes_in(site: Site, mode: str, ground: Ground, how: str) -> None:
-    if not able(site, "inbound", mode):
+    if not able(site, "inbound", mode, ("asyncagi", "dialplan")):
         return
     assert ground.call_in is not None
     ground.call_in(mode)

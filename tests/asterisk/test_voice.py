@@ -8,14 +8,14 @@ from dataclasses import replace
 import pytest
 
 from daemon.ami.modes import MODES
-from tests.ami.contract import Ground, clean, site  # noqa: F401 - fixtures
+from tests.ami.contract import ALL_MODES, Ground, clean, site  # noqa: F401 - fixtures
 from tests.ami.voice_contract import *  # noqa: F403 - the suite is the module
 from tests.asterisk.ami import AmiClient
 from tests.asterisk.bed import SECRET
 from tests.asterisk.conftest import Lab
 
 
-@pytest.fixture(params=list(MODES))
+@pytest.fixture(params=list(ALL_MODES))
 def mode(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -40,8 +40,9 @@ def ground(lab: Lab) -> Ground:
 
     made = Ground(
         tcp_port=lab.bed.ports.ami,
+        http_port=lab.bed.ports.http,
         secret=SECRET,
-        users={name: f"cadran-{name}" for name in MODES},
+        users={name: f"cadran-{name}" for name in MODES} | {"ari": "ari"},
         trunk="line-a",
         numbers={"talks": "0612000012" + "01"},
         phones={"talker": "1001", "second": "1002"},
