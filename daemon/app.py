@@ -14,7 +14,7 @@ import secrets
 import socket
 import ssl
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from daemon.calls.rates import Rates, parse_rates
 from daemon.calls.records import ApiToken, Group, Lease, Role, TokenKind
 from daemon.clock import Clock
 from daemon.compliance import RuleSet, load_rule_sets, tzdata_version
+from daemon.compliance.rules import Audience
 from daemon.drivers import pbx_driver
 from daemon.engine.commands import LeadsChanged
 from daemon.engine.core import EngineCore
@@ -39,10 +40,11 @@ from daemon.engine.hub import Hub
 from daemon.engine.rules import SiteLaw
 from daemon.engine.runner import LeaseLost, SiteRunner
 from daemon.engine.views import ImportView, SystemView
-from daemon.errors import SettingsError, StoreConflict, StoreError, StoreUnavailable
+from daemon.errors import CommandError, SettingsError, StoreConflict, StoreError, StoreUnavailable
 from daemon.leads.service import ImportService
+from daemon.leads.upkeep import Upkeep
 from daemon.outside import Outside
-from daemon.ports import LeadSink, Pbx, Store, TapeStore
+from daemon.ports import ConsentRules, LeadSink, Pbx, Store, TapeStore
 from daemon.service import notify, watchdog_interval_s
 from daemon.settings import Settings, SiteTable, read_secret
 from daemon.store import mark
@@ -74,6 +76,14 @@ def rule_sets_of(settings: Settings) -> Mapping[str, RuleSet]:
             raise SettingsError("daemon.rules_dir", str(folder), "is not a folder")
         found |= load_rule_sets(folder)
     return found
+
+
+def consent_rules_of(rule_sets: Mapping[str, RuleSet]) -> ConsentRules:
+    """What the store needs to know of the rule sets as leads come in."""
+    required = {name: found for name, found in rule_sets.items() if found.consent.required}
+    exempt = [n for n, r in required.items() if r.consent.business_exempt and r.audience is Audience.ANY]
+    contract = [name for name, found in required.items() if found.consent.contract_exception]
+    return ConsentRules(required=frozenset(required), business=frozenset(exempt), contract=frozenset(contract))
 
 
 def rates_of(settings: Settings) -> Rates | None:
@@ -184,6 +194,8 @@ class Application:
         self._demo_token = demo_token
         self._journal_in_memory = journal_in_memory
         self.rule_sets = rule_sets_of(settings)
+        store.use_consent_rules(consent_rules_of(self.rule_sets))
+        self.upkeep = Upkeep(store, clock, settings.retention, self._lists_changed)
         self.hub = Hub(settings.http.command_deadline_s)
         self.holder = settings.daemon.instance or socket.gethostname()
         self.logs: dict[str, SiteLog] = {}
@@ -297,6 +309,7 @@ class Application:
             await self._serve(stack)
             tasks = [asyncio.create_task(self._site(site), name=f"site {site.id}") for site in self.settings.sites]
             tasks.append(asyncio.create_task(self._system(), name="system"))
+            tasks.append(asyncio.create_task(self.upkeep.run(), name="upkeep"))
             if self.tapes is not None:
                 tasks.append(asyncio.create_task(self.tapes.run(), name="recordings"))
             if watchdog_interval_s() is not None:
@@ -359,12 +372,9 @@ class Application:
             notify=outside.alerts.notify,
             webhooks=outside.webhooks,
             crm=outside.crm_door,
-            crm=outside.crm_door,
             webhook_overlap_s=self.settings.webhooks.rotation_overlap_s,
         )
         await stack.enter_async_context(outside.running())
-        if outside.crm is not None:
-            stack.callback(outside.crm.listen(self.hub))
         if outside.crm is not None:
             stack.callback(outside.crm.listen(self.hub))
         runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
@@ -444,6 +454,11 @@ class Application:
             error=(state["error"] or {}).get("code", ""),
         )
         self.hub.set_import(view.id, None if view.state == "forgotten" else view)
+
+    async def _lists_changed(self, list_ids: tuple[int, ...]) -> None:
+        """Leads of these lists were held or lifted; an engine too busy to hear of it looks again by itself."""
+        with suppress(CommandError):
+            await self.hub.submit(LeadsChanged(list_ids=list_ids, by="upkeep"))
 
     def _extensions(self, site: str) -> Sequence[str]:
         runner = self.hub.runners.get(site)

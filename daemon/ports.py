@@ -79,6 +79,15 @@ class Pseudonyms(Protocol):
     def fingerprint(self) -> str: ...
 
 
+class ConsentRules(msgspec.Struct, frozen=True, kw_only=True):
+    """Names of rule sets: those that need a consent, and of these, those that take instead the campaign's word that it
+    calls companies, or a running contract."""
+
+    required: frozenset[str] = frozenset()
+    business: frozenset[str] = frozenset()
+    contract: frozenset[str] = frozenset()
+
+
 class Page(msgspec.Struct, frozen=True, kw_only=True):
     """One keyset page; `next_after` is None on the last."""
 
@@ -193,6 +202,15 @@ class Store(Protocol):
         ...
 
     async def revoke_consent(self, client_id: int, e164: str, at: datetime) -> list[int]: ...
+    def use_consent_rules(self, rules: ConsentRules) -> None:
+        """Which campaigns need a consent: leads that have none are held (`consent`) as they come into their lists."""
+        ...
+
+    async def review_consent(self, limit: int) -> list[int]:
+        """Look through the next `limit` leads of a list whose campaigns' rules have changed: hold or lift. The list
+        looked through; [] when none waits."""
+        ...
+
     async def call_sums(
         self,
         group_id: int | None,
@@ -233,6 +251,16 @@ class Store(Protocol):
         """Forget the number and what was noted with it; attempts and red lists stay under its pseudonym, and bind again
         when the number comes back. `counts` by table, `files` to delete, `pseudonym`. StoreConflict `open` while a call
         to it is in progress, `pseudonym_key` without a key."""
+        ...
+
+    async def stale_people(self, before: datetime, after: int, limit: int) -> tuple[list[tuple[int, str]], int | None]:
+        """(group, E.164) of those not called and not heard of since `before`, nor holding a consent later than it,
+        among the `limit` leads after the id `after`; and where the next page begins, None = nowhere."""
+        ...
+
+    async def purge_steps(self, before: datetime) -> dict[str, int]:
+        """Drop steps of calls (whole UTC days), pacing decisions and the log of API calls older than `before`; how
+        many of each: `days_of_steps`, `pacing_decisions`, `api_calls`."""
         ...
 
     async def note(self, by: str, what: str, target: str, detail: dict[str, Any]) -> None:

@@ -152,6 +152,12 @@ class AriTable(_Table, frozen=True, kw_only=True):
     app: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{0,64}$")] = ""
 
 
+class RetentionTable(_Table, frozen=True, kw_only=True):
+    people_days: Annotated[int, Meta(ge=0, le=36_500)] = 1095
+    steps_days: Annotated[int, Meta(ge=0, le=36_500)] = 400
+    hour_utc: Annotated[int, Meta(ge=0, le=23)] = 2
+
+
 class SiteTable(_Table, frozen=True, kw_only=True):
     id: SiteId
     name: str = ""
@@ -204,6 +210,7 @@ class Settings(_Table, frozen=True, kw_only=True):
     http: HttpTable = HttpTable()
     dialer: DialerTable = DialerTable()
     lease: LeaseTable = LeaseTable()
+    retention: RetentionTable = RetentionTable()
     recordings: RecordingsTable = RecordingsTable()
     outgoing: OutgoingTable = OutgoingTable()
     webhooks: WebhooksTable = WebhooksTable()

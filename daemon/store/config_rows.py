@@ -8,9 +8,11 @@ from typing import Any
 import asyncpg
 import msgspec
 
-from daemon.calls.records import LeadList
+from daemon.calls.records import Campaign, LeadList
+from daemon.clock import Clock
 from daemon.errors import StoreConflict
 from daemon.store.database import Database
+from daemon.store.entry import ask_review, reviewed
 from daemon.store.tables import TABLES, R, check_changes, columns_of, plain, to_record
 
 
@@ -22,16 +24,19 @@ class ConfigRows:
     """Part of PostgresStore: configuration."""
 
     _database: Database
+    _clock: Clock
 
     async def create(self, record: R) -> R:
         kind = type(record)
         columns = columns_of(kind)
         names = ", ".join(f'"{name}"' for name in columns)
         marks = ", ".join(f"${place}" for place in range(1, len(columns) + 1))
-        async with self._database.connection() as connection:
+        async with self._database.transaction() as connection:
             row = await connection.fetchrow(
                 f"INSERT INTO {TABLES[kind]} ({names}) VALUES ({marks}) RETURNING *", *_values(record, columns)
             )
+            if isinstance(record, Campaign):
+                await ask_review(connection, self._clock, reviewed(None, record))
         return to_record(kind, dict(row))
 
     async def get(self, kind: type[R], id: int) -> R | None:
@@ -64,6 +69,8 @@ class ConfigRows:
                 id,
                 *_values(changed, columns),
             )
+            if isinstance(current, Campaign) and isinstance(changed, Campaign):
+                await ask_review(connection, self._clock, reviewed(current, changed))
         return to_record(kind, dict(row))
 
     async def delete(self, kind: type[R], id: int, if_version: int | None) -> None:

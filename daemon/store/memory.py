@@ -30,9 +30,10 @@ from daemon.calls.records import (
 )
 from daemon.clock import Clock
 from daemon.errors import StoreConflict, StoreUnavailable
-from daemon.ports import ImportTarget, Page, Pseudonyms
-from daemon.store import memory_figures, memory_privacy, memory_reports
+from daemon.ports import ConsentRules, ImportTarget, Page, Pseudonyms
+from daemon.store import memory_figures, memory_privacy, memory_reports, memory_retention
 from daemon.store import memory_people as people
+from daemon.store.entry import reviewed
 from daemon.store.memory_crm import MemoryCrm
 from daemon.store.memory_facts import FactApplier
 from daemon.store.memory_outbox import MemoryOutbox
@@ -81,6 +82,7 @@ class MemoryStore(MemoryOutbox, MemoryCrm, MemoryTapes):
         self._facts = FactApplier(self.tables)
         self._open = False
         self._pseudonyms: Pseudonyms | None = None
+        self._consent_rules = ConsentRules()
         self._doubtful: dict[tuple[str, int], list[int]] = {}
 
     async def _do(self, op: str, work: Callable[[], Any]) -> Any:
@@ -347,6 +349,8 @@ class MemoryStore(MemoryOutbox, MemoryCrm, MemoryTapes):
             self.tables.last_id[kind] += 1
             row.id, row.version = self.tables.last_id[kind], 1
             self.tables.config[kind][row.id] = row
+            if isinstance(row, Campaign):
+                self.tables.list_reviews |= dict.fromkeys(reviewed(None, row), 0)
             return check_changes(kind, row, {})
 
         created: R = await self._do("create", work)
@@ -395,6 +399,8 @@ class MemoryStore(MemoryOutbox, MemoryCrm, MemoryTapes):
             self._check(row, id)
             row.id, row.version = id, current.version + 1
             self.tables.config[kind][id] = row
+            if isinstance(current, Campaign) and isinstance(row, Campaign):
+                self.tables.list_reviews |= dict.fromkeys(reviewed(current, row), 0)
             return check_changes(kind, row, {})
 
         row: R = await self._do("update", work)
@@ -422,6 +428,13 @@ class MemoryStore(MemoryOutbox, MemoryCrm, MemoryTapes):
 
     # -- leads and history -------------------------------------------------------------------------------------------
 
+    def use_consent_rules(self, rules: ConsentRules) -> None:
+        self._consent_rules = rules
+
+    async def review_consent(self, limit: int) -> list[int]:
+        found: list[int] = await self._do("review_consent", lambda: people.review(self.tables, self._consent_rules))
+        return found
+
     async def add_leads(self, list_id: int, drafts: Sequence[LeadDraft]) -> list[int]:
         now = self._clock.utcnow()
 
@@ -430,14 +443,14 @@ class MemoryStore(MemoryOutbox, MemoryCrm, MemoryTapes):
             if isinstance(listed, LeadList):
                 numbers = [draft.e164 for draft in drafts]
                 memory_privacy.take_back(self.tables, self._pseudonyms, listed.group_id, numbers)
-            return people.add(self.tables, list_id, drafts, now)
+            return people.add(self.tables, list_id, drafts, now, self._consent_rules)
 
         ids: list[int] = await self._do("add_leads", work)
         return ids
 
     async def open_staging(self, target: ImportTarget) -> MemoryStaging:
         staging: MemoryStaging = await self._do(
-            "open_staging", lambda: MemoryStaging(self.tables, target, self._do, self._pseudonyms)
+            "open_staging", lambda: MemoryStaging(self.tables, target, self._do, self._pseudonyms, self._consent_rules)
         )
         return staging
 
@@ -545,6 +558,18 @@ class MemoryStore(MemoryOutbox, MemoryCrm, MemoryTapes):
             "erase_person", lambda: memory_privacy.erase(self.tables, self._pseudonyms, group_id, e164, now)
         )
         return done
+
+    async def stale_people(self, before: datetime, after: int, limit: int) -> tuple[list[tuple[int, str]], int | None]:
+        found: tuple[list[tuple[int, str]], int | None] = await self._do(
+            "stale_people", lambda: memory_retention.stale_people(self.tables, before, after, limit)
+        )
+        return found
+
+    async def purge_steps(self, before: datetime) -> dict[str, int]:
+        counts: dict[str, int] = await self._do(
+            "purge_steps", lambda: memory_retention.purge_steps(self.tables, before)
+        )
+        return counts
 
     async def note(self, by: str, what: str, target: str, detail: dict[str, Any]) -> None:
         row = {"site": "", "at": self._clock.utcnow(), "by": by, "what": what, "target": target, "detail": detail}

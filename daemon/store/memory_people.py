@@ -11,7 +11,8 @@ import msgspec
 
 from daemon.calls.records import Campaign, Lead, LeadDraft, LeadList
 from daemon.errors import StoreConflict
-from daemon.ports import Page
+from daemon.ports import ConsentRules, Page
+from daemon.store.entry import RULE, Entry, entry_of
 from daemon.store.memory_facts import block_for_dnc, touched
 from daemon.store.memory_tables import AttemptRow, ConsentRow, LeadRow, MemoryTables
 from daemon.store.tables import (
@@ -114,7 +115,46 @@ def held_by(lead: LeadRow, list_active: bool, now: datetime) -> str:
     return lead.blocked_by or "waiting"
 
 
-def add(tables: MemoryTables, list_id: int, drafts: Sequence[LeadDraft], now: datetime) -> list[int]:
+def lacking(tables: MemoryTables, lead: LeadRow, entry: Entry) -> bool:
+    """The lead has nothing that a consent could be read from."""
+    if lead.consent_at is not None or (entry.contract and lead.running_contract):
+        return False
+    given = [row for client in entry.clients for row in tables.consents.get((client, lead.e164), ())]
+    return not any(row.at is not None and row.revoked_at is None for row in given)
+
+
+def review(tables: MemoryTables, rules: ConsentRules) -> list[int]:
+    """All leads of the list that has waited longest; hold or lift."""
+    if not tables.list_reviews:
+        return []
+    list_id = next(iter(tables.list_reviews))
+    del tables.list_reviews[list_id]
+    campaigns = [each for each in tables.config[Campaign].values() if isinstance(each, Campaign)]
+    entry = entry_of([each for each in campaigns if list_id in each.list_ids], rules)
+    for id in list(tables.leads_of_list.get(list_id, ())):
+        lead = tables.leads[id]
+        held = entry.hold and lacking(tables, lead, entry)
+        if lead.eligible_at is not None or (lead.blocked_by == "" and lead.claimed_by is not None):
+            continue
+        if lead.blocked_by in ("", RULE):
+            lead.blocked_by = RULE if held else ""
+            tables.touch(lead)
+    return [list_id]
+
+
+def free_of_consent(lead: LeadRow, changes: Mapping[str, Any]) -> None:
+    """A consent or a contract that came lifts what was held for want of it."""
+    if RULE in lead.blocked_by and (changes.get("consent_at") is not None or changes.get("running_contract")):
+        lead.blocked_by, lead.eligible_at = changes.get("blocked_by", ""), changes.get("eligible_at")
+
+
+def add(
+    tables: MemoryTables,
+    list_id: int,
+    drafts: Sequence[LeadDraft],
+    now: datetime,
+    consent_rules: ConsentRules = ConsentRules(),
+) -> list[int]:
     """Insert; a draft whose vendor code the list has already gives that lead's id."""
     listed = tables.config[LeadList].get(list_id)
     if not drafts:
@@ -122,7 +162,8 @@ def add(tables: MemoryTables, list_id: int, drafts: Sequence[LeadDraft], now: da
     if not isinstance(listed, LeadList):
         raise StoreConflict(f"no list {list_id}", "list_id")
     campaigns = [each for each in tables.config[Campaign].values() if isinstance(each, Campaign)]
-    clients = {each.client_id for each in campaigns if list_id in each.list_ids}
+    working = [each for each in campaigns if list_id in each.list_ids]
+    clients, entry = {each.client_id for each in working}, entry_of(working, consent_rules)
     codes = {tables.leads[id].vendor_lead_code: id for id in tables.leads_of_list[list_id]}
     ids = []
     for draft in drafts:
@@ -139,6 +180,8 @@ def add(tables: MemoryTables, list_id: int, drafts: Sequence[LeadDraft], now: da
         )
         if any((client, draft.e164) in tables.dnc for client in clients):
             lead.blocked_by = "dnc"
+        elif entry.hold and lacking(tables, lead, entry):
+            lead.blocked_by = RULE
         insert(tables, lead)
         codes[lead.vendor_lead_code] = lead.id
         ids.append(lead.id)
@@ -162,6 +205,7 @@ def update(tables: MemoryTables, lead_id: int, changes: Mapping[str, Any]) -> bo
         return False
     tables.leads_of_list[lead.list_id].remove(lead_id)
     tables.leads_of_number[lead.e164].remove(lead_id)
+    free_of_consent(lead, changes)
     for name, value in changes.items():
         setattr(lead, name, value)
     tables.leads_of_list[lead.list_id].append(lead_id)

@@ -11,8 +11,9 @@ import msgspec
 
 from daemon.calls.records import Campaign, LeadDraft, LeadList
 from daemon.errors import StoreConflict
-from daemon.ports import ImportCounts, ImportTarget, Pseudonyms, StagedLead
-from daemon.store.memory_people import insert
+from daemon.ports import ConsentRules, ImportCounts, ImportTarget, Pseudonyms, StagedLead
+from daemon.store.entry import RULE, entry_of
+from daemon.store.memory_people import free_of_consent, insert, lacking
 from daemon.store.memory_privacy import take_back
 from daemon.store.memory_tables import LeadRow, MemoryTables
 from daemon.store.tables import LEAD_COLUMNS, first_turn
@@ -35,9 +36,15 @@ class MemoryStaging:
     """One import under way (daemon.ports.LeadStaging)."""
 
     def __init__(
-        self, tables: MemoryTables, target: ImportTarget, do: Do, pseudonyms: Pseudonyms | None = None
+        self,
+        tables: MemoryTables,
+        target: ImportTarget,
+        do: Do,
+        pseudonyms: Pseudonyms | None = None,
+        consent_rules: ConsentRules = ConsentRules(),
     ) -> None:
         self._tables, self._target, self._do, self._pseudonyms = tables, target, do, pseudonyms
+        self._consent_rules = consent_rules
         self._rows: list[StagedLead] = []
 
     async def stage(self, rows: Sequence[StagedLead]) -> None:
@@ -106,6 +113,7 @@ class MemoryStaging:
 
     def _update(self, lead: LeadRow, draft: LeadDraft) -> None:
         filled = _filled(draft)
+        free_of_consent(lead, filled)
         self._tables.leads_of_number[lead.e164].remove(lead.id)
         for name in LEAD_COLUMNS:
             if name == "vendor_lead_code":
@@ -125,7 +133,8 @@ class MemoryStaging:
     def _insert(self, listed: LeadList, drafts: Sequence[LeadDraft], at: datetime) -> int:
         t = self._tables
         campaigns = [each for each in t.config[Campaign].values() if isinstance(each, Campaign)]
-        clients = {each.client_id for each in campaigns if listed.id in each.list_ids}
+        working = [each for each in campaigns if listed.id in each.list_ids]
+        clients, entry = {each.client_id for each in working}, entry_of(working, self._consent_rules)
         codes = {t.leads[id].vendor_lead_code for id in t.leads_of_list[listed.id]} - {""}
         count = 0
         for draft in drafts:
@@ -140,6 +149,8 @@ class MemoryStaging:
                 blocked_by="dnc" if any((client, draft.e164) in t.dnc for client in clients) else "",
                 **msgspec.structs.asdict(draft),
             )
+            if not lead.blocked_by and entry.hold and lacking(t, lead, entry):
+                lead.blocked_by = RULE
             insert(t, lead)
             count += 1
             if draft.vendor_lead_code:

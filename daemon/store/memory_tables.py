@@ -188,6 +188,7 @@ class MemoryTables:
         self.dnc: dict[Person, dict[str, Any]] = {}
         self.consents: dict[Person, list[ConsentRow]] = defaultdict(list)
         self.erased: dict[tuple[int, str], datetime] = {}
+        self.list_reviews: dict[int, int] = {}
         self.recordings: dict[int, dict[str, Any]] = {}
         self.refusals: list[dict[str, Any]] = []
         self.refusals_of_lead: dict[int, list[dict[str, Any]]] = defaultdict(list)

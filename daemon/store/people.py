@@ -12,6 +12,7 @@ from daemon.clock import Clock
 from daemon.errors import StoreConflict
 from daemon.ports import Page, Pseudonyms
 from daemon.store.database import Database
+from daemon.store.entry import Entering, lacking
 from daemon.store.privacy import take_back
 from daemon.store.tables import (
     ATTEMPT_FILTERS,
@@ -40,11 +41,13 @@ def _add_sql() -> str:
     names = ", ".join(LEAD_COLUMNS)
     arrays = ", ".join(f"${5 + i}::{_SQL_TYPES.get(name, 'text')}[]" for i, name in enumerate(LEAD_COLUMNS))
     values = ", ".join(f"t.{name}" for name in LEAD_COLUMNS)
+    first = 5 + len(LEAD_COLUMNS)
     return f"""
 INSERT INTO leads (list_id, group_id, created_at, turn, blocked_by, {names})
 SELECT $1, $2, $3, t.turn, CASE WHEN EXISTS (
         SELECT FROM campaigns c JOIN dnc d ON d.client_id = c.client_id
-        WHERE d.e164 = t.e164 AND $1 = ANY(c.list_ids)) THEN 'dnc' ELSE '' END, {values}
+        WHERE d.e164 = t.e164 AND $1 = ANY(c.list_ids)) THEN 'dnc'
+    WHEN ${first}::boolean AND {lacking("t", f"${first + 1}", f"${first + 2}")} THEN 'consent' ELSE '' END, {values}
 FROM unnest($4::smallint[], {arrays}) WITH ORDINALITY AS t(turn, {names}, place)
 ORDER BY t.place
 ON CONFLICT (list_id, vendor_lead_code) WHERE vendor_lead_code <> '' DO NOTHING
@@ -112,7 +115,7 @@ def conditions(filters: Mapping[str, Any], known: Mapping[str, str], arguments: 
     return parts
 
 
-class People:
+class People(Entering):
     """Part of PostgresStore: leads and history."""
 
     _database: Database
@@ -129,7 +132,9 @@ class People:
             if group_id is None:
                 raise StoreConflict(f"no list {list_id}", "list_id")
             await take_back(connection, self._pseudonyms, group_id, [draft.e164 for draft in drafts])
-            rows = await connection.fetch(_ADD, list_id, group_id, self._clock.utcnow(), turns, *columns)
+            entry = await self.entry(connection, list_id)
+            holding = (entry.hold, entry.contract, list(entry.clients))
+            rows = await connection.fetch(_ADD, list_id, group_id, self._clock.utcnow(), turns, *columns, *holding)
             if len(rows) == len(drafts):
                 return [row["id"] for row in rows]
             known = await connection.fetch(
@@ -153,6 +158,12 @@ class People:
         elif "priority" in changes:
             turn = first_turn(changes["priority"])
             parts.append(f"turn = CASE WHEN attempts = 0 AND turn <> 0 THEN {turn} ELSE turn END")
+        if changes.get("consent_at") is not None or changes.get("running_contract"):
+            parts += [
+                f"{name} = CASE WHEN strpos(blocked_by, 'consent') > 0 THEN {freed} ELSE {name} END"
+                for name, freed in (("eligible_at", "NULL"), ("blocked_by", "''"))
+                if name not in changes
+            ]
         if "list_id" in changes:
             parts[0] = ""
         async with self._database.connection() as connection:

@@ -22,6 +22,7 @@ from daemon.store.outbox import Outbox
 from daemon.store.people import People
 from daemon.store.privacy import Privacy
 from daemon.store.reports import load
+from daemon.store.retention import Retention
 from daemon.store.staging import Importing
 from daemon.store.tapes import TapeRows
 
@@ -29,7 +30,9 @@ PARTITIONS_AHEAD_DAYS = 7
 _STREAM_ROWS = 1000
 
 
-class PostgresStore(Dialling, Applying, ConfigRows, People, Privacy, Figures, Importing, Outbox, CrmRows, TapeRows):
+class PostgresStore(
+    Dialling, Applying, ConfigRows, People, Privacy, Retention, Figures, Importing, Outbox, CrmRows, TapeRows
+):
     """Implements daemon.ports.Store, LeadSink, WebhookStore, CrmStore and TapeStore.
 
     `clock` dates what no fact dates; the lease uses the database's.

@@ -15,8 +15,9 @@ from operator import attrgetter
 from daemon.calls.records import LeadDraft
 from daemon.clock import Clock
 from daemon.errors import StoreConflict, StoreError
-from daemon.ports import ImportCounts, ImportTarget, Pseudonyms, StagedLead
+from daemon.ports import ConsentRules, ImportCounts, ImportTarget, Pseudonyms, StagedLead
 from daemon.store.database import Database
+from daemon.store.entry import campaigns_of, entry_of, lacking
 from daemon.store.privacy import erased_of, take_back
 from daemon.store.tables import HOT_PRIORITY, LEAD_COLUMNS, TURN_HOT, TURN_NORMAL
 
@@ -77,9 +78,15 @@ class PostgresStaging:
     """One import under way (daemon.ports.LeadStaging)."""
 
     def __init__(
-        self, database: Database, target: ImportTarget, table: str, pseudonyms: Pseudonyms | None = None
+        self,
+        database: Database,
+        target: ImportTarget,
+        table: str,
+        pseudonyms: Pseudonyms | None = None,
+        consent_rules: ConsentRules = ConsentRules(),
     ) -> None:
         self._database, self._target, self._table = database, target, table
+        self._consent_rules = consent_rules
         self._pseudonyms = pseudonyms
         self._erased: frozenset[str] = frozenset()
         self._returning: list[str] = []
@@ -152,7 +159,8 @@ class PostgresStaging:
                     await connection.execute(self._fold_sql(), timeout=3600)
                     updated = await _count(connection.execute(self._update_sql(), timeout=3600))
                 people = await connection.fetchval(f"SELECT count(*) FROM {self._table} WHERE row = root")
-                arguments = (self._target.list_id, known, at)
+                entry = entry_of(await campaigns_of(connection, self._target.list_id), self._consent_rules)
+                arguments = (self._target.list_id, known, at, entry.hold, entry.contract, list(entry.clients))
                 inserted = await _count(connection.execute(self._insert_sql(), *arguments, timeout=3600))
         finally:
             await self.discard()
@@ -187,6 +195,11 @@ class PostgresStaging:
         are one lead of the base, the later one is written."""
         chosen = ", ".join(f"{name} = {self._value(name)}" for name in LEAD_COLUMNS if name != "vendor_lead_code")
         rows = f"SELECT DISTINCT ON (lead_id) * FROM {self._table} WHERE row = root AND lead_id IS NOT NULL"
+        chosen += "".join(
+            f", {name} = CASE WHEN strpos(l.blocked_by, 'consent') > 0 AND (s.consent_at IS NOT NULL"
+            f" OR s.running_contract) THEN {freed} ELSE l.{name} END"
+            for name, freed in (("eligible_at", "NULL"), ("blocked_by", "''"))
+        )
         return f"UPDATE leads l SET {chosen} FROM ({rows} ORDER BY lead_id, row DESC) s WHERE l.id = s.lead_id"
 
     def _value(self, name: str) -> str:
@@ -202,7 +215,8 @@ class PostgresStaging:
         return f"""
 INSERT INTO leads (list_id, group_id, created_at, turn, blocked_by, {names})
 SELECT $1, $2, $3, CASE WHEN s.priority >= {HOT_PRIORITY} THEN {TURN_HOT} ELSE {TURN_NORMAL} END,
-    CASE WHEN d.e164 IS NOT NULL THEN 'dnc' ELSE '' END, {values}
+    CASE WHEN d.e164 IS NOT NULL THEN 'dnc' WHEN $4::boolean AND {lacking("s", "$5", "$6")} THEN 'consent'
+        ELSE '' END, {values}
 FROM {self._table} s LEFT JOIN (
     SELECT DISTINCT dnc.e164 FROM dnc JOIN campaigns c ON c.client_id = dnc.client_id WHERE $1 = ANY(c.list_ids)) d
     ON d.e164 = s.e164
@@ -227,12 +241,15 @@ class Importing:
     _database: Database
     _clock: Clock
     _pseudonyms: Pseudonyms | None
+    _consent_rules: ConsentRules
 
     async def open_staging(self, target: ImportTarget) -> PostgresStaging:
         async with self._database.connection() as connection:
             backend = await connection.fetchval("SELECT pg_backend_pid()")
         day = int(self._clock.utcnow().timestamp()) // 86_400
-        staging = PostgresStaging(self._database, target, f"{PREFIX}{day}_{backend}_{next(_numbers)}", self._pseudonyms)
+        staging = PostgresStaging(
+            self._database, target, f"{PREFIX}{day}_{backend}_{next(_numbers)}", self._pseudonyms, self._consent_rules
+        )
         await staging.create()
         return staging
 

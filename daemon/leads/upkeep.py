@@ -1,0 +1,109 @@
+"""What is done to leads and history by the clock, with nobody asking: retention once a day, reviews of consent at once.
+
+Runs beside the engine on the daemon's loop, in short transactions. What it erased or dropped is in the audit log as
+counts; a database that does not answer only puts the work off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from daemon.clock import Clock
+from daemon.errors import StoreConflict, StoreError
+from daemon.ports import Store
+from daemon.settings import RetentionTable
+
+log = structlog.get_logger(__name__)
+
+LOOK_S = 5.0
+"""Changed rules of a campaign show in its counts this soon; the law itself applies at once."""
+
+REVIEW_PAGE = 5000
+PEOPLE_PAGE = 500
+
+Changed = Callable[[tuple[int, ...]], Awaitable[object]]
+"""Told the lists whose leads were held or lifted."""
+
+
+class Upkeep:
+    """See the module's first lines."""
+
+    def __init__(self, store: Store, clock: Clock, settings: RetentionTable, changed: Changed) -> None:
+        self._store, self._clock, self._settings, self._changed = store, clock, settings, changed
+        self._due = self._next_run(clock.utcnow())
+
+    async def run(self) -> None:
+        """For ever."""
+        while True:
+            try:
+                await self.review()
+                if self._clock.utcnow() >= self._due:
+                    await self.retain()
+                    self._due = self._next_run(self._clock.utcnow())
+            except StoreError as error:
+                log.warning("upkeep.put_off", error=str(error))
+            await asyncio.sleep(LOOK_S)
+
+    def _next_run(self, now: datetime) -> datetime:
+        at = now.astimezone(UTC).replace(hour=self._settings.hour_utc, minute=0, second=0, microsecond=0)
+        return at if at > now else at + timedelta(days=1)
+
+    async def review(self) -> None:
+        """Look through the lists whose campaigns' rules have changed; the engine hears of each one."""
+        seen: dict[int, None] = {}
+        while lists := await self._store.review_consent(REVIEW_PAGE):
+            seen |= dict.fromkeys(lists)
+            await asyncio.sleep(0)
+        if seen:
+            await self._changed(tuple(seen))
+
+    async def retain(self) -> dict[str, int]:
+        """Erase and drop what is older than the settings allow; the counts, which are audited if there are any."""
+        now, settings = self._clock.utcnow(), self._settings
+        counts: dict[str, int] = {}
+        if settings.people_days:
+            counts |= await self._people(now - timedelta(days=settings.people_days))
+        if settings.steps_days:
+            counts |= await self._store.purge_steps(now - timedelta(days=settings.steps_days))
+        detail: dict[str, Any] = {name: count for name, count in counts.items() if count}
+        if detail:
+            limits = {"people_days": settings.people_days, "steps_days": settings.steps_days}
+            await self._store.note("retention", "retention.run", "", detail | limits)
+            log.info("retention.done", **detail)
+        return counts
+
+    async def _people(self, before: datetime) -> dict[str, int]:
+        counts = {"people": 0, "files_deleted": 0, "files_left": 0}
+        after: int | None = 0
+        while after is not None:
+            people, after = await self._store.stale_people(before, after, PEOPLE_PAGE)
+            for group_id, e164 in people:
+                try:
+                    done = await self._store.erase_person(group_id, e164)
+                except StoreConflict as error:
+                    if error.field != "open":
+                        raise
+                    continue  # being called: not forgotten at all
+                counts["people"] += 1
+                deleted = _delete(done["files"])
+                counts["files_deleted"] += deleted
+                counts["files_left"] += len(done["files"]) - deleted
+        return counts
+
+
+def _delete(files: list[str]) -> int:
+    """Recordings of those erased; how many are gone."""
+    gone = 0
+    for name in files:
+        try:
+            Path(name).unlink(missing_ok=True)
+            gone += 1
+        except OSError as error:
+            log.warning("retention.file_kept", error=error.strerror)
+    return gone
