@@ -9,6 +9,7 @@
 #   make test-week      three weeks of a campaign on simulated time, judged on the PBX's ledger
 #   make features       which promised behaviour is proven by which test; rewrites docs/features.md
 #   make replay CAPTURES=folder   recorded AMI sessions against the fake PBX
+#   make fuzz-crm CASES=N         GJSON and template subsets against their slow reference models
 #   make bench, make bench-NAME   the measurements of docs/benchmarks.md
 #   make simulate SEEDS=N         fault schedules on simulated time, judged from outside
 #   make install        as root: install or upgrade the service (docs/installation.md)
@@ -31,7 +32,7 @@ CAPTURES ?= ../shared/asterisk/captures
 # Folders that hold Python of ours; those not there yet are left out.
 CODE := $(wildcard daemon fake_asterisk simulation tests benchmarks tools)
 
-.PHONY: help simulate demo test check features replay bench test-asterisk test-predictive test-chaos test-week install lock notice format format-check lint types imports clean setup setup-dev
+.PHONY: help fuzz-crm simulate demo test check features replay bench test-asterisk test-predictive test-chaos test-week install lock notice format format-check lint types imports clean setup setup-dev
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -113,6 +114,10 @@ bench-%: setup-dev
 SEEDS ?= 300
 simulate: setup-dev
 	@$(PY) -m simulation --seeds $(SEEDS) $(SIMULATE_ARGS)
+
+CASES ?= 100000
+fuzz-crm: setup-dev
+	@$(PY) -m tests.crm.fuzzing $(CASES)
 
 install:
 	@bash tools/install.sh

@@ -146,7 +146,8 @@ class FakeCrm:
                 return web.json_response({"users": rows})
             case "contacts":
                 rows = [{"id": c["id"], "first_name": c["first"], "last_name": c["last"], "company": c["company"],
-                         "phone": c["phone"], "mobile": c["mobile"]} for c in self.matching(query["phone"])]  # fmt: skip
+                         "phone": c["phone"], "mobile": c["mobile"]}
+                        for c in self.matching(query["phone"])]  # fmt: skip
                 return web.json_response({"contacts": rows})
         found = [call for call in self.calls if call["external"] == query.get("external_id")]
         return web.json_response({"calls": found})
