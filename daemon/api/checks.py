@@ -59,7 +59,7 @@ async def check_references(ask: Ask, campaign: Campaign, changed: set[str]) -> N
 
 async def check_campaign(ask: Ask, campaign: Campaign, changed: set[str]) -> None:
     """Site, zone, references, and the rule set's bounds (features LEGL-01)."""
-    if "site" in changed:
+    if "site" in changed and campaign.site:  # "" = every site
         check_site(ask, campaign.site)
     if "zone" in changed:
         try:

@@ -138,7 +138,7 @@ class Campaign(Record, kw_only=True):
     """What is dialled, how, by which rules. Limits are the operator's; the rule set's are stricter where they bind.
 
     `business`: declared to call companies alone (for rule sets that make a difference). Numbers shown: those named, and
-    those of the pool named.
+    those of the pool named. `site`: "" = every site dials it, each with its own lines and agents.
     """
 
     group_id: int

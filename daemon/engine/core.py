@@ -320,7 +320,7 @@ class EngineCore:
             elif isinstance(record, rec.Line) and record.site == live.site.id:
                 live.pool.set(record)
                 live.touch("lines", record.id)
-            elif isinstance(record, rec.Campaign) and record.site == live.site.id:
+            elif isinstance(record, rec.Campaign) and record.site in ("", live.site.id):
                 self._load_campaign(record, rows)
             elif isinstance(record, rec.Agent) and record.site == live.site.id:
                 self._load_agent(record)

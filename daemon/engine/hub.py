@@ -9,6 +9,7 @@ from typing import Any
 from daemon.bounds import Bound
 from daemon.engine import commands as c
 from daemon.engine.runner import SiteRunner
+from daemon.engine.spanning import shared, together
 from daemon.engine.views import TABLES, AnyView, Changes, ImportView, SystemView
 from daemon.errors import CommandError
 
@@ -37,34 +38,38 @@ class Hub:
             async with asyncio.timeout(self._deadline_s):
                 if isinstance(command, _EVERY_SITE):
                     return await self._submit_all(command)
-                return await self._runner_of(command).submit(command)
+                return await self._submit_to(self._runners_of(command), command)
         except TimeoutError as error:
             raise CommandError("engine_busy", {"deadline_s": self._deadline_s}) from error
 
     async def _submit_all(self, command: c.AnyCommand) -> dict[str, object]:
+        return await self._submit_to([runner for runner in self.runners.values() if runner.leading], command)
+
+    async def _submit_to(self, runners: Sequence[SiteRunner], command: c.AnyCommand) -> dict[str, object]:
+        """To each of them; a site that stands by is passed over if others can take it."""
+        leading = [runner for runner in runners if runner.leading]
         results: dict[str, Any] = {}
-        for runner in self.runners.values():
-            if not runner.leading:
-                continue
+        for runner in leading or runners:
             for key, value in (await runner.submit(command)).items():
                 results[key] = results.get(key, 0) + value if isinstance(value, int) else value
         return results
 
-    def _runner_of(self, command: c.AnyCommand) -> SiteRunner:
+    def _runners_of(self, command: c.AnyCommand) -> list[SiteRunner]:
+        """The sites whom it is about: several for a campaign that spans them."""
         site = getattr(command, "site", None)
         if site is not None:
-            return self._known(site)
+            return [self._known(site)]
         for name, table in (("campaign_id", "campaigns"), ("agent_id", "desks"), ("line_id", "lines")):
             id = getattr(command, name, 0)
             if id:
                 found = [r for r in self.runners.values() if id in _table(r, table)]
                 if found:
-                    return found[0]
+                    return found
                 raise CommandError(f"{name.removesuffix('_id')}_unknown", {name: id})
         if isinstance(command, c.HangUpCall | c.CallCommand):
             for runner in self.runners.values():
                 if command.attempt_id in runner.core.live.calls:
-                    return runner
+                    return [runner]
             raise CommandError("call_gone", {"attempt_id": str(command.attempt_id)})
         raise CommandError("command_unknown", {"command": type(command).__name__})
 
@@ -92,6 +97,8 @@ class Hub:
             runner.core.publisher.refresh(self.followed)
             for table, views in runner.core.publisher.views.items():
                 merged.setdefault(table, {}).update(views)
+        for id in self._spanning(merged.get("campaigns", {})):
+            merged["campaigns"][id] = together(shared(self._tables(), id))
         if self._imports:
             merged["imports"] = dict(self._imports)
         if self._system is not None:
@@ -117,8 +124,21 @@ class Hub:
 
     def publish(self, changes: Changes) -> None:
         """Called by runners after each batch that changed something."""
+        if spanning := self._spanning(changes.get("campaigns", {})):
+            one = {id: together(shared(self._tables(), id)) for id in spanning}
+            changes = {**changes, "campaigns": {**changes["campaigns"], **one}}
         for listener, _ in list(self._listeners):
             listener(changes)
+
+    def _tables(self) -> list[Mapping[str, Mapping[str, AnyView]]]:
+        return [runner.core.publisher.views for runner in self.runners.values()]
+
+    def _spanning(self, ids: Iterable[str]) -> list[str]:
+        """Those campaigns of `ids` that several sites dial."""
+        if len(self.runners) < 2:
+            return []
+        tables = self._tables()
+        return [id for id in ids if len(shared(tables, id)) > 1]
 
     def set_import(self, id: str, view: ImportView | None) -> None:
         """How far an import is; None when it is forgotten."""

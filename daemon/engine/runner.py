@@ -571,7 +571,7 @@ class SiteRunner:
         ledgers: dict[int, tuple[LedgerRow, ...]] = {}
         zones: dict[int, tuple[str, ...]] = {}
         for record in records:
-            if isinstance(record, rec.Campaign) and record.site == self.site:
+            if isinstance(record, rec.Campaign) and record.site in ("", self.site):
                 zones[record.id] = tuple(await self._store.tz_groups(record.id))
                 if record.id not in self.core.live.campaigns:
                     ledgers[record.id] = await self._ledger(record)
