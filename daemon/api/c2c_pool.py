@@ -29,6 +29,7 @@ class PhonePool:
         self._store, self._door, self._clock = store, door, clock
         self._pool = LinePool(rng, failures_rest=1_000_000, rest_s=1.0)
         self._lines: dict[int, tuple[float, list[Line]]] = {}
+        self._reading: set[int] = set()
         self._leases: dict[UUID, tuple[int, float]] = {}
 
     def forget(self) -> None:
@@ -45,13 +46,20 @@ class PhonePool:
         """The group's phones, as rows; at most CACHE_S old."""
         now = self._clock.now()
         cached = self._lines.get(group_id)
-        if cached is None or now - cached[0] >= CACHE_S:
+        if cached is not None and now - cached[0] < CACHE_S:
+            return cached[1]
+        if cached is not None and group_id in self._reading:
+            return cached[1]  # one request reads for all that come meanwhile
+        self._reading.add(group_id)
+        try:
             found = await self._store.find(Line, group_id=group_id)
             rows = [row for row in found if row.kind is LineKind.EXTENSION]
             for row in rows:
                 self._pool.set(row)
-            cached = self._lines[group_id] = (now, rows)
-        return cached[1]
+            self._lines[group_id] = (now, rows)
+        finally:
+            self._reading.discard(group_id)
+        return rows
 
     def usable(self, lines: Sequence[Line]) -> list[Line]:
         """Those enabled, and not off, resting or unavailable as the engine sees them now."""

@@ -9,6 +9,7 @@ import typing
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
+from functools import cache
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -149,6 +150,12 @@ def consent_reason(reason: str) -> bool:
 
 def columns_of(kind: type[Record]) -> list[str]:
     """Columns of the record's own values: all but id and version."""
+@cache
+def field_names(kind: type[msgspec.Struct]) -> frozenset[str]:
+    """Names of all fields. Kept: msgspec reads the annotations anew each time, which costs more than a whole row."""
+    return frozenset(field.name for field in msgspec.structs.fields(kind))
+
+
     return [field.name for field in msgspec.structs.fields(kind) if field.name not in ("id", "version")]
 
 
@@ -174,7 +181,7 @@ def plain(value: Any) -> Any:
 
 def to_record(kind: type[R], row: Mapping[str, Any]) -> R:
     """The record of a row. Columns the record does not know (a newer schema's) are left out."""
-    known = {field.name for field in msgspec.structs.fields(kind)}
+    known = field_names(kind)
     return msgspec.convert({name: row[name] for name in row if name in known}, kind, builtin_types=(datetime,))
 
 
