@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from daemon.ami.channels import Leg
 from daemon.ami.codec import FieldRefused, check_action
 from daemon.ami.dialects import MODERN, dialect_for
 from daemon.ami.modes import (
-    CAPABILITIES,
     MODES,
     AsyncAgiMode,
     BasicMode,
@@ -171,15 +168,6 @@ def test_what_is_missing_is_named_and_not_offered() -> None:
     assert choice.capabilities == {"originate", "spy"}
     choice = choose_mode("auto", SiteTemplates(), ALL, None)
     assert (choice.missing, "play_message" in choice.capabilities) == ((), True)
-
-
-def test_the_table_in_the_documentation_is_what_the_modes_can_do() -> None:
-    text = (Path(__file__).resolve().parents[3] / "docs" / "control-modes.md").read_text("utf-8")
-    rows = [f"| | {' | '.join(MODES)} |", "|---" * (len(MODES) + 1) + "|"]
-    for capability in CAPABILITIES:
-        can = ("yes" if capability in mode.capabilities else "no" for mode in MODES.values())
-        rows.append(f"| {capability} | {' | '.join(can)} |")
-    assert "\n".join(rows) in text
 
 
 def test_a_dialect_for_every_version() -> None:
