@@ -7,7 +7,7 @@ import sys
 import typer
 
 from daemon import __version__
-from daemon.cli import leads, people, remote, serve, tokens
+from daemon.cli import crm, leads, people, remote, serve, tokens
 from daemon.cli.output import fail
 from daemon.errors import DaemonError, SettingsError, StoreUnavailable
 
@@ -32,6 +32,7 @@ remote.register(app)
 serve.db.command("reconciled")(remote.reconciled)
 leads.register(app)
 app.add_typer(tokens.app, name="token")
+app.add_typer(crm.app, name="crm")
 app.add_typer(people.app, name="person")
 
 
