@@ -7,8 +7,10 @@ Text is read in a bounded amount of memory; a workbook is opened whole, so its u
 from __future__ import annotations
 
 import csv
+import struct
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -115,20 +117,32 @@ def _quoting(text: str) -> str:
     return text
 
 
+@contextmanager
+def _readable() -> Iterator[None]:
+    """What the workbook reader says of a damaged file, as ImportFailed. Some damage makes it panic, which reaches us as
+    a BaseException of a class that it does not export; uncaught, it would end the daemon."""
+    try:
+        yield
+    except (CalamineError, OSError, ValueError, NotImplementedError) as error:
+        raise ImportFailed(f"the workbook can't be read: {error}") from error
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise ImportFailed("the workbook is damaged") from error
+
+
 def _opened(path: Path) -> CalamineWorkbook:
     """Raises ImportFailed on what is no workbook, is protected, or unpacks to more than we hold."""
     if zipfile.is_zipfile(path):
         try:
             with zipfile.ZipFile(path) as archive:
                 unpacked = sum(entry.file_size for entry in archive.infolist())
-        except zipfile.BadZipFile as error:
+        except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, EOFError, struct.error) as error:
             raise ImportFailed("the workbook is damaged") from error
         if unpacked > UNPACKED_BYTES_MAX:
             raise ImportFailed(f"the workbook unpacks to {unpacked >> 20} MB; save it as CSV")
-    try:
+    with _readable():
         return CalamineWorkbook.from_path(str(path))
-    except (CalamineError, OSError, ValueError) as error:
-        raise ImportFailed(f"the workbook can't be read: {error}") from error
 
 
 def workbook_form(path: Path) -> Form:
@@ -147,20 +161,15 @@ def load(path: Path, form: Form) -> Form:
     interpreter: call it in a thread."""
     if form.kind != "workbook" or form.loaded is not None:
         return form
-    with _opened(path) as book:
-        try:
-            return replace(form, loaded=book.get_sheet_by_name(form.sheet or book.sheet_names[0]))
-        except (CalamineError, OSError, ValueError) as error:
-            raise ImportFailed(f"the workbook can't be read: {error}") from error
+    with _opened(path) as book, _readable():
+        return replace(form, loaded=book.get_sheet_by_name(form.sheet or book.sheet_names[0]))
 
 
 def _workbook_rows(path: Path, form: Form) -> Iterator[tuple[int, Row]]:
     sheet = load(path, form).loaded
     first = (sheet.start or (0, 0))[0] + 1
-    try:
+    with _readable():
         for number, cells in enumerate(sheet.iter_rows(), first):
             if len(cells) > COLUMNS_MAX:
                 raise ImportFailed(f"more than {COLUMNS_MAX} columns", number)
             yield number, list(cells)
-    except (CalamineError, OSError, ValueError) as error:
-        raise ImportFailed(f"the workbook can't be read: {error}") from error

@@ -125,7 +125,14 @@ class Machine:
 
     async def _daemon_killed(self) -> None:
         await self.cadran.kill()
-        await self.cadran.start()
+        for last in (False, False, False, True):
+            try:
+                await self.cadran.start()
+                return
+            except RuntimeError:  # a client elsewhere on this machine was given our port meanwhile
+                if last:
+                    raise
+                await asyncio.sleep(2.0)
 
     async def _database_killed(self) -> None:
         """The postmaster is killed; `cadran db run` ends, and is started again as its unit would be."""

@@ -68,7 +68,7 @@ async def _campaign(lab: Lab, proxy: Valve, cadran: Cadran, disk: Disk, folder: 
     tally = Tally(evidence, await _ends(cadran), machine.outages)
     print(f"{sum(struck.values())} rounds {dict(struck)}; {evidence.summary()}\n{tally.summary()}")
     if found := [*evidence.problems(), *tally.problems()]:
-        raise AssertionError("\n".join([f"{len(found)} disagreements:", *found]))
+        raise AssertionError("\n".join([f"{len(found)} disagreements:", *found, *tally.stories(found)]))
     snapshot = await cadran.get("/api/v1/snapshot")
     assert snapshot["calls"] == {}
     assert {line["in_use"] for line in snapshot["lines"].values()} == {0}
@@ -152,6 +152,19 @@ class Tally:
         said = sum(1 for _, _, by in self._ended() if by in GONE_BY)
         if not inside <= said <= inside + edges:
             yield f"{said} rows say that nobody saw the end; {inside} ends in the gaps, {edges} at their edges"
+
+    def stories(self, found: list[str]) -> Iterable[str]:
+        """What is known of the numbers that the disagreements name, and when what was away."""
+        for outage in self.outages:
+            yield f"{outage.kind}: {outage.down:.3f} to {outage.up:.3f}, linked {outage.linked:.3f}"
+        for attempt in sorted(self.evidence.attempts, key=lambda row: row["number"]):
+            number = lab_campaign.national(attempt["e164"])
+            if any(number in text or attempt["e164"] in text for text in found):
+                leg = self.evidence.leg(attempt)
+                yield (
+                    f"{number} attempt {attempt['number']} {leg} at {attempt['at']}: {attempt['outcome']}, ended by "
+                    f"{self.ended_by.get(leg)} at {attempt['ended_at']}; Asterisk: {self.evidence.calls.get(leg)}"
+                )
 
     def summary(self) -> str:
         ends = Counter(place for _, place, _ in self._ended())
