@@ -204,6 +204,7 @@ class Application:
         self.store_since = self.started
         self._restarts: dict[str, list[float]] = {}
         self._draining = False
+        self._notify: Callable[[str, Mapping[str, Any]], None] = log_alert
         self._originating_off: set[str] = set()
         self._beats: dict[str, float] = {}
         self.http_address = ""
@@ -370,10 +371,13 @@ class Application:
             tapes=self.tapes,
             rates=rates_of(self.settings),
             notify=outside.alerts.notify,
+            told=lambda: tuple(outside.alerts.told),
+            mail_to=len(self.settings.alerts.mail_to) if self.settings.alerts.smtp_host else 0,
             webhooks=outside.webhooks,
             crm=outside.crm_door,
             webhook_overlap_s=self.settings.webhooks.rotation_overlap_s,
         )
+        self._notify = outside.alerts.notify
         await stack.enter_async_context(outside.running())
         if outside.crm is not None:
             stack.callback(outside.crm.listen(self.hub))
@@ -497,9 +501,16 @@ class Application:
         fresh.replace(path)
 
     async def _system(self) -> None:
-        """The daemon's own state, published when it changes."""
+        """The daemon's own state, published when it changes; an alert that is new goes to the sinks."""
         store_ok = True
+        known: tuple[str, ...] = ()
         while True:
+            alerts = tuple(self._alerts())
+            for key in alerts:
+                if key not in known:
+                    code, _, about = key.partition(": ")
+                    self._notify("engine", {"code": code, "about": about})
+            known = alerts
             ok = all(found.writer.store_ok for found in self.logs.values())
             if ok is not store_ok:
                 store_ok, self.store_since = ok, self.clock.utcnow()
@@ -514,7 +525,7 @@ class Application:
                     leader={site: runner.leading for site, runner in self.hub.runners.items()},
                     draining=self._draining,
                     tzdata=tzdata_version(),
-                    alerts=tuple(self._alerts()),
+                    alerts=alerts,
                 )
             )
             await asyncio.sleep(SYSTEM_INTERVAL_S)

@@ -17,16 +17,17 @@ from aiohttp import web
 from daemon import __version__
 from daemon.api import (
     agents_api,
+    alerts_api,
     c2c_calls,
     compliance_api,
     config_api,
     control,
     crm_api,
-    crm_api,
     external,
     files,
     history,
     imports_api,
+    inbound_api,
     journal_api,
     leads_api,
     openapi,
@@ -71,6 +72,7 @@ def all_routes() -> list[Route]:
         agents_api.routes,
         voice_api.routes,
         recordings_api.routes,
+        inbound_api.routes,
         leads_api.routes,
         imports_api.routes,
         history.routes,
@@ -80,8 +82,8 @@ def all_routes() -> list[Route]:
         stats_api.routes,
         tokens_api.routes,
         wall_api.routes,
+        alerts_api.routes,
         webhooks_api.routes,
-        crm_api.routes,
         crm_api.routes,
         stream.routes,
         public.routes,
@@ -104,8 +106,9 @@ def build_app(
     importer: Importer | None = None,
     rates: Rates | None = None,
     notify: Callable[[str, Mapping[str, Any]], None] = log_alert,
+    told: Callable[[], Sequence[alerts_api.Told]] = tuple,
+    mail_to: int = 0,
     webhooks: webhooks_api.Sender | None = None,
-    crm: crm_api.CrmDoor | None = None,
     crm: crm_api.CrmDoor | None = None,
     webhook_overlap_s: float = 86_400.0,
     tapes: Tapes | None = None,
@@ -140,8 +143,8 @@ def build_app(
         rates=rates,
         minutes=MinuteAlarms(store, clock, notify),
         notify=notify,
+        alerts=alerts_api.AlertBook(door, clock, told, mail_to),
         webhooks=webhooks,
-        crm=crm,
         crm=crm,
         tapes=tapes,
         webhook_overlap_s=webhook_overlap_s,
@@ -177,7 +180,9 @@ def _running(deps: Deps) -> Callable[[web.Application], AsyncIterator[None]]:
         deps.streams.start()
         await deps.quotas.start()
         deps.minutes.start()
+        deaf = deps.alerts.start()
         yield
+        deaf()
         await deps.minutes.close()
         await deps.quotas.close()
 

@@ -20,8 +20,8 @@ from daemon.settings import HttpTable
 from daemon.tapes import Tapes
 
 if TYPE_CHECKING:
+    from daemon.api.alerts_api import AlertBook
     from daemon.api.auth import Auth
-    from daemon.api.crm_api import CrmDoor
     from daemon.api.crm_api import CrmDoor
     from daemon.api.guard import Guard
     from daemon.api.metrics import Metrics
@@ -89,9 +89,9 @@ class Deps:
     notify: Callable[[str, Mapping[str, Any]], None] = log_alert
     webhooks: Sender | None = None
     crm: CrmDoor | None = None
-    crm: CrmDoor | None = None
     webhook_overlap_s: float = 86_400.0
     demo_token: str = ""
     default_language: str = "fr"
     drafts: dict[str, dict[str, Any]] = field(default_factory=dict)
     walls: dict[str, Any] = field(default_factory=dict)
+    alerts: AlertBook

@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import smtplib
 import ssl
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
 from typing import Any
@@ -25,16 +27,22 @@ from daemon.settings import AlertsTable
 log = structlog.get_logger("cadran.alerts")
 
 QUEUE_MAX = 200
+TOLD_MAX = 500
+"""Kept in memory for the page; all are in the log."""
+TEST = "alert.test"
+"""Somebody tries the sinks: never held back."""
 SUBJECTS_MAX = 2000
 TRIES = 4
 RETRY_FIRST_S = 15.0
-ABOUT = ("group", "line", "webhook_id", "site", "integration")
+ABOUT = ("group", "line", "webhook_id", "site", "integration", "code", "about")
 """Details that say what an alert is about; others are figures, and differ each time."""
 WORDS: Mapping[str, tuple[str, str]] = {
     "click2call.quota": ("quota click-to-call utilisé à plus de 80 %", "click-to-call quota used by more than 80 %"),
     "click2call.failures": ("plus de 10 % d'échecs click-to-call", "more than 10 % of click-to-call requests fail"),
     "click2call.no_line": ("aucune ligne click-to-call disponible", "no click-to-call line available"),
     "line.minutes": ("quota de minutes d'une ligne", "a line's quota of minutes"),
+    TEST: ("essai des alertes", "a test of the alerts"),
+    "engine": ("le moteur signale un problème", "the engine reports a problem"),
     "webhook.dead": ("message webhook abandonné", "a webhook message was given up"),
 }
 
@@ -58,6 +66,7 @@ class Alerts:
         self._queue: asyncio.Queue[tuple[str, dict[str, Any]]] = asyncio.Queue(QUEUE_MAX)
         self._told: dict[tuple[str, ...], _Told] = {}
         self.lost = 0
+        self.told: deque[tuple[datetime, str, Mapping[str, Any]]] = deque(maxlen=TOLD_MAX)
 
     def notify(self, topic: str, details: Mapping[str, Any]) -> None:
         """Give an alert; returns at once. Past the queue's bound it is in the log alone, and counted."""
@@ -66,6 +75,7 @@ class Alerts:
             return
         # A detail may be called "event", which is the log's own word for the line.
         log.warning("alert", topic=topic, details=shown)
+        self.told.append((self._clock.utcnow(), topic, shown))
         try:
             self._queue.put_nowait((topic, shown))
         except asyncio.QueueFull:
@@ -75,7 +85,7 @@ class Alerts:
         """The details with what was held back, or None if it was given a short while ago."""
         about = (topic, *(str(details.get(name, "")) for name in ABOUT))
         now, told = self._clock.now(), self._told.get(about)
-        if told is not None and now - told.at < self._table.repeat_s:
+        if topic != TEST and told is not None and now - told.at < self._table.repeat_s:
             told.held_back += 1
             return None
         held = {"held_back": told.held_back} if told is not None and told.held_back else {}

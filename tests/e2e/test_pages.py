@@ -272,6 +272,23 @@ async def test_the_journal_of_a_campaign_names_who_and_what(browser: Browser) ->
         assert not site.troubles
 
 
+async def test_an_alert_is_named_in_words_and_taken_over(browser: Browser) -> None:
+    async with open_site(browser) as site:
+        page = await site.open("/#/direct")
+        system = next(iter(site.world.door.views["system"]))
+        site.world.door.change("system", system, alerts=("campaign_suspended: campaign 1",))
+        await page.get_by_label("Alertes ouvertes : 1").click()
+        line = page.locator("main tbody tr").first
+        await expect(line).to_contain_text("Campagne suspendue par une anomalie")
+        await expect(line).to_contain_text("Assurance Auto 31")
+        await line.get_by_role("button", name="Prendre en charge").click()
+        await expect(line).to_contain_text("root")
+        await shot(page, "alertes-fr-light")
+        site.world.door.change("system", system, alerts=())
+        await expect(page.get_by_text("Aucune alerte ouverte.")).to_be_visible()
+        assert not site.troubles
+
+
 async def test_a_token_is_shown_once(browser: Browser) -> None:
     async with open_site(browser) as site:
         page = await site.open("/#/acces")

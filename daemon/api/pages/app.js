@@ -1,7 +1,7 @@
 // The supervision page: sign-in, rail, top bar with the link chain, routing, age rules. Views draw the middle.
 import { h, icon, mount } from './lib/dom.js';
 import { t, load, chosen, lang } from './lib/i18n.js';
-import { clock, duration } from './lib/format.js';
+import { clock, duration, num } from './lib/format.js';
 import { session, may, signIn, signOut, whoAmI } from './lib/api.js';
 import { live, start, restart, onPaint, paint, serverNow, age, since } from './lib/live.js';
 import { ui, toasts, dialog, showDialog, problemText, whyNot } from './lib/ui.js';
@@ -13,6 +13,7 @@ import * as lines from './views/lines.js';
 import * as compliance from './views/compliance.js';
 import * as reports from './views/reports.js';
 import * as access from './views/access.js';
+import * as alerts from './views/alerts.js';
 import * as first from './views/first.js';
 import * as recordings from './views/recordings.js';
 
@@ -20,7 +21,7 @@ const PAGES = [
   ['direct', direct, 'watch', 'd'], ['agents', agents, 'watch', 'a'], ['campagnes', campaigns, 'watch', 'c'], ['listes', lists, 'watch', 'l'],
   ['lignes', lines, 'watch', 'i'], ['conformite', compliance, 'watch', 'o'], ['rapports', reports, 'watch', 'r'], ['acces', access, 'steer', 'x'],
 ];
-const HIDDEN = { debut: first, enregistrements: recordings };
+const HIDDEN = { debut: first, alertes: alerts, enregistrements: recordings };
 let route = { page: 'direct', rest: [], query: new URLSearchParams() };
 let problem = '';
 let started = false;
@@ -49,14 +50,14 @@ function chain() {
 }
 
 function top() {
-  const alerts = Object.values(live.state.system)[0]?.alerts?.length || 0;
+  const amiss = Object.values(live.state.system)[0]?.alerts?.length || 0;
   const off = whyNot();
   return h('header', { class: 'top' },
     chain(),
     h('span', { class: 'clock num' }, live.beat ? clock(new Date(serverNow())) : '--:--:--'),
     h('span', { class: 'grow' }),
     may('steer') && h('button', { class: 'suspend', disabled: Boolean(off), title: off, onclick: direct.suspendAll }, icon('pause'), ' ', t('suspend.button')),
-    alerts > 0 && h('a', { href: '#/direct', class: 'mark act' }, icon('alert'), ` ${alerts}`),
+    may('watch') && h('a', { href: '#/alertes', class: amiss ? 'mark act' : 'quiet', title: t('nav.alertes'), 'aria-label': t('top.alerts', { n: num(amiss) }) }, icon('alert'), amiss > 0 && ` ${num(amiss)}`),
     h('span', { class: 'langs' }, ['fr', 'en'].map((code) => h('button', { key: code, class: 'quiet', 'aria-pressed': String(lang === code), onclick: () => load(code).then(paint) }, code.toUpperCase()))),
     h('button', { class: 'quiet', 'aria-label': t('top.theme'), title: t('top.theme'), onclick: toggleTheme }, icon('theme')),
     h('span', { class: 'user' }, session.who.name, ' ', h('button', { class: 'quiet', onclick: leave }, t('do.sign_out'))));

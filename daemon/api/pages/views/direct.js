@@ -5,6 +5,7 @@ import { num, pct, duration, clock } from '../lib/format.js';
 import { live, since, serverNow, fresh } from '../lib/live.js';
 import { get, post, may } from '../lib/api.js';
 import { bars, line } from '../lib/plot.js';
+import { concerns } from './alerts.js';
 import { STATE_ICON, meter, levelMark, request, waiting, whyNot, confirm, toast, siteDown, windowLevel } from '../lib/ui.js';
 
 const STATES = ['on_call', 'ready', 'reserved', 'ringing', 'on_hold', 'wrap_up', 'paused', 'unreachable'];
@@ -160,7 +161,7 @@ function attention() {
   for (const l of Object.values(live.state.lines)) {
     if (l.state === 'resting' || l.state === 'unavailable') items.push({ key: `l${l.id}`, level: 'watch', text: l.name, what: word('line_state', l.state) + (l.reason ? ` : ${l.reason}` : '') });
   }
-  for (const alert of Object.values(live.state.system)[0]?.alerts || []) items.push({ key: alert, level: 'act', text: alert, what: '' });
+  for (const alert of Object.values(live.state.system)[0]?.alerts || []) { const [code, about] = alert.split(': '); items.push({ key: alert, level: 'act', text: word('alert', code), what: concerns(about || '') }); }
   return h('section', { class: 'card' }, h('h2', null, t('direct.attention'), ' ', items.length > 0 && h('b', null, num(items.length))),
     items.length === 0 ? h('p', { class: 'empty' }, t('direct.calm'))
       : h('ul', { class: 'list' }, items.slice(0, 20).map((i) => h('li', { key: i.key }, levelMark(i.level), ` ${i.text} `, h('span', { class: 'muted' }, i.what), i.since !== undefined && h('span', { class: 'right num' }, duration(i.since))))));
