@@ -31,6 +31,9 @@ WARM_UP_DAYS = 2
 GROWTH_MAX = 0.05
 SMALL = 20
 """Counts this small may differ by as much from night to night."""
+HISTORY = ("leads", "leads_of_list", "leads_of_number", "attempts", "attempt_of_number", "attempts_of_person",
+           "attempts_of_lead", "events", "pacing", "audit", "outbox", "refusals", "refusals_of_lead")  # fmt: skip
+"""What the store in memory, which looks through all of it, forgets each night."""
 CROWD = people.People(answer_chance=0.4, talk_mean_s=60.0, ring_mean_s=6.0, machine_share=0.0)
 _CODE = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.CodeType, type, types.MethodType)
 
@@ -111,7 +114,9 @@ class Soak:
         for agent in world.agents:
             await world.submit(c.SignOut(agent_id=agent.id))
         await asyncio.sleep(1800.0)
-        self.attempts = len(world.store.tables.attempts)
+        self.attempts += len(world.store.tables.attempts)
+        for name in HISTORY:
+            getattr(world.store.tables, name).clear()
 
     def _weigh(self) -> Night:
         world: Any = self.world

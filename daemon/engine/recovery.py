@@ -73,6 +73,7 @@ class Recovery:
             placed_at=live.now,
             last_agent_id=row.agent_id,
             unsure=True,
+            adopted=True,
         )
 
     def _adopt_call(self, row: OpenAttempt) -> None:
@@ -84,7 +85,7 @@ class Recovery:
         self._known[row.attempt_id] = row
         if row.abandoned_at is not None and row.connected_at is None:
             call.outcome = Outcome.ABANDONED
-            call.answered_at = self._since(call, "answered_at")
+            call.answered_at = self._since(call, "answered_at") or self._since(call, "abandoned_at")
         live.calls[row.attempt_id] = call
         live.legs[call.leg] = call
         live.pool.adopt(row.line_id, row.attempt_id)
@@ -194,6 +195,8 @@ class Recovery:
         if leg.up and call.answered_at is None:
             known = self._since(call, "answered_at")
             call.answered_at = call.need_at = live.now - leg.seconds if known is None else known
+            if known is None:
+                live.event(call, "answered")  # for whoever reads the history, the next life of the daemon too
         if leg.bridged_with:
             self._bridged_meanwhile(call, leg.bridged_with)
         elif leg.parked:
