@@ -4,10 +4,5 @@ SELECT id, number, site, kind, group_id, campaign_id, client_id, lead_id, line_i
     ring_s, wait_s, talk_s, amd, counted, live, disposition, disposition_at, disposition_by_default, notes,
     sale, refused, final
 FROM attempts
-WHERE (:group_id::bigint IS NULL OR group_id = :group_id)
-    AND (:campaign_id::bigint IS NULL OR campaign_id = :campaign_id)
-    AND (:agent_id::bigint IS NULL OR agent_id = :agent_id)
-    AND (:line_id::bigint IS NULL OR line_id = :line_id)
-    AND (:start::timestamptz IS NULL OR at >= :start)
-    AND (:end::timestamptz IS NULL OR at < :end)
+WHERE {call_filters}
 ORDER BY number
