@@ -475,6 +475,14 @@ class TapeStore(Protocol):
         state, duration_min."""
         ...
 
+    async def missed_calls(self, group_id: int | None, *, done: bool, limit: int) -> list[dict[str, Any]]:
+        """Callers whom nobody talked with, oldest first, with their number (`e164`) and whom they dialled (`did`)."""
+        ...
+
+    async def missed_call_done(self, attempt_id: UUID, at: datetime, by: str) -> bool:
+        """Tick a task off; False if it was, or there is none."""
+        ...
+
     async def recording(self, id: int) -> dict[str, Any] | None: ...
     async def set_recording(self, id: int, changes: Mapping[str, Any]) -> None:
         """Change path, bytes, state, purged_at."""

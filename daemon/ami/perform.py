@@ -20,6 +20,7 @@ from daemon.ami.voice import VoiceAction
 from daemon.calls import events as ev
 from daemon.calls.actions import (
     AdoptInbound,
+    Answer,
     AnyAction,
     Connect,
     Hangup,
@@ -289,7 +290,7 @@ class Performer:
                 leg.hold_s, leg.music = action.limit_s, True
                 leg.spies = False
             requests = self.mode.voice.requests(action, leg)
-            if isinstance(action, Park | Release):
+            if isinstance(action, Park | Release | Answer):
                 leg.parked = False  # until the PBX says that it waits again
             for request in requests[:-1]:
                 self._spawn(self._follow_up(action.leg, request))

@@ -300,7 +300,7 @@ class ModernTranslator(VoiceEvents):
         elif kind == "noop":
             leg.probing = False
             self._parked(leg, at)
-        elif kind == "room" and code >= 0:
+        elif kind in ("room", "answer") and code >= 0:
             self._parked(leg, at)
         elif kind == "amd":
             leg.amd_done_at = at

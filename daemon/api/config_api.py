@@ -19,6 +19,7 @@ from daemon.api.routes import Ask, Permission, Reply, Routes
 from daemon.api.types import Answer, ListQuery, derive
 from daemon.calls.records import (
     Agent,
+    Blocked,
     CallerIdNumber,
     Campaign,
     Client,
@@ -58,6 +59,7 @@ TABLES = (
     Table(Line, "lines", Permission.WATCH, Permission.ADMINISTER, check_line),
     Table(CallerIdNumber, "caller-ids", Permission.WATCH, Permission.ADMINISTER),
     Table(Status, "statuses", Permission.DESK, Permission.MANAGE),
+    Table(Blocked, "blacklist", Permission.WATCH, Permission.MANAGE),
     Table(PauseCode, "pause-codes", Permission.DESK, Permission.MANAGE),
     Table(Agent, "agents", Permission.WATCH, Permission.MANAGE, check_agent),
 )

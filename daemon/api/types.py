@@ -15,6 +15,7 @@ from msgspec import UNSET, Meta, UnsetType
 from daemon.calls.records import (
     Agent,
     ApiToken,
+    Blocked,
     CallerIdNumber,
     Campaign,
     Client,
@@ -55,6 +56,25 @@ class HoursBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     days: Annotated[list[Weekday], Meta(min_length=1, max_length=7)]
     start: Clock
     end: Clock
+
+
+class InboundBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What a campaign does with calls to its numbers (features TELC-05); see the record `Inbound`."""
+
+    dids: Annotated[list[E164], Meta(max_length=100)] = []
+    open: Annotated[list[HoursBody], Meta(max_length=100)] = []
+    greeting: Sound = ""
+    greeting_s: Annotated[float, Meta(ge=0, le=120)] = 0.0
+    closed_message: Sound = ""
+    closed_message_s: Annotated[float, Meta(ge=1, le=120)] = 10.0
+    overflow: Annotated[str, Meta(pattern=r"^$|^[A-Za-z0-9_.*#-]{1,40}@[A-Za-z0-9_.-]{1,80}$")] = ""
+    wait_max_s: Annotated[float, Meta(ge=5, le=3600)] = 120.0
+    queue_max: Annotated[int, Meta(ge=0, le=10_000)] = 0
+    announce_every_s: Annotated[float, Meta(ge=0, le=600)] = 0.0
+    skill: Annotated[str, Meta(max_length=40)] = ""
+    missed_call_owner: Annotated[str, Meta(pattern="^(default_user|pool)$")] = "pool"
+    default_agent_id: IdOrZero = 0
+    call_back: bool = False
 
 
 class RecyclingBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -126,6 +146,7 @@ BOUNDS: dict[type[Record], dict[str, Any]] = {
         "screen_pop_url": Url,
         "script": LongText,
         "default_status": Code,
+        "inbound": InboundBody,
     },
     Status: {"code": Code, "name": Name, "campaign_id": IdOrZero, "sort": _int(-1000, 1000)},
     PauseCode: {
@@ -133,6 +154,7 @@ BOUNDS: dict[type[Record], dict[str, Any]] = {
         "name": Name,
         "expected_s": _float(1, 86_400),
     },
+    Blocked: {"e164": E164},
     LeadList: {"name": Name, "rank": _int(-1000, 1000)},
     Agent: {
         "site": Site,

@@ -170,7 +170,8 @@ class AdoptInbound(Action, frozen=True, kw_only=True, gc=False):
 
 
 class Answer(Action, frozen=True, kw_only=True, gc=False):
-    """Answer an adopted inbound leg, play `sound` if given, then music. Answers LegAnswered."""
+    """Answer an adopted inbound leg, play `sound` if given, then music. Answers LegAnswered, and LegParked once more:
+    from then on it may be connected."""
 
     sound: str = ""
 

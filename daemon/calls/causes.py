@@ -23,6 +23,7 @@ class Outcome(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     ABANDONED = "abandoned"
+    MISSED = "missed"
     AGENT_NO_ANSWER = "agent_no_answer"
     PBX_LOST = "pbx_lost"
     UNKNOWN = "unknown"

@@ -218,6 +218,17 @@ class RecordingEnded(Fact, frozen=True, kw_only=True):
     failed: bool = False
 
 
+class MissedCall(Fact, frozen=True, kw_only=True):
+    """A caller whom nobody talked with: one task. `owner_agent_id` 0 = everybody's; `due_at`: to be called back from
+    then on."""
+
+    attempt_id: UUID
+    group_id: int
+    campaign_id: int
+    owner_agent_id: int = 0
+    due_at: datetime | None = None
+
+
 class AuditFact(Fact, frozen=True, kw_only=True):
     """Who did what (audit_log, append-only)."""
 
@@ -244,6 +255,7 @@ AnyFact = (
     | LinkChanged
     | RecordingStarted
     | RecordingEnded
+    | MissedCall
     | AuditFact
 )
 

@@ -134,6 +134,36 @@ class RecyclingRule(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     priority: str = "normal"
 
 
+class MissedOwner(StrEnum):
+    """Whose task a missed call is (ZAD-09): the campaign's default agent's, or everybody's."""
+
+    DEFAULT_USER = "default_user"
+    POOL = "pool"
+
+
+class Inbound(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What a campaign does with calls to its numbers. `dids`: E.164, which must be ours. `open`: weekly hours in the
+    campaign's zone, empty = always. `greeting`, `closed_message`: sounds of the PBX with their length in seconds.
+    `overflow`: `extension@context` of the PBX for who finds it closed, full, or waits over `wait_max_s`; empty = busy,
+    or the end. `queue_max` 0 = no limit. `announce_every_s` 0 = the place is not told. `skill`: agents without it get
+    none of these calls. `call_back`: a missed call is due to be called back at once."""
+
+    dids: list[str] = []
+    open: list[HoursWindow] = []
+    greeting: str = ""
+    greeting_s: float = 0.0
+    closed_message: str = ""
+    closed_message_s: float = 10.0
+    overflow: str = ""
+    wait_max_s: float = 120.0
+    queue_max: int = 0
+    announce_every_s: float = 0.0
+    skill: str = ""
+    missed_call_owner: MissedOwner = MissedOwner.POOL
+    default_agent_id: int = 0
+    call_back: bool = False
+
+
 class Campaign(Record, kw_only=True):
     """What is dialled, how, by which rules. Limits are the operator's; the rule set's are stricter where they bind.
 
@@ -180,6 +210,7 @@ class Campaign(Record, kw_only=True):
     caller_id_pool: str = ""
     screen_pop_url: str = ""
     script: str = ""
+    inbound: Inbound = msgspec.field(default_factory=Inbound)
 
 
 class Status(Record, kw_only=True):
@@ -206,6 +237,14 @@ class PauseCode(Record, kw_only=True):
     code: str
     name: str
     expected_s: float = 600.0
+
+
+class Blocked(Record, kw_only=True):
+    """A number that is not let in and never called (ZAD-18)."""
+
+    group_id: int
+    e164: str
+    reason: str = ""
 
 
 class LeadList(Record, kw_only=True):

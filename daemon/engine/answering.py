@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from daemon.agents.selection import longest_ready
 from daemon.agents.states import LegState
@@ -31,6 +31,10 @@ class AnsweredCalls(CallEnds):
         super().__init__(live, desks)
         self.on_back: Callable[[Call, Desk], None] = lambda call, desk: None
         self.before_connect: Callable[[Call], None] = lambda call: None
+        self.choose: Callable[[Call, Iterable[Desk]], Desk | None] = lambda call, desks: longest_ready(desks)
+        self.on_caller_granted: Callable[[Call], None] = lambda call: None
+        self.on_caller_refused: Callable[[Call], None] = lambda call: None
+        self.on_caller_overdue: Callable[[Call], None] = lambda call: None
         self.record_file: Callable[[Call], str] = lambda call: ""
 
     def _on_answer(self, call: Call) -> None:
@@ -39,7 +43,7 @@ class AnsweredCalls(CallEnds):
         live.timers.set(("verdict", call.attempt_id), live.now + (VERDICT_S if call.amd else PARK_S))
         live.pool.succeeded(call.line_id)
         live.event(call, "answered")
-        if call.campaign:
+        if call.campaign and call.kind != "inbound":
             call.campaign.answered += 1
         self._observe(call, pacing.CallAnswered(call.attempt_id.hex, live.now))
         if not call.amd:
@@ -107,9 +111,12 @@ class AnsweredCalls(CallEnds):
             if desk is not None:
                 self._arm_need(call)
                 return
+        if live.now < call.offer_at:
+            live.timers.set(("greeted", call.attempt_id), call.offer_at)
+            return
         if desk is None and call.campaign is not None:
             candidates = (d for d in self._desks.ready_of(call.campaign) if d.stays)
-            desk = longest_ready(candidates)
+            desk = self.choose(call, candidates) if call.kind == "inbound" else longest_ready(candidates)
         if desk is None:
             self._arm_need(call)
             return
@@ -122,7 +129,7 @@ class AnsweredCalls(CallEnds):
     def _arm_need(self, call: Call) -> None:
         if call.connected_at is not None:
             return  # who has talked already and waits again (a failed transfer) is not given up
-        deadline = call.campaign.rules.connect_deadline_s if call.campaign else self._live.dialer.connect_deadline_s
+        deadline = self.deadline_s(call)
         need_at = call.need_at if call.need_at is not None else self._live.now
         self._live.timers.set(("need", call.attempt_id), need_at + deadline)
 
@@ -158,6 +165,7 @@ class AnsweredCalls(CallEnds):
         call.last_agent_id = desk.id
         wait = max(0.0, live.now - (call.need_at if call.need_at is not None else live.now))
         if call.campaign:
+            call.campaign.callers["answered"] += call.kind == "inbound"
             self._observe(call, pacing.Connected(call.attempt_id.hex, str(desk.id), live.now, wait))
             self._count(call, abandoned=False)
         self._enter(call, CallState.TALKING)
@@ -189,6 +197,9 @@ class AnsweredCalls(CallEnds):
     def abandon(self, call: Call) -> None:
         """Nobody was there in time: safe-harbour message, then the end (CAMP-09)."""
         live = self._live
+        if call.kind == "inbound":
+            self.on_caller_overdue(call)
+            return
         call.outcome = Outcome.ABANDONED
         live.event(call, "abandoned", waited_s=round(live.now - (call.need_at or live.now), 3))
         self._observe(call, pacing.Abandoned(call.attempt_id.hex, live.now))

@@ -106,13 +106,17 @@ class CallFlow(AnsweredCalls):
                 continue
             if id not in granted:
                 live.counters["intents_refused"] += 1
+                if call.kind == "inbound":
+                    self.on_caller_refused(call)
                 self._vanish(call)
                 continue
             call.number = granted[id]
-            late = live.now - committed_at > live.dialer.intent_use_s
+            late = live.now - committed_at > live.dialer.intent_use_s and call.kind != "inbound"
             if late or call.outcome is not None or not live.may_act() or not live.link.synced:
                 call.outcome = call.outcome or Outcome.NOT_PLACED
                 self.end(call)
+            elif call.kind == "inbound":
+                self.on_caller_granted(call)
             elif call.desk is not None and not call.desk.stays:
                 self._enter(call, CallState.AGENT_FIRST)
                 self._desks.ring(call.desk)
@@ -124,6 +128,8 @@ class CallFlow(AnsweredCalls):
         for id in asked:
             call = self._live.calls.get(id)
             if call is not None and call.state is CallState.INTENDED:
+                if call.kind == "inbound":
+                    self.on_caller_refused(call)
                 call.outcome = Outcome.NOT_PLACED
                 self.end(call)
 
@@ -174,10 +180,11 @@ class CallFlow(AnsweredCalls):
             refused = live.law.refuses(call.lead, call.campaign.record, live.utc)
         else:
             refused = live.law.refuses_number(call.e164, call.rule_set, live.utc)
-        if refused is None:
+        blocked = (call.group_id, call.e164) in live.blacklist
+        if refused is None and not blocked:
             return True
         call.outcome = Outcome.NOT_PLACED
-        call.ended_by = refused.rule
+        call.ended_by = refused.rule if refused is not None else "blacklist"
         self.end(call)
         return False
 

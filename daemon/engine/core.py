@@ -28,6 +28,7 @@ from daemon.engine.callflow import CallFlow
 from daemon.engine.commands import AnyCommand
 from daemon.engine.desks import Desks
 from daemon.engine.ending import RECENT_S
+from daemon.engine.inbound import Inbound
 from daemon.engine.law import Law, RuleFacts
 from daemon.engine.live import LONG_AGO, Call, CampaignLive, Claim, Desk, Live
 from daemon.engine.operate import Operations
@@ -77,6 +78,7 @@ class EngineCore:
         self.transfers = Transfers(self.live, self.calls, self.desks)
         self.supervision = Supervision(self.live, self.transfers)
         self.recordings = Recordings(self.live, self.transfers)
+        self.inbound = Inbound(self.live, self.calls, self.desks)
         self.operations.more = (self.transfers, self.supervision, self.recordings)
         self._quarter = (LONG_AGO, LONG_AGO)
         self._wire()
@@ -93,12 +95,18 @@ class EngineCore:
         self.calls.on_over = self._call_over
         self.calls.before_connect = self.recordings.before_connect
         self.calls.record_file = self.recordings.file_for
+        self.calls.patience_s = self.inbound.patience_s
+        self.calls.choose = self.inbound.choose
+        self.calls.on_caller_granted = self.inbound.granted
+        self.calls.on_caller_refused = self.inbound.refused
+        self.calls.on_caller_overdue = self.inbound.overdue
         self.transfers.on_release = self.supervision.left_alone
         self.recovery.on_settled = self.transfers.settle
         self.recovery.on_talking = self.recordings.adopted
 
     def _call_over(self, call: Call) -> None:
         self.recordings.over(call)
+        self.inbound.over(call)
         self.transfers.call_over(call)
 
     # ---- time --------------------------------------------------------------------------------------------------
@@ -138,6 +146,10 @@ class EngineCore:
         live = self.live
         if kind == "side":
             self.transfers.on_deadline(id)
+        elif kind in ("greeted", "place"):
+            caller = live.calls.get(id)
+            if caller is not None and live.link.synced:
+                self.inbound.on_deadline(kind, caller)
         elif kind in ("need", "verdict", "message", "unbridged", "gone", "returned"):
             call = live.calls.get(id)
             if call is not None:
@@ -188,6 +200,8 @@ class EngineCore:
         live = self.live
         if isinstance(event, ev.LegEvent):
             self._leg_event(event)
+        elif isinstance(event, ev.InboundArrived):
+            self.inbound.arrived(event)
         elif isinstance(event, ev.ExtensionChanged):
             self._phone(event)
         elif isinstance(event, ev.TrunkChanged):
@@ -209,6 +223,9 @@ class EngineCore:
         live = self.live
         owner = live.legs.get(event.leg)
         if isinstance(owner, Call):
+            if owner.kind == "inbound" and not owner.adopted and isinstance(event, ev.LegParked):
+                owner.adopted = True  # ours, but not answered yet: it is offered when it waits again
+                return
             if isinstance(event, ev.ActionRefused):
                 self.recordings.refused(owner, event)
             if not self.transfers.customer_event(owner, event):
@@ -315,6 +332,9 @@ class EngineCore:
                 live.statuses[record.id] = record
             elif isinstance(record, rec.PauseCode):
                 live.pause_codes[record.id] = record
+            elif isinstance(record, rec.Blocked):
+                live.blocked[record.id] = record
+                self._blacklist()
             elif isinstance(record, rec.CallerIdNumber):
                 live.caller_ids.set(record)
             elif isinstance(record, rec.Line) and record.site == live.site.id:
@@ -391,6 +411,9 @@ class EngineCore:
             self.desks.sign_out(desk, "administrator")
         live.touch("agents", record.id)
 
+    def _blacklist(self) -> None:
+        self.live.blacklist = frozenset((row.group_id, row.e164) for row in self.live.blocked.values())
+
     def _remove(self, name: str, id: int) -> None:
         live = self.live
         if name == "Line":
@@ -398,6 +421,9 @@ class EngineCore:
             live.touch("lines", id)
         elif name == "CallerIdNumber":
             live.caller_ids.remove(id)
+        elif name == "Blocked":
+            live.blocked.pop(id, None)
+            self._blacklist()
         elif name == "Status":
             live.statuses.pop(id, None)
         elif name == "PauseCode":
@@ -430,7 +456,11 @@ class EngineCore:
             for campaign in self.desks.campaigns_of(desk)
             if campaign.stages["waiting"] > 0
             for call in campaign.calls.values()
-            if call.state is CallState.WAITING and call.desk is None and not call.waits_for_leg
+            if call.state is CallState.WAITING
+            and call.desk is None
+            and not call.waits_for_leg
+            and live.now >= call.offer_at
+            and self.inbound.suits(call, desk)
         ]
         if waiting and desk.stays:
             self.calls.offer(min(waiting, key=lambda call: (-_priority(call), call.need_at or live.now)))
@@ -466,5 +496,5 @@ def _priority(call: Call) -> int:
 
 def _load_order(record: rec.Record) -> tuple[int, int]:
     """What others refer to comes first."""
-    order = (rec.Group, rec.Status, rec.PauseCode, rec.CallerIdNumber, rec.Line, rec.Campaign, rec.Agent)
+    order = (rec.Group, rec.Status, rec.PauseCode, rec.Blocked, rec.CallerIdNumber, rec.Line, rec.Campaign, rec.Agent)
     return next((n for n, kind in enumerate(order) if isinstance(record, kind)), len(order)), record.id

@@ -46,6 +46,7 @@ class CallEnds:
     def __init__(self, live: Live, desks: Desks) -> None:
         self._live = live
         self._desks = desks
+        self.patience_s: Callable[[Call], float] = lambda call: 60.0
         self.on_over: Callable[[Call], None] = lambda call: None
         """The call has ended: whoever is beside it goes."""
 
@@ -86,6 +87,8 @@ class CallEnds:
     def _outcome(self, call: Call, hung: ev.LegHungUp, *, channel: bool) -> Outcome:
         if call.connected_at is not None:
             return Outcome.CONNECTED
+        if call.kind == "inbound":
+            return Outcome.MISSED
         if call.verdict == ev.Amd.HANGUP:
             return Outcome.NO_ANSWER
         if call.answered_at is not None or hung.was_up:
@@ -98,8 +101,14 @@ class CallEnds:
             return Outcome.FAILED
         return outcome_unanswered(hung.cause, hung.tech_cause, hung.dial_status, call.ringing_at is not None)
 
+    def deadline_s(self, call: Call) -> float:
+        """How long a person may wait for an agent: the law's seconds, or a caller's patience."""
+        if call.kind == "inbound":
+            return self.patience_s(call)
+        return call.campaign.rules.connect_deadline_s if call.campaign else self._live.dialer.connect_deadline_s
+
     def _overdue(self, call: Call) -> bool:
-        deadline = call.campaign.rules.connect_deadline_s if call.campaign else self._live.dialer.connect_deadline_s
+        deadline = self.deadline_s(call)
         waited = call.need_at is not None and self._live.now >= call.need_at + deadline
         return waited and call.connected_at is None
 
@@ -143,7 +152,8 @@ class CallEnds:
         )
         live.event(call, "ended", outcome=str(outcome), cause=cause)
         if campaign:
-            campaign.outcomes[outcome] += 1
+            if call.kind != "inbound":
+                campaign.outcomes[outcome] += 1
             self._observe(call, pacing.CallEnded(call.attempt_id.hex, live.now, str(outcome)))
         self._line_verdict(call, outcome)
         call.outcome = outcome
@@ -274,14 +284,14 @@ class CallEnds:
         self._enter(call, state)
 
     def _observe(self, call: Call, event: pacing.PacingEvent) -> None:
-        if call.campaign:
+        if call.campaign and call.kind != "inbound":
             call.campaign.policy.observe(event)
             call.campaign.dirty = True
 
     def _count(self, call: Call, *, abandoned: bool) -> None:
         """One live answer in the ledger, once a call."""
         live, campaign = self._live, call.campaign
-        if campaign is None or call.counted_live:
+        if campaign is None or call.counted_live or call.kind == "inbound":
             return
         call.counted_live = True
         hour = clock_hour(live.utc, campaign.record.zone)

@@ -22,6 +22,7 @@ from daemon.calls.facts import AnyFact, CallEventFact
 from daemon.calls.ids import uuid7
 from daemon.calls.records import (
     Agent,
+    Blocked,
     Campaign,
     CampaignMode,
     CampaignState,
@@ -139,6 +140,11 @@ class Call:
     taped_at: float = 0.0
     tape_muted_at: float | None = None
     tape_gaps: list[tuple[float, float]] = field(default_factory=list)
+    channel: str = ""
+    adopted: bool = False
+    turned_away: str = ""
+    """Inbound: the PBX's channel until it is ours; why the caller is not let in."""
+    offer_at: float = 0.0
     did: str = ""
     """The number an inbound caller dialled."""
 
@@ -225,6 +231,8 @@ class CampaignLive:
     stages: Counter[str] = field(default_factory=Counter)
     agents: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
+    callers: Counter[str] = field(default_factory=Counter)
+    """Of calls coming in: arrived, answered, missed, overflow, closed, full, blacklisted."""
     placed: int = 0
     answered: int = 0
     false_positives: float = 0.0
@@ -338,6 +346,8 @@ class Live:
                 rest_s=dialer.caller_id_rest_s,
             )
         )
+        self.blocked: dict[int, Blocked] = {}
+        self.blacklist: frozenset[tuple[int, str]] = frozenset()
         self.recent: dict[UUID, float] = {}
         self.counters: Counter[str] = Counter()
         self.alerts: dict[str, str] = {}

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from daemon.agents.states import AgentState
 from daemon.calls.facts import LeadReleased, PacingDecided, RefusalFact
 from daemon.calls.records import CampaignMode, CampaignState, Lead
+from daemon.calls.states import CallState
 from daemon.compliance.zones import day_part
 from daemon.dialer.estimates import CALL_BIN_S
 from daemon.dialer.ledger import hour_key
@@ -106,6 +107,9 @@ class Placing:
         if campaign.limit:
             return
         self._check_zones(campaign)
+        if self._callers_wait(campaign):
+            campaign.limit = "inbound_waiting"
+            return
         mode = campaign.record.mode
         if mode is CampaignMode.PREDICTIVE:
             self._predictive(campaign)
@@ -116,6 +120,19 @@ class Placing:
         else:
             campaign.limit = "mode"
         self._top_up(campaign)
+
+    def _callers_wait(self, campaign: CampaignLive) -> bool:
+        """Whether somebody who called in waits for an agent of this campaign: those go first, nothing is placed."""
+        live = self._live
+        for other in live.campaigns.values():
+            if not other.stages["waiting"] or not other.record.inbound.dids:
+                continue
+            if not any(c.kind == "inbound" and c.state is CallState.WAITING for c in other.calls.values()):
+                continue
+            both = {campaign.id, other.id}
+            if any(both <= set(desk.campaign_ids) for desk in live.desks.values() if desk.signed_in):
+                return True
+        return False
 
     def site_obstacle(self) -> str:
         """What keeps the whole site from placing; "" if nothing does."""

@@ -10,7 +10,7 @@ from uuid import UUID
 from daemon.agents.states import AgentState
 from daemon.calls.events import DeviceState
 from daemon.calls.records import CampaignState
-from daemon.calls.states import STAGES
+from daemon.calls.states import STAGES, CallState
 from daemon.dialer.explain import sentence
 from daemon.dialer.ledger import Window, hour_key
 from daemon.engine.live import Call, CampaignLive, Desk, Live
@@ -281,7 +281,17 @@ def campaign_view(campaign: CampaignLive, live: Live) -> CampaignView:
         pacing=pacing,
         leads=dict(campaign.lead_counts),
         suspended=campaign.suspended,
+        callers=_callers(campaign, live),
     )
+
+
+def _callers(campaign: CampaignLive, live: Live) -> dict[str, float]:
+    """Calls coming in, counted apart from our own (CAMP-12)."""
+    if not campaign.record.inbound.dids:
+        return {}
+    waits = [c.need_at for c in campaign.calls.values() if c.kind == "inbound" and c.state is CallState.WAITING]
+    longest = max((live.now - at for at in waits if at is not None), default=0.0)
+    return {**campaign.callers, "waiting": len(waits), "longest_s": round(longest, 1)}
 
 
 def _window(campaign: CampaignLive, window: Window, live: Live) -> WindowView:

@@ -46,7 +46,16 @@ TIMER_GRAIN_S = 1e-6
 """A loop may fire a timer a hair early; a deadline this near has come, or the engine would spin on it."""
 TABLES: Mapping[str, type[rec.Record]] = {
     kind.__name__: kind
-    for kind in (rec.Group, rec.Status, rec.PauseCode, rec.CallerIdNumber, rec.Line, rec.Campaign, rec.Agent)
+    for kind in (
+        rec.Group,
+        rec.Status,
+        rec.PauseCode,
+        rec.CallerIdNumber,
+        rec.Line,
+        rec.Campaign,
+        rec.Agent,
+        rec.Blocked,
+    )
 }
 
 

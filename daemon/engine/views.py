@@ -79,6 +79,7 @@ class CampaignView(msgspec.Struct, frozen=True, kw_only=True):
     pacing: dict[str, float | int | str | None]
     leads: dict[str, int]
     suspended: str = ""
+    callers: dict[str, float] = {}
 
 
 class AgentView(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,6 +167,7 @@ class SystemView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 TABLES = ("links", "campaigns", "agents", "calls", "lines", "system")
+
 
 class ImportView(msgspec.Struct, frozen=True, kw_only=True):
     """An import of a file of leads. `state`: uploaded, checked, running, done, failed; `part`: of the file read, 0..1;

@@ -71,8 +71,9 @@ def _agents(campaign: CampaignLive) -> CauseView:
     }
     if sum(campaign.agents[s] for s in AgentState) <= 0:
         return CauseView(name="agents", ok=False, code="none", figures=figures)
-    if campaign.limit == "agents":
-        return CauseView(name="agents", ok=False, code="none_ready", figures=figures)
+    if campaign.limit in ("agents", "inbound_waiting"):
+        code = "none_ready" if campaign.limit == "agents" else campaign.limit
+        return CauseView(name="agents", ok=False, code=code, figures=figures)
     return CauseView(name="agents", ok=True, code="ready", figures=figures)
 
 
@@ -139,6 +140,10 @@ _WORDS = {
         "Ne compose pas : hors heures de {rule_set} chez les appelés",
     ),
     ("agents", "none"): ("Not dialling: no agent is signed in", "Ne compose pas : aucun agent connecté"),
+    ("agents", "inbound_waiting"): (
+        "Not dialling: callers are waiting for these agents",
+        "Ne compose pas : des appelants attendent ces agents",
+    ),
     ("agents", "none_ready"): ("No agent is ready", "Aucun agent prêt"),
     ("leads", "none_due"): (
         "Not dialling: 0 leads due of {total}",

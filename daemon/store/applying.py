@@ -286,6 +286,8 @@ class _Batch:
                 if fact.enabled is not None:
                     named = {"enabled": fact.enabled}
                     self._note(key, fact.by, "line.set", f"line:{fact.line_id}", named, fact.reason)
+            case f.MissedCall():
+                self.settings.append((tapes.MISSED, tapes.missed(fact)))
             case f.RecordingStarted():
                 self.settings.append((tapes.BEGUN, tapes.begun(fact)))
             case f.RecordingEnded():

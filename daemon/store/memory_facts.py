@@ -296,6 +296,8 @@ class FactApplier:
                 self._t.pacing.append(row | {"limit": fact.limit, "figures": dict(fact.figures)})
             case f.LinkChanged():
                 self._link(numbered, fact)
+            case f.MissedCall():
+                memory_tapes.missed(self._t, fact)
             case f.RecordingStarted():
                 memory_tapes.begun(self._t, fact)
             case f.RecordingEnded():

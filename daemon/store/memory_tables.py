@@ -189,6 +189,7 @@ class MemoryTables:
         self.consents: dict[Person, list[ConsentRow]] = defaultdict(list)
         self.erased: dict[tuple[int, str], datetime] = {}
         self.list_reviews: dict[int, int] = {}
+        self.missed: dict[UUID, dict[str, Any]] = {}
         self.recordings: dict[int, dict[str, Any]] = {}
         self.refusals: list[dict[str, Any]] = []
         self.refusals_of_lead: dict[int, list[dict[str, Any]]] = defaultdict(list)

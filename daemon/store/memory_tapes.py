@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from daemon.calls import facts as f
 from daemon.errors import StoreConflict
@@ -42,6 +43,13 @@ def over(tables: MemoryTables, fact: f.RecordingEnded) -> None:
         if (row["attempt_id"], row["number"], row["state"]) == (fact.attempt_id, fact.number, "recording"):
             row["duration_s"], row["muted"] = fact.duration_s, [list(gap) for gap in fact.muted]
             row["state"] = "failed" if fact.failed else "waiting"
+
+
+def missed(tables: MemoryTables, fact: f.MissedCall) -> None:
+    """A task, once."""
+    row = {"attempt_id": fact.attempt_id, "group_id": fact.group_id, "campaign_id": fact.campaign_id, "at": fact.at}
+    row |= {"owner_agent_id": fact.owner_agent_id, "due_at": fact.due_at, "done_at": None, "done_by": ""}
+    tables.missed.setdefault(fact.attempt_id, row)
 
 
 class MemoryTapes:
@@ -89,6 +97,31 @@ class MemoryTapes:
 
         page: Page = await self._do("search_recordings", work)
         return page
+
+    async def missed_calls(self, group_id: int | None, *, done: bool, limit: int) -> list[dict[str, Any]]:
+        def work() -> list[dict[str, Any]]:
+            found = []
+            for row in sorted(self.tables.missed.values(), key=lambda row: (row["at"], row["attempt_id"])):
+                attempt = self.tables.attempts.get(row["attempt_id"])
+                if attempt is None or group_id not in (None, row["group_id"]) or (row["done_at"] is not None) != done:
+                    continue
+                known = {"e164": attempt.e164, "call_number": attempt.number, "did": attempt.caller_id}
+                found.append({**row, **known})
+            return found[:limit]
+
+        rows: list[dict[str, Any]] = await self._do("missed_calls", work)
+        return rows
+
+    async def missed_call_done(self, attempt_id: UUID, at: datetime, by: str) -> bool:
+        def work() -> bool:
+            row = self.tables.missed.get(attempt_id)
+            if row is None or row["done_at"] is not None:
+                return False
+            row["done_at"], row["done_by"] = at, by
+            return True
+
+        done: bool = await self._do("missed_call_done", work)
+        return done
 
     async def recording(self, id: int) -> dict[str, Any] | None:
         def work() -> dict[str, Any] | None:

@@ -27,6 +27,7 @@ TABLES: Final[dict[type[Record], str]] = {
     records.Campaign: "campaigns",
     records.Status: "statuses",
     records.PauseCode: "pause_codes",
+    records.Blocked: "blacklist",
     records.LeadList: "lists",
     records.Agent: "agents",
     records.ApiToken: "api_tokens",
@@ -45,6 +46,7 @@ UNIQUE: Final[dict[type[Record], tuple[tuple[str, ...], ...]]] = {
     records.Campaign: (("group_id", "name"),),
     records.Status: (("group_id", "campaign_id", "code"),),
     records.PauseCode: (("group_id", "code"),),
+    records.Blocked: (("group_id", "e164"),),
     records.LeadList: (("group_id", "name"),),
     records.Agent: (("group_id", "login"),),
     records.ApiToken: (("sha256",),),
@@ -148,14 +150,14 @@ def consent_reason(reason: str) -> bool:
     return "consent" in reason
 
 
-def columns_of(kind: type[Record]) -> list[str]:
-    """Columns of the record's own values: all but id and version."""
 @cache
 def field_names(kind: type[msgspec.Struct]) -> frozenset[str]:
     """Names of all fields. Kept: msgspec reads the annotations anew each time, which costs more than a whole row."""
     return frozenset(field.name for field in msgspec.structs.fields(kind))
 
 
+def columns_of(kind: type[Record]) -> list[str]:
+    """Columns of the record's own values: all but id and version."""
     return [field.name for field in msgspec.structs.fields(kind) if field.name not in ("id", "version")]
 
 

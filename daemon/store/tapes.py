@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
+from uuid import UUID
 
 from daemon.calls import facts as f
 from daemon.errors import StoreConflict
@@ -18,6 +19,21 @@ VALUES ($1, $2, '', $3, $4, $5, $6, $7) ON CONFLICT (attempt_id, number) DO NOTH
 OVER: Final = """
 UPDATE recordings SET duration_s = $3, muted = $4, state = CASE WHEN $5 THEN 'failed' ELSE 'waiting' END
 WHERE attempt_id = $1 AND number = $2 AND state = 'recording'"""
+
+MISSED: Final = """
+INSERT INTO missed_calls (attempt_id, group_id, campaign_id, owner_agent_id, at, due_at)
+VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (attempt_id) DO NOTHING"""
+
+MISSED_COLUMNS: Final = (
+    "attempt_id",
+    "group_id",
+    "campaign_id",
+    "owner_agent_id",
+    "at",
+    "due_at",
+    "done_at",
+    "done_by",
+)
 
 FILTERS: Final[Mapping[str, str]] = {
     "start": "r.started_at >= ${n}",
@@ -55,6 +71,11 @@ def over(fact: f.RecordingEnded) -> tuple[Any, ...]:
     return fact.attempt_id, fact.number, fact.duration_s, [list(gap) for gap in fact.muted], fact.failed
 
 
+def missed(fact: f.MissedCall) -> tuple[Any, ...]:
+    """The arguments of MISSED."""
+    return fact.attempt_id, fact.group_id, fact.campaign_id, fact.owner_agent_id, fact.at, fact.due_at
+
+
 class TapeRows:
     """Part of PostgresStore: recordings."""
 
@@ -74,6 +95,21 @@ class TapeRows:
         async with self._database.connection() as connection:
             rows = [dict(row) for row in await connection.fetch(sql, *arguments)]
         return Page(rows=rows[:limit], next_after=str(rows[limit - 1]["id"]) if len(rows) > limit else None)
+
+    async def missed_calls(self, group_id: int | None, *, done: bool, limit: int) -> list[dict[str, Any]]:
+        columns = ", ".join(f"m.{name}" for name in MISSED_COLUMNS)
+        sql = (
+            f"SELECT {columns}, a.e164, a.number AS call_number, a.caller_id AS did FROM missed_calls m"
+            " JOIN attempts a ON a.id = m.attempt_id WHERE ($1::bigint IS NULL OR m.group_id = $1)"
+            " AND (m.done_at IS NOT NULL) = $2 ORDER BY m.at, m.attempt_id LIMIT $3"
+        )
+        async with self._database.connection() as connection:
+            return [dict(row) for row in await connection.fetch(sql, group_id, done, limit)]
+
+    async def missed_call_done(self, attempt_id: UUID, at: datetime, by: str) -> bool:
+        sql = "UPDATE missed_calls SET done_at = $2, done_by = $3 WHERE attempt_id = $1 AND done_at IS NULL"
+        async with self._database.connection() as connection:
+            return str(await connection.execute(sql, attempt_id, at, by)) == "UPDATE 1"
 
     async def recording(self, id: int) -> dict[str, Any] | None:
         async with self._database.connection() as connection:

@@ -1,0 +1,73 @@
+"""Missed calls and the blacklist on the API: who sees which tasks, and how one is ticked off."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+from aiohttp.test_utils import TestClient
+
+from daemon.calls.facts import MissedCall, NumberedFact
+from daemon.calls.records import Intent
+from tests.api.fakes import World
+
+Client = TestClient[Any, Any]
+
+
+async def missed(world: World, *owners: int) -> list[UUID]:
+    """One missed call for each owner."""
+    rows, at = world.rows, world.clock.utcnow()
+    lease = await world.store.acquire_lease("main", "test", 60.0)
+    assert lease is not None
+    ids = [UUID(int=0x0199 << 112 | n) for n in range(len(owners))]
+    for n, (id, owner) in enumerate(zip(ids, owners, strict=True), 1):
+        intent = Intent(
+            attempt_id=id, site="main", kind="inbound", group_id=rows["group"].id, campaign_id=rows["campaign"].id,
+            client_id=0, lead_id=0, e164="+33612000001", line_id=0, caller_id="+33199000001", agent_id=0, rule_set="",
+            attempts_max=0, attempts_days=0, at=at,
+        )  # fmt: skip
+        assert await world.store.commit_intents([intent], lease)
+        fact = MissedCall(
+            at=at, site="main", attempt_id=id, group_id=rows["group"].id, campaign_id=rows["campaign"].id,
+            owner_agent_id=owner, due_at=at,
+        )  # fmt: skip
+        await world.store.apply_facts([NumberedFact(site="main", fence=lease.fence, n=n, fact=fact)])
+    return ids
+
+
+async def tasks(client: Client, world: World, who: str) -> list[dict[str, Any]]:
+    async with client.get("/api/v1/missed-calls", headers=world.auth(who)) as response:
+        assert response.status == 200
+        return list((await response.json())["rows"])
+
+
+@pytest.mark.feature("ZAD-08", clause="the task is its owner's: shown to the owner and to supervisors, ticked off once")
+async def test_a_task_is_its_owner_s(client: Client, world: World) -> None:
+    own, others, pool = await missed(world, world.rows["agent"].id, 9999, 0)
+    seen = await tasks(client, world, "agent")
+    assert [UUID(row["attempt_id"]) for row in seen] == [own, pool] and seen[0]["did"] == "+33199000001"
+    assert len(await tasks(client, world, "supervisor")) == 3
+    async with client.post(f"/api/v1/missed-calls/{others}/done", headers=world.auth("agent")) as response:
+        assert response.status == 404
+    for _ in range(2):
+        async with client.post(f"/api/v1/missed-calls/{own}/done", headers=world.auth("agent")) as response:
+            assert response.status == 200
+    assert [UUID(row["attempt_id"]) for row in await tasks(client, world, "agent")] == [pool]
+    assert [row["what"] for row in world.store.tables.audit if row["what"].startswith("missed")] == ["missed_call.done"]
+
+
+@pytest.mark.feature("ZAD-18", clause="the blacklist is kept on the API: numbers in E.164, each once")
+async def test_the_blacklist(client: Client, world: World) -> None:
+    headers, body = world.auth("manager"), {"e164": "+33612000001", "reason": "menaces"}
+    async with client.post("/api/v1/blacklist", headers=headers, json=body) as response:
+        assert response.status == 201
+        row = await response.json()
+    async with client.post("/api/v1/blacklist", headers=headers, json=body) as response:
+        assert response.status == 409
+    async with client.post("/api/v1/blacklist", headers=headers, json={"e164": "0612"}) as response:
+        assert response.status == 400
+    assert world.door.commands[-1].table == "Blocked"
+    path = f"/api/v1/blacklist/{row['id']}"
+    async with client.delete(path, headers={**headers, "If-Match": "*"}) as response:
+        assert response.status == 204
