@@ -72,6 +72,7 @@ class FakeAsterisk:
         self._fibers: dict[int, Fiber] = {}
         self._channel_count = 0
         self._pjsip_count = 0
+        self._stamped_at, self._stamp = -1.0, ""
 
     # ---- time, chance and names
 
@@ -203,7 +204,12 @@ class FakeAsterisk:
 
     def timestamp(self) -> str:
         """As events carry it, or nothing."""
-        return f"{self.wall():.6f}" if self.config.timestamp_events else ""
+        if not self.config.timestamp_events:
+            return ""
+        now = self.loop.time()
+        if now != self._stamped_at:
+            self._stamped_at, self._stamp = now, f"{self.wall():.6f}"
+        return self._stamp
 
     def emit(self, mask: int, name: str, body: str, *, stamped: bool = True) -> None:
         """Send an event to every session that reads its class. `body` is whole lines."""

@@ -22,7 +22,7 @@ from simulation.loop import VirtualClock, VirtualLoop, run
 from simulation.schedule import Schedule, StoreFaults
 from simulation.world import World, pbx
 
-MINUTES = 12.0
+MINUTES = 10.0
 SETTLE_S = 240.0
 REPLAY_S = 20.0
 LINES = (9, 6)

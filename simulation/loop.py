@@ -15,7 +15,11 @@ from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from heapq import heappop, heappush
+from inspect import CORO_CREATED, getcoroutinestate
+from types import CoroutineType
 from typing import Any, TypeVar
+
+import msgspec
 
 T = TypeVar("T")
 
@@ -64,33 +68,35 @@ class Life:
         tasks = [task for task in asyncio.all_tasks(loop) if getattr(task, "life", None) is self]
         for task in tasks:
             task._log_destroy_pending = False  # type: ignore[attr-defined]  # it is meant to be left pending
+            coroutine = task.get_coro()
+            if isinstance(coroutine, CoroutineType) and getcoroutinestate(coroutine) == CORO_CREATED:
+                coroutine.close()  # not begun: nothing of it runs
         self.kept.extend(tasks)
 
 
 LIFE: ContextVar[Life | None] = ContextVar("life", default=None)
 
 
-class _Due:
+class _Due(msgspec.Struct):
     """A callback to come: what `call_soon` and `call_at` return. Leaner than asyncio's handles, and knows its life."""
 
-    __slots__ = ("_at", "_cancelled", "args", "callback", "context", "life")
-
-    def __init__(
-        self, at: float, callback: Callable[..., Any] | None, args: tuple[Any, ...], context: Context, life: Life | None
-    ) -> None:
-        self._at, self.callback, self.args, self.context, self.life = at, callback, args, context, life
-        self._cancelled = False
+    at: float
+    callback: Callable[..., Any] | None
+    args: tuple[Any, ...]
+    context: Context
+    life: Life | None
+    dropped: bool = False
 
     def cancel(self) -> None:
         """It will not run, and lets go of what it would have called."""
-        self._cancelled = True
+        self.dropped = True
         self.callback, self.args = None, ()
 
     def cancelled(self) -> bool:
-        return self._cancelled
+        return self.dropped
 
     def when(self) -> float:
-        return self._at
+        return self.at
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -143,17 +149,18 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """One turn. Raises Stalled if nothing is ready and no timer is set."""
         turn, timers = self._turn, self._timers
         if not turn:
-            while timers and timers[0][2]._cancelled:
+            while timers and timers[0][2].dropped:
                 heappop(timers)
             if not timers:
                 raise Stalled("every task waits and no timer is pending")
-            self._virtual_s = max(self._virtual_s, timers[0][0])
+            if timers[0][0] > self._virtual_s:
+                self._virtual_s = timers[0][0]
         now = self._virtual_s
         while timers and timers[0][0] <= now:
             turn.append(heappop(timers)[2])
         for _ in range(len(turn)):
             due = turn.popleft()
-            if due._cancelled:
+            if due.dropped:
                 continue
             life = due.life
             if life is not None and life.dead:

@@ -409,7 +409,7 @@ class World:
         busy: dict[int, UUID] = {}
         wrap_up = AgentState.WRAP_UP
         while True:
-            await asyncio.sleep(0.25)
+            await asyncio.sleep(0.5)
             for id, desk in list(self.live.desks.items()):
                 if desk.state is wrap_up and not desk.disposed and busy.get(id) != desk.last_call.attempt_id:
                     busy[id] = desk.last_call.attempt_id

@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Mapping
 from datetime import date
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -208,15 +209,24 @@ def load_rule_sets(directory: Path = RULES_DIRECTORY) -> Mapping[str, RuleSet]:
 def load_rule_set(path: Path) -> RuleSet:
     """One rule set. Raises SettingsError as `load_rule_sets`."""
     try:
-        raw = tomllib.loads(path.read_text("utf-8"))
+        return _read(path.name, path.read_text("utf-8"))
     except OSError as error:
         raise SettingsError(path.name, error.strerror or "unreadable", "a readable file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise SettingsError(path.name, str(error), "TOML in UTF-8") from error
+
+
+@lru_cache(64)
+def _read(name: str, text: str) -> RuleSet:
+    """The rule set in a file's text; remembered, since engines start anew and simulations by the thousand."""
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(name, str(error), "TOML in UTF-8") from error
     try:
         return msgspec.convert(raw, RuleSet)
     except msgspec.ValidationError as error:
-        raise _explained(path.name, raw, str(error)) from error
+        raise _explained(name, raw, str(error)) from error
 
 
 def _explained(file: str, raw: dict[str, Any], message: str) -> SettingsError:

@@ -44,7 +44,7 @@ from daemon.settings import DialerTable, SiteTable
 HOUR_TOLERANCE = 0.6
 """Part of a call forgiven in a clock hour: small teams can't have 3 % of 20 answers (issue: 3 % + 1 call)."""
 
-IDLE_S = 1.0
+IDLE_S = 2.0
 """With nothing to do a batch still runs this often: it shows that the engine lives, and hears the clock strike."""
 
 QUARTER = timedelta(minutes=15)

@@ -32,7 +32,7 @@ CALLBACK_RETRY_S = 30.0
 CLAIM_RETRY_S = 1.0
 """After an empty claim, the next one; new leads cut this short (LEAD-06)."""
 
-QUIET_S = 1.0
+QUIET_S = 2.0
 """A campaign on which only news has a bearing is looked at this often all the same."""
 
 _WAITS_FOR_NEWS = frozenset(

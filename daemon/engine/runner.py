@@ -135,6 +135,7 @@ class SiteRunner:
         self._fence_floor = fence_floor
         self._inbox: deque[Callable[[], None]] = deque()
         self._waiting: asyncio.Future[None] | None = None
+        self._alarm: asyncio.TimerHandle | None = None
         self._log: FactLog | None = None
         self.lease: Lease | None = None
         self._intents: deque[Intent] = deque()
@@ -301,13 +302,21 @@ class SiteRunner:
     async def _rest(self, seconds: float) -> None:
         """Until something is put into the inbox, or so long."""
         loop = asyncio.get_running_loop()
-        self._waiting = loop.create_future()
-        timer = loop.call_later(seconds, self._wake)
-        try:
-            await self._waiting
-        finally:
-            self._waiting = None
-            timer.cancel()
+        until = loop.time() + seconds
+        while not self._inbox and loop.time() < until - TIMER_GRAIN_S:
+            if self._alarm is None or self._alarm.when() > until:  # one that rings too early costs less than a new one
+                if self._alarm is not None:
+                    self._alarm.cancel()
+                self._alarm = loop.call_at(until, self._ring)
+            self._waiting = loop.create_future()
+            try:
+                await self._waiting
+            finally:
+                self._waiting = None
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self._wake()
 
     def _take(self, at: float) -> tuple[float, str]:
         """What lies in the inbox, up to a batch; how long the slowest took, and what it was."""

@@ -152,36 +152,34 @@ async def keep_synced(
 ) -> None:
     """Sync the journal `interval_s` after a write, until cancelled, and once more then; a journal at rest asks for
     nothing. `in_thread` keeps a slow disk from stopping the loop; simulated time allows no threads."""
-    unsynced = asyncio.Event()
-    journal.on_unsynced = unsynced.set
+    news = asyncio.Event()
+    journal.on_unsynced = news.set
+    late: asyncio.TimerHandle | None = None  # when a mark that no sync has taken along is saved by itself
+    loop = asyncio.get_running_loop()
     try:
         while True:
-            while not (journal.unsynced or journal.mark.due):
-                unsynced.clear()
-                await unsynced.wait()
-            only_mark = not journal.unsynced and not await _within(unsynced, interval_s * MARK_EVERY)
-            if not only_mark:
+            while not journal.unsynced:
+                if late is not None and late.when() <= loop.time():
+                    break
+                if journal.mark.due and late is None:
+                    late = loop.call_later(interval_s * MARK_EVERY, news.set)
+                news.clear()
+                await news.wait()
+            else:
                 await sleep(interval_s)
-            calls = journal.begin_sync(with_mark=only_mark)
+            overdue = late is not None and late.when() <= loop.time()
+            calls = journal.begin_sync(with_mark=overdue)
+            late = None if overdue else late
             if in_thread and calls:
                 errors = await asyncio.to_thread(_sync_all, calls)
             else:
                 errors = _sync_all(calls)
             journal.note_sync(errors)
     finally:
+        if late is not None:
+            late.cancel()
         with contextlib.suppress(OSError):
             journal.sync()
-
-
-async def _within(event: asyncio.Event, seconds: float) -> bool:
-    """Whether something was written while the mark waited to be saved."""
-    event.clear()
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        return False
-    return True
 
 
 def _sync_all(calls: Sequence[Callable[[], None]]) -> list[str]:
