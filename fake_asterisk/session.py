@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from fake_asterisk import rights
 from fake_asterisk.message import FramingError, Message, Reader
+from fake_asterisk.old import UNKNOWN, OldSpeech
 from fake_asterisk.render import ENCODING, ENCODING_ERRORS
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class Session(asyncio.Protocol):
         self.closed = False
         self.logging_in = False
         self.link = pbx.faults.link(self)
+        self.old = OldSpeech(pbx) if pbx.config.ami_version.startswith("1.") else None
         self._reader = Reader()
         self._queue: list[Message | FramingError] = []
         self._blocked = False
@@ -112,6 +114,10 @@ class Session(asyncio.Protocol):
         """An event, unless a filter keeps it. While a slow action runs, events wait as they do on Asterisk."""
         if self.filters and not self._passes(data):
             return
+        if self.old is not None:
+            for piece in self.old.events(name, data):
+                self._held.append(piece) if self._blocked else self.link.send_event(piece)
+            return
         if self._blocked:
             self._held.append(data)
         else:
@@ -145,6 +151,8 @@ class Session(asyncio.Protocol):
 
     def direct_event(self, message: Message, event: str, body: str, *, action_id_last: bool = False) -> None:
         """An event for this session alone."""
+        if self.old is not None and event == "Status":
+            body = self.old.status(body)
         action_id = f"ActionID: {message.action_id}\r\n" if message.action_id else ""
         text = f"Event: {event}\r\n{'' if action_id_last else action_id}{body}{action_id if action_id_last else ''}\r\n"
         self.link.send(text.encode(ENCODING, ENCODING_ERRORS))
@@ -213,6 +221,8 @@ class Session(asyncio.Protocol):
         if isinstance(message, FramingError):
             self.error(message.message, message.text)
             return
+        if self.old is not None:
+            message = self.old.request(message)
         action = message.get("Action")
         if not action:
             self.error(message, "Missing action in request")
@@ -226,7 +236,7 @@ class Session(asyncio.Protocol):
             self.error(message, "Asterisk is shutting down")
             return
         entry = self.pbx.power.actions.get(action.lower())
-        if entry is None:
+        if entry is None or (self.old is not None and action.lower() in UNKNOWN):
             self.error(
                 message,
                 f"Invalid/unknown command: {action}. Use Action: ListCommands to show available commands.",

@@ -2,7 +2,7 @@
 
 A dialect says how events are translated, how what exists is listed, and which control modes it has. The greeting's
 version decides (FIELD-NOTES 7.1: 16 = 5.0 … 22 = 11.0); boxes before Asterisk 12 greet with 1.x, know no ChannelId and
-other events, and need rows of their own.
+other events: `legacy`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from daemon.ami.channels import Channels, Leg
 from daemon.ami.client import AmiClient
+from daemon.ami.legacy import LegacyMode, LegacyTranslator, read_legacy_snapshot
 from daemon.ami.modes import MODES, Mode
 from daemon.ami.snapshot import read_snapshot
 from daemon.ami.translate import ModernTranslator, Step, Translator
@@ -47,7 +48,14 @@ class Dialect:
 MODERN: Final = Dialect(
     name="modern", version_min=(2,), translator=ModernTranslator, snapshot=read_snapshot, modes=MODES
 )
-DIALECTS: Final = (MODERN,)
+LEGACY: Final = Dialect(
+    name="legacy",
+    version_min=(0,),
+    translator=LegacyTranslator,
+    snapshot=read_legacy_snapshot,
+    modes={"basic": LegacyMode},
+)
+DIALECTS: Final = (MODERN, LEGACY)
 """Newest first."""
 
 

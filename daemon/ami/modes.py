@@ -43,6 +43,8 @@ class Mode:
     needs: Sequence[str] = ()
     """AMI actions the user must be allowed, for the mode to work at all."""
     capabilities: frozenset[str] = frozenset()
+    notes: Sequence[str] = ()
+    """What else is missing, in the status's words."""
 
     def __init__(self, site: SiteTemplates, commands: Collection[str]) -> None:
         """`commands`: AMI actions the user may run; empty if the PBX did not tell."""
@@ -250,7 +252,9 @@ def choose_mode(
     Auto prefers asyncagi (no change on the PBX), then dialplan where the include is known to be there, then basic.
     """
     lacking = {name: [need for need in mode.needs if commands and need not in commands] for name, mode in modes.items()}
-    if wanted != "auto":
+    if "asyncagi" not in modes:
+        chosen, reason = "basic", "a PBX that speaks AMI 1.x has no other"
+    elif wanted != "auto":
         chosen, reason = wanted, "set in the settings"
     elif not lacking["asyncagi"]:
         chosen, reason = "asyncagi", "the user has the rights system, call, agi and originate"
@@ -265,6 +269,7 @@ def choose_mode(
     if chosen == "dialplan" and include is False:
         missing.append(f"contexts {site.customer_context} and {site.agent_context}: not in the dialplan")
     missing += [f"{name}: not in mode {chosen}" for name in CAPABILITIES if name not in mode.capabilities]
+    missing += mode.notes
     return Choice(mode, reason, _usable(mode, commands, lacking[chosen], include), tuple(missing))
 
 

@@ -45,6 +45,9 @@ def command(session: Session, message: Message) -> None:
     if output is None:
         return
     found, lines = output
+    if session.old is not None:
+        session.send(session.old.command(message, lines))
+        return
     session.respond(
         message, "Success" if found else "Error", "Command output follows", *(f"Output: {text}" for text in lines)
     )

@@ -15,12 +15,13 @@ from daemon.engine import commands as c
 from daemon.settings import AriTable, Settings, SiteTable
 from fake_asterisk import FakeAsterisk, people
 from fake_asterisk.config import AriUser
-from simulation.checkers import CUSTOMER
 from simulation.loop import VirtualLoop, run
 from simulation.world import World, pbx
 
 CROWD = people.People(answer_chance=0.8, talk_mean_s=6.0, ring_mean_s=2.0, machine_share=0.0)
 AGENTS = 3
+CUSTOMERS = "0199"
+"""What their numbers begin with; the old box has no ids of ours to know them by."""
 WINDOW_S = 60.0
 LATENCY_MAX_S = 0.15
 """Answer to bridge: AsyncAGI looks for commands each tenth of a second in silence; other modes take milliseconds."""
@@ -38,22 +39,22 @@ class Site:
     def calls(self, since: float, until: float) -> int:
         """Customers dialled in that span."""
         legs = self.fake.ledger.legs.values()
-        return sum(bool(CUSTOMER.match(leg.uniqueid)) and since <= leg.made_at < until for leg in legs)
+        return sum(leg.number.startswith(CUSTOMERS) and since <= leg.made_at < until for leg in legs)
 
     def latency_s(self, since: float, until: float) -> float:
         """The longest from an answer in that span to the bridge with an agent."""
         waits = [
             leg.stays[0].entered_at - leg.answered_at
             for leg in self.fake.ledger.legs.values()
-            if CUSTOMER.match(leg.uniqueid) and leg.answered_at and since <= leg.answered_at < until and leg.stays
+            if leg.number.startswith(CUSTOMERS) and leg.answered_at and since <= leg.answered_at < until and leg.stays
         ]
         return max(waits)
 
 
 def settings_of(settings: Settings) -> Settings:
-    """The world's own site in `asyncagi`, one in `dialplan`, one by ARI."""
+    """The world's own site in `asyncagi`, an old box that speaks AMI 1.1, and one by ARI."""
     (main,) = settings.sites
-    north = msgspec.structs.replace(main, id="north", tcp_port=5039, username="basic", mode="dialplan")
+    north = msgspec.structs.replace(main, id="north", tcp_port=5039, username="basic", mode="auto")
     ari = AriTable(url="http://127.0.0.1:8089", username="dialer", password_file=main.secret_file)
     south = SiteTable(id="south", driver="ari", ari=ari, backoff_max_s=2.0)
     return msgspec.structs.replace(settings, sites=[main, north, south])
@@ -67,6 +68,8 @@ def open_sites(loop: VirtualLoop, world: World) -> list[Site]:
     for n, (name, port) in enumerate((("north", 5039), ("south", 8089))):
         config = pbx(AGENTS, CROWD)
         config.ari_users["dialer"] = AriUser("s3cret")
+        if name == "north":
+            config.ami_version, config.version = "1.1", "1.8.32"
         fake = FakeAsterisk(config, loop=loop, rng=random.Random(50 + n), wall=world.clock.epoch)
         serve = fake.ari_protocol_factory if name == "south" else fake.protocol_factory
         network.serve(port, serve)
@@ -88,7 +91,7 @@ async def furnish(world: World, sites: list[Site]) -> Campaign:
             extension = str(1001 + n)
             row = Agent(
                 group_id=world.group.id, site=site.id, login=f"{site.id}{n}", name=f"{site.id} {n}",
-                extension=extension, nailed=True,
+                extension=extension, nailed=site.id != "north",
             )  # fmt: skip
             people_.append(await store.create(row))
     campaign = await store.update(Campaign, campaign.id, {"site": "", "line_ids": lines}, None)
@@ -101,7 +104,9 @@ async def furnish(world: World, sites: list[Site]) -> Campaign:
     return campaign
 
 
-@pytest.mark.feature("PBX-04", clause="three sites, one campaign: cut, restarted, slow: the others go on as before")
+@pytest.mark.feature(
+    "PBX-04", clause="AMI 22, AMI 1.1, ARI, one campaign: cut, restarted, slow: the others go on as before"
+)
 def test_the_trouble_of_one_site_is_nobody_elses() -> None:
     async def main(loop: VirtualLoop) -> None:
         world = World(loop, seed=6, mode="asyncagi", pbx_config=pbx(AGENTS, CROWD))
@@ -110,13 +115,18 @@ def test_the_trouble_of_one_site_is_nobody_elses() -> None:
         campaign = await furnish(world, sites)
         network = loop.network
         assert network is not None
+        speaks = {id: runner.pbx.status() for id, runner in world.app.hub.runners.items()}
+        assert (speaks["main"].mode, speaks["south"].driver) == ("asyncagi", "ari")
+        assert "Call Manager/1.1" in speaks["north"].version
         await asyncio.sleep(20.0)
         calm = loop.time()
         await asyncio.sleep(WINDOW_S)
         usual = {site.id: site.calls(calm, loop.time()) for site in sites}
         assert min(usual.values()) > 10
+        waits = {site.id: site.latency_s(calm, loop.time() - 5.0) for site in sites}
+        print(usual, waits)
         numbers = [
-            leg.number for site in sites for leg in site.fake.ledger.legs.values() if CUSTOMER.match(leg.uniqueid)
+            leg.number for site in sites for leg in site.fake.ledger.legs.values() if leg.number.startswith(CUSTOMERS)
         ]
         assert len(numbers) == len(set(numbers)), "each person is dialled by one site only"
 
@@ -145,7 +155,7 @@ def test_the_trouble_of_one_site_is_nobody_elses() -> None:
             for other in sites:
                 if other is not site:
                     assert other.calls(since, until) > 0.6 * usual[other.id], (site.id, other.id)
-                    assert other.latency_s(since, until - 5.0) < LATENCY_MAX_S, (site.id, other.id)
+                    assert other.latency_s(since, until - 5.0) < waits[other.id] + LATENCY_MAX_S, (site.id, other.id)
             await asyncio.sleep(30.0)
         since = loop.time()
         await asyncio.sleep(WINDOW_S)

@@ -172,4 +172,5 @@ def test_what_is_missing_is_named_and_not_offered() -> None:
 
 def test_a_dialect_for_every_version() -> None:
     assert dialect_for((11, 0, 0)) is dialect_for((2, 8)) is dialect_for(()) is MODERN
-    assert dialect_for((1, 1)).version_min <= MODERN.version_min
+    assert dialect_for((1, 1)).name == "legacy"
+    assert list(dialect_for((1, 1)).modes) == ["basic"]
