@@ -289,6 +289,21 @@ async def test_an_alert_is_named_in_words_and_taken_over(browser: Browser) -> No
         assert not site.troubles
 
 
+async def test_figures_are_explained_by_a_key_and_by_hovering(browser: Browser) -> None:
+    async with open_site(browser) as site:
+        page = await site.open("/#/direct")
+        link = page.locator("table.campaigns").get_by_role("link", name="Assurance Auto 31")
+        await link.focus()
+        await page.keyboard.press("i")
+        drawer = page.locator(".drawer")
+        await expect(drawer).to_contain_text("Taux de réponse")
+        await expect(drawer).to_contain_text("abandonment.sql")
+        await page.keyboard.press("Escape")
+        await expect(drawer).to_have_count(0)
+        assert "agent_durations.sql" in (await page.locator("[data-explain=occupancy]").get_attribute("title") or "")
+        assert not site.troubles
+
+
 async def test_a_token_is_shown_once(browser: Browser) -> None:
     async with open_site(browser) as site:
         page = await site.open("/#/acces")

@@ -5,6 +5,7 @@ import { clock, duration, num } from './lib/format.js';
 import { session, may, signIn, signOut, whoAmI } from './lib/api.js';
 import { live, start, restart, onPaint, paint, serverNow, age, since } from './lib/live.js';
 import { ui, toasts, dialog, showDialog, problemText, whyNot } from './lib/ui.js';
+import { explainHere } from './lib/explain.js';
 import * as direct from './views/direct.js';
 import * as agents from './views/agents.js';
 import * as campaigns from './views/campaigns.js';
@@ -15,11 +16,13 @@ import * as reports from './views/reports.js';
 import * as access from './views/access.js';
 import * as alerts from './views/alerts.js';
 import * as first from './views/first.js';
+import * as integrations from './views/integrations.js';
 import * as recordings from './views/recordings.js';
 
 const PAGES = [
   ['direct', direct, 'watch', 'd'], ['agents', agents, 'watch', 'a'], ['campagnes', campaigns, 'watch', 'c'], ['listes', lists, 'watch', 'l'],
   ['lignes', lines, 'watch', 'i'], ['conformite', compliance, 'watch', 'o'], ['rapports', reports, 'watch', 'r'], ['acces', access, 'steer', 'x'],
+  ['integrations', integrations, 'administer', 'n'],
 ];
 const HIDDEN = { debut: first, alertes: alerts, enregistrements: recordings };
 let route = { page: 'direct', rest: [], query: new URLSearchParams() };
@@ -138,6 +141,7 @@ function onKey(e) {
     prefix = '';
     return;
   }
+  if (e.key === 'i') { explainHere(); return; }
   prefix = e.key === 'g' ? 'g' : '';
   if (current().onKey) current().onKey(e);
 }

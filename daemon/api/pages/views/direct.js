@@ -5,6 +5,7 @@ import { num, pct, duration, clock } from '../lib/format.js';
 import { live, since, serverNow, fresh } from '../lib/live.js';
 import { get, post, may } from '../lib/api.js';
 import { bars, line } from '../lib/plot.js';
+import { explain } from '../lib/explain.js';
 import { concerns } from './alerts.js';
 import { STATE_ICON, meter, levelMark, request, waiting, whyNot, confirm, toast, siteDown, windowLevel } from '../lib/ui.js';
 
@@ -44,12 +45,12 @@ function summary() {
     h('div', { class: 'kpi' },
       h('h2', null, t('direct.agents')), h('b', { class: 'figure' }, num(counts.total)),
       STATES.filter((s) => counts[s] || ['on_call', 'ready', 'paused'].includes(s)).map((s) =>
-        h('span', { class: `count s-${s}`, key: s, title: t(`tip.state.${s}`) }, icon(STATE_ICON[s]), ` ${word('state', s)} `, h('b', null, num(counts[s] || 0)),
+        h('span', { class: `count s-${s}`, key: s, ...explain(`state.${s}`) }, icon(STATE_ICON[s]), ` ${word('state', s)} `, h('b', null, num(counts[s] || 0)),
           s === 'paused' && counts.over > 0 && h('span', { class: 'mark watch' }, ' ', icon('watch'), t('direct.over', { n: counts.over })))),
-      h('span', { class: 'count right' }, t('direct.occupancy'), ' ', h('b', null, pct(occupancy())))),
+      h('span', { class: 'count right', ...explain('occupancy') }, t('direct.occupancy'), ' ', h('b', null, pct(occupancy())))),
     h('div', { class: 'kpi' },
       h('h2', null, t('direct.calls')), h('b', { class: 'figure' }, shown(calls.length)),
-      STAGES.map((s) => h('span', { class: 'count', key: s, title: t(`tip.stage.${s}`) }, `${word('stage', s)} `, h('b', null, shown(stages[s] || 0)))),
+      STAGES.map((s) => h('span', { class: 'count', key: s, ...explain(`stage.${s}`) }, `${word('stage', s)} `, h('b', null, shown(stages[s] || 0)))),
       h('span', { class: 'count right' }, t('direct.lines'), ' ',
         h('b', null, `${shown(trunks.reduce((n, l) => n + l.in_use, 0))}/${num(trunks.reduce((n, l) => n + (l.state === 'off' ? 0 : l.capacity), 0))}`))));
 }
@@ -129,11 +130,11 @@ function campaignRows(c) {
       h('td', null, modeWord(c)),
       h('td', { class: 'n' }, stepper(c)),
       h('td', { class: 'n' }, num(agents), ' ', h('span', { class: 's-on_call nowrap' }, num(c.agents.on_call || 0), icon('call'))),
-      h('td', { class: 'n' }, c.wait_s === null ? '—' : `${num(c.wait_s)} s`),
-      h('td', { class: 'n' }, c.answer_rate === null ? '—' : pct(c.answer_rate)),
-      ['hour', 'day', '30d'].map((name) => h('td', { key: name, class: 'n' }, meter(win(c, name), t(`window.${name}`)))),
-      h('td', { class: 'n' }, least ? h('span', null, t('abandon.left', { n: Math.max(0, least.room) }), levelMark(windowLevel(least))) : '—'),
-      h('td', { class: 'n' }, dueOf(c) === undefined ? '?' : num(dueOf(c)))),
+      h('td', { class: 'n', ...explain('col.wait') }, c.wait_s === null ? '—' : `${num(c.wait_s)} s`),
+      h('td', { class: 'n', ...explain('col.answer') }, c.answer_rate === null ? '—' : pct(c.answer_rate)),
+      ['hour', 'day', '30d'].map((name) => h('td', { key: name, class: 'n', 'data-explain': `col.${name === '30d' ? 'month' : name}` }, meter(win(c, name), t(`window.${name}`)))),
+      h('td', { class: 'n', ...explain('col.room') }, least ? h('span', null, t('abandon.left', { n: Math.max(0, least.room) }), levelMark(windowLevel(least))) : '—'),
+      h('td', { class: 'n', ...explain('col.due') }, dueOf(c) === undefined ? '?' : num(dueOf(c)))),
     h('tr', { key: `w${c.id}`, class: 'why' },
       h('td', { colspan: 8, title: why(c) }, c.suspended && h('span', { class: 'mark act' }, icon('alert'), ` ${c.suspended} `), why(c),
         ' ', h('a', { href: `#/campagnes/${c.id}` }, t('direct.why'))),
@@ -148,7 +149,7 @@ function campaignTable() {
   return h('section', { class: 'card' },
     h('table', { class: 'grid campaigns' },
       h('caption', { class: 'sr' }, t('direct.campaigns')),
-      h('thead', null, h('tr', null, head.map((name, i) => h('th', { scope: 'col', key: name, class: i > 1 ? 'n' : '', title: t(`tip.col.${name}`) }, t(`col.${name}`, { ceiling: num(ceiling * 100) }))))),
+      h('thead', null, h('tr', null, head.map((name, i) => h('th', { scope: 'col', key: name, class: i > 1 ? 'n' : '', ...explain(`col.${name}`) }, t(`col.${name}`, { ceiling: num(ceiling * 100) }))))),
       h('tbody', null, rows.map(campaignRows))));
 }
 
@@ -233,7 +234,7 @@ function plots() {
   return [
     h('div', { key: 'p1' },
       h('section', { class: 'card' }, h('h2', null, t('plot.occupancy')), line(samples.occupancy, { top: 1, unit: t('plot.occupancy'), format: (v) => pct(v) }), h('h2', null, t('plot.wait')), line(samples.wait, { top: 30, unit: t('plot.wait'), format: (v) => num(v) }))),
-    h('section', { key: 'p2', class: 'card' }, h('h2', { title: 'abandonment.sql' }, t('plot.abandon')), bars(hours, ceiling, (v) => pct(v, 1))),
+    h('section', { key: 'p2', class: 'card' }, h('h2', explain('plot.abandon'), t('plot.abandon')), bars(hours, ceiling, (v) => pct(v, 1))),
   ];
 }
 
