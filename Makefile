@@ -12,6 +12,7 @@
 #   make fuzz-crm CASES=N         GJSON and template subsets against their slow reference models
 #   make bench, make bench-NAME   the measurements of docs/benchmarks.md
 #   make simulate SEEDS=N         fault schedules on simulated time, judged from outside
+#   make soak, make soak-hour     memory, tasks, leases: twelve simulated days, one real hour
 #   make install        as root: install or upgrade the service (docs/installation.md)
 #   make lock           renew the lock files (needs uv)
 
@@ -32,7 +33,7 @@ CAPTURES ?= ../shared/asterisk/captures
 # Folders that hold Python of ours; those not there yet are left out.
 CODE := $(wildcard daemon fake_asterisk simulation tests benchmarks tools)
 
-.PHONY: help fuzz-crm simulate demo test check features replay bench test-asterisk test-predictive test-chaos test-week install lock notice format format-check lint types imports clean setup setup-dev
+.PHONY: help fuzz-crm simulate soak soak-hour demo test check features replay bench test-asterisk test-predictive test-chaos test-week install lock notice format format-check lint types imports clean setup setup-dev
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -118,6 +119,13 @@ simulate: setup-dev
 CASES ?= 100000
 fuzz-crm: setup-dev
 	@$(PY) -m tests.crm.fuzzing $(CASES)
+
+# Twelve days on simulated time, what the daemon holds weighed each night; and a real hour at ten calls a second.
+soak: setup-dev
+	@$(PY) -m simulation.soak $(SOAK_ARGS)
+
+soak-hour: setup-dev
+	@AGENTS=100 RATE=10 SECONDS=3600 $(PY) -m benchmarks.load
 
 install:
 	@bash tools/install.sh

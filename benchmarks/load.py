@@ -43,6 +43,7 @@ SECONDS = float(os.environ.get("SECONDS", "60"))
 READERS = int(os.environ.get("READERS", "20"))
 WARM_UP_S = 10.0
 PROBE_S = 0.01
+SAMPLES = 120
 LAG_GOAL_MS = CONNECT_GOAL_MS = 50.0
 MEMORY_GOAL_MB = 400.0
 
@@ -206,10 +207,13 @@ async def _watch(app: Application, folder: Path, pbx_pipe: Any) -> dict[str, Any
     lag = asyncio.create_task(_lag(lags))
     pbx_pipe.send("measure")
     cpu, most = time.process_time(), 0
+    held = [_held(live)]
     began = time.perf_counter()
-    while time.perf_counter() - began < SECONDS:
+    while (spent := time.perf_counter() - began) < SECONDS:
         await asyncio.sleep(0.5)
         most = max(most, len(live.calls))
+        if spent > len(held) * SECONDS / SAMPLES:
+            held.append(_held(live))
     cpu = time.process_time() - cpu
     pbx_pipe.send("stop")
     lag.cancel()
@@ -217,7 +221,15 @@ async def _watch(app: Application, folder: Path, pbx_pipe: Any) -> dict[str, Any
     waits, originates, _ = await asyncio.to_thread(pbx_pipe.recv)
     read_counts = await asyncio.to_thread(here.recv)
     return {"lags": sorted(lags), "waits": sorted(waits), "originates": originates, "cpu": cpu, "most": most,
-            "read": read_counts, "slow": app.hub.runners["bench"].slow_batches}  # fmt: skip
+            "read": read_counts, "slow": app.hub.runners["bench"].slow_batches, "held": held}  # fmt: skip
+
+
+def _held(live: Any) -> tuple[float, int, int, int]:
+    """What the daemon holds now: memory in MB, tasks, open files, line leases that no call has."""
+    pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+    spare = sum(line.in_use for line in live.pool.lines.values()) - len(live.calls)
+    memory = pages * resource.getpagesize() / (1 << 20)
+    return memory, len(asyncio.all_tasks()), len(os.listdir("/proc/self/fd")), spare
 
 
 def main() -> int:
@@ -235,6 +247,13 @@ def main() -> int:
     if not waits:
         sys.exit("nobody answered: nothing was measured")
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
+    quarter = max(1, len(found["held"]) // 4)
+    early, late = found["held"][:quarter], found["held"][-quarter:]
+    changes = [
+        f"{name} {statistics.median(one[n] for one in early):.0f} to {statistics.median(one[n] for one in late):.0f}"
+        for n, name in enumerate(("MB", "tasks", "files", "leases without a call"))
+    ]
+    print(f"first to last quarter: {', '.join(changes)} (goal: memory + 5 % at most)")
     lag_p99, wait_p99 = percentile(lags, 0.99) * 1000, percentile(waits, 0.99) * 1000
     rate = found["originates"] / SECONDS
     print(
