@@ -3,6 +3,7 @@
 #   make demo           daemon, its own PostgreSQL, a fake PBX and a live campaign; prints the page's address
 #   make test           every test that needs nothing but Python; prints what it left out, and why
 #   make check          format, lint, strict types, import law, then the tests
+#   make test-amd       machine detection: 200 spoken calls on a real Asterisk, the verdicts in a table
 #   make test-asterisk  the suite on a real Asterisk 22 (see docs/installation.md, "The real-Asterisk suite")
 #   make test-predictive  40 agents call 3,000 people on a real Asterisk, about a quarter of an hour
 #   make test-chaos     kill -9 of daemon, database and PBX in a campaign (CADRAN_CHAOS_ROUNDS, default 6)
@@ -33,7 +34,7 @@ CAPTURES ?= ../shared/asterisk/captures
 # Folders that hold Python of ours; those not there yet are left out.
 CODE := $(wildcard daemon fake_asterisk simulation tests benchmarks tools)
 
-.PHONY: help fuzz-crm simulate soak soak-hour demo test check features replay bench test-asterisk test-predictive test-chaos test-week install lock notice format format-check lint types imports clean setup setup-dev
+.PHONY: help fuzz-crm simulate soak soak-hour demo test check features replay bench test-asterisk test-amd test-predictive test-chaos test-week install lock notice format format-check lint types imports clean setup setup-dev
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -96,6 +97,9 @@ test-chaos: setup-dev
 
 test-week: setup-dev
 	@$(PYTEST) tests/simulation/test_week.py -m slow -s $(PYTEST_ARGS)
+
+test-amd: setup-dev
+	CADRAN_AMD_CALLS=200 $(PYTHON) -m pytest -q -s tests/asterisk/test_amd.py
 
 test-asterisk: setup-dev
 	@$(PYTEST) tests/asterisk -m "asterisk and not slow" $(PYTEST_ARGS)

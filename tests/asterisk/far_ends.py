@@ -47,6 +47,7 @@ CUSTOMER_HABITS = {
     "15": Habit(rings_ms=5000, talks_ms=2000, voice="talk"),
     "16": Habit(talks_ms=3000),
     "17": Habit(talks_ms=20_000, voice="talk"),
+    "18": Habit(voice="low"),
     "20": Habit(refuses=(486, "Busy Here"), rings_ms=0),
     "21": Habit(refuses=(404, "Not Found"), rings_ms=0),
     "22": Habit(refuses=(603, "Decline"), rings_ms=0),
@@ -62,19 +63,22 @@ CUSTOMER_HABITS = {
     "32": Habit(early_media=True, talks_ms=2000, voice="talk"),
     "40": Habit(talks_ms=8000, voice="hello"),
     "41": Habit(talks_ms=12_000, voice="machine"),
+    **{f"5{n}": Habit(rings_ms=100, talks_ms=9000, voice=f"person{n}") for n in range(5)},
+    **{f"6{n}": Habit(rings_ms=100, talks_ms=9000, voice=f"machine{n}") for n in range(5)},
 }
 """By the third and fourth digit from the end of the number dialled."""
 
 _TALKER = Habit(rings_ms=250, voice="talk")
 PHONE_HABITS = {
-    **{str(extension): _TALKER for extension in range(1001, 1007)},
+    **{str(extension): _TALKER for extension in range(1001, 1006)},
+    "1006": Habit(rings_ms=250, voice="high"),
     "1007": Habit(refuses=(603, "Decline"), rings_ms=300),
     "1008": Habit(refuses=(486, "Busy Here"), rings_ms=0),
     "1010": Habit(rings_ms=None),
     "1011": Habit(rings_ms=250, talks_ms=4000, voice="talk"),
     "11[0-9][0-9]": Habit(rings_ms=250),
 }
-"""By extension: 11xx silent people who answer and stay, 1001-1006 talking ones, 1007 declines, 1008 busy, 1010
+"""By extension: 11xx silent people who answer and stay, 1001-1005 talking ones, 1006 a tone, 1007 declines, 1008 busy, 1010
 nobody there, 1011 hangs up."""
 
 _SDP = """v=0

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import math
 import random
+import shutil
 import struct
+import subprocess
 import wave
 from pathlib import Path
 
@@ -36,6 +38,50 @@ def speech(rng: random.Random, seconds: float) -> bytes:
     return bytes(rng.choice((0x00, 0x80)) | rng.randrange(0x30) for _ in range(int(RATE_HZ * seconds)))
 
 
+LOW_HZ, HIGH_HZ = 500.0, 1300.0
+"""Tones told apart easily after any codec; whole periods in a second, so that repeating them makes no click."""
+
+PERSONS = ("Allô ?", "Oui, bonjour.", "Allô oui, qui est à l'appareil ?", "Bonjour.", "Martin, j'écoute.")
+MACHINES = (
+    "Bonjour, vous êtes bien sur la messagerie de Jean Martin. Je ne suis pas disponible pour le moment. Merci de"
+    " laisser un message après le signal sonore.",
+    "Vous êtes sur le répondeur du zéro six douze trente-quatre. Veuillez laisser un message après le bip.",
+    "Votre correspondant n'est pas disponible. Laissez-lui un message, il vous rappellera dès que possible.",
+    "Bonjour, c'est Sophie, je suis absente jusqu'à lundi, parlez après le bip et je vous rappelle.",
+    "La personne que vous demandez ne peut pas répondre à votre appel. Merci de rappeler plus tard ou de parler.",
+)
+
+
+def ulaw_byte(sample: int) -> int:
+    """G.711 µ-law of a 16-bit sample (ITU-T G.711, §3.2)."""
+    sign, value = (0x80, -sample) if sample < 0 else (0, sample)
+    value = min(value, 32_635) + 132
+    exponent = value.bit_length() - 8
+    return ~(sign | exponent << 4 | (value >> (exponent + 3)) & 0x0F) & 0xFF
+
+
+def ulaw_tone(frequency_hz: float, seconds: float) -> bytes:
+    """A loud sine tone."""
+    count = int(RATE_HZ * seconds)
+    return bytes(ulaw_byte(int(12_000 * math.sin(2 * math.pi * frequency_hz * n / RATE_HZ))) for n in range(count))
+
+
+def write_spoken(folder: Path) -> None:
+    """People who answer and machines that greet, spoken by espeak-ng; left out where that or sox is not installed."""
+    if shutil.which("espeak-ng") is None or shutil.which("sox") is None:
+        return
+    for kind, texts in (("person", PERSONS), ("machine", MACHINES)):
+        for n, text in enumerate(texts):
+            wav, raw = folder / f"{kind}{n}.wav", folder / f"{kind}{n}.ulaw"
+            voice = ("fr", "fr+f3", "fr+m3", "fr+f2", "fr+m7")[n]
+            subprocess.run(
+                ["espeak-ng", "-v", voice, "-s", "150", "-w", str(wav), text], check=True, capture_output=True
+            )
+            words = ["sox", str(wav), "-r", "8000", "-c", "1", "-e", "mu-law", "-t", "ul", str(raw), "norm", "-3"]
+            subprocess.run(words, check=True, capture_output=True)
+            raw.write_bytes(silence(0.3) + raw.read_bytes() + silence(10 if kind == "person" else 4))
+
+
 def write_all(data: Path) -> None:
     """What a campaign plays (safe message of 3 s, beep of 1 s) and the waiting music, under Asterisk's data folder."""
     tone(data / "sounds/en/cadran-safe-harbour.wav", 600, 3)
@@ -49,4 +95,7 @@ def write_voices(folder: Path) -> None:
     words = [speech(rng, 0.45) + silence(0.09) for _ in range(12)]
     (folder / "hello.ulaw").write_bytes(silence(0.3) + speech(rng, 0.5) + silence(6))
     (folder / "machine.ulaw").write_bytes(silence(0.2) + b"".join(words) + silence(5))
+    (folder / "low.ulaw").write_bytes(ulaw_tone(LOW_HZ, 1.0))
+    (folder / "high.ulaw").write_bytes(ulaw_tone(HIGH_HZ, 1.0))
+    write_spoken(folder)
     (folder / "talk.ulaw").write_bytes(b"".join(speech(rng, 0.8) + silence(0.4) for _ in range(5)))

@@ -1,0 +1,89 @@
+"""What a real Asterisk's recording holds: each party's tone, found by its energy; silence where it was muted."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import wave
+from pathlib import Path
+
+import pytest
+
+from daemon.calls import events as ev
+from daemon.calls.actions import Connect, MuteRecording, Park, StartRecording
+from tests.ami.contract import Ground, Site, clean, site  # noqa: F401 - fixtures
+from tests.asterisk.bed import SECRET
+from tests.asterisk.conftest import Lab
+from tests.asterisk.sounds import HIGH_HZ, LOW_HZ
+
+WINDOW_S = 0.1
+
+
+@pytest.fixture(params=["asyncagi", "dialplan"])
+def mode(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def ground(lab: Lab) -> Ground:
+    return Ground(
+        tcp_port=lab.bed.ports.ami, secret=SECRET, users={name: f"cadran-{name}" for name in ("asyncagi", "dialplan")},
+        trunk="line-a", numbers={"low": "061200001801"}, phones={"high": "1006"}, route="route",
+    )  # fmt: skip
+
+
+def energy(samples: list[int], frequency_hz: float) -> float:
+    """Amplitude of one frequency in the samples (Goertzel)."""
+    turn = 2 * math.cos(2 * math.pi * frequency_hz / 8000)
+    one = two = 0.0
+    for sample in samples:
+        one, two = sample + turn * one - two, one
+    return 2 * math.sqrt(max(0.0, one * one + two * two - turn * one * two)) / len(samples)
+
+
+def heard(path: Path) -> list[tuple[bool, bool]]:
+    """For each tenth of a second: whether the customer's tone, the agent's tone is in it."""
+    with wave.open(str(path), "rb") as file:
+        assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (8000, 1, 2)
+        raw = file.readframes(file.getnframes())
+    samples = [int.from_bytes(raw[n : n + 2], "little", signed=True) for n in range(0, len(raw) - 1, 2)]
+    size = int(8000 * WINDOW_S)
+    windows = [samples[n : n + size] for n in range(0, len(samples) - size, size)]
+    return [(energy(w, LOW_HZ) > 1500, energy(w, HIGH_HZ) > 1500) for w in windows]
+
+
+@pytest.mark.feature("RECD-01", clause="a real Asterisk's recording holds both parties, from the first second on")
+@pytest.mark.feature("RECD-02", clause="the muted span is silent for both sides, and only that")
+async def test_both_are_heard_and_the_muted_span_is_not(site: Site, mode: str, ground: Ground, lab: Lab) -> None:  # noqa: F811
+    file = f"/tmp/cadran-tones-{mode}.wav"
+    path = lab.bed.root.outside(file)
+    path.unlink(missing_ok=True)
+    agent = await site.parked_agent(ground.phones["high"])
+    customer = await site.parked_customer(ground.numbers["low"], record=file)
+    if mode == "asyncagi":
+        site.driver.perform(StartRecording(leg=customer, file=file))
+    await site.seen(ev.RecordingStarted, leg=customer)
+    site.driver.perform(Connect(leg=agent, customer=customer))
+    await site.seen(ev.LegBridged, leg=agent)
+    await asyncio.sleep(2.0)
+    site.driver.perform(MuteRecording(leg=customer, on=True))
+    await asyncio.sleep(1.5)
+    site.driver.perform(MuteRecording(leg=customer, on=False))
+    await asyncio.sleep(1.5)
+    site.driver.perform(Park(leg=customer))
+    await site.seen(ev.LegParked, leg=agent, since=len(site.events))
+    await asyncio.sleep(1.0)  # on hold: nothing is added
+    await site.end(customer, agent)
+    for _ in range(50):
+        if path.exists() and path.stat().st_size > 44:
+            break
+        await asyncio.sleep(0.1)
+    await asyncio.sleep(0.5)
+    found = heard(path)
+    path.unlink()
+    both = [n for n, tones in enumerate(found) if tones == (True, True)]
+    silent = [n for n, tones in enumerate(found) if tones == (False, False)]
+    assert len(both) * WINDOW_S == pytest.approx(3.5, abs=0.8), found
+    assert len(silent) * WINDOW_S == pytest.approx(1.5, abs=0.5), found
+    assert min(both) < min(silent) and max(silent) < max(both), "talk, muted, talk"
+    assert len(found) * WINDOW_S < 6.0, "the wait on hold is not in it"
