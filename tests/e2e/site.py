@@ -22,7 +22,7 @@ from daemon.api.app import build_app
 from daemon.compliance.rules import load_rule_sets
 from daemon.leads.service import ImportService
 from daemon.settings import HttpTable
-from tests.api.fakes import HandClock, World, make_world
+from tests.api.fakes import HandClock, World, crm_of, make_world
 
 CHROMIUM = os.environ.get("CADRAN_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser") or ""
 RULES = load_rule_sets()
@@ -80,7 +80,8 @@ async def open_site(
     importer = ImportService(world.store, world.store, world.clock, random.Random(4), Path(folder.name))
     app: web.Application = build_app(
         world.door, world.store, HttpTable(stream_interval_s=0.05), world.clock, random.Random(3),
-        site_ids=("main",), rule_sets=RULES, importer=importer, demo_token=world.tokens[demo] if demo else "",
+        site_ids=("main",), rule_sets=RULES, importer=importer, crm=crm_of(world),
+        demo_token=world.tokens[demo] if demo else "",
     )  # fmt: skip
     server = TestServer(app)
     await server.start_server()

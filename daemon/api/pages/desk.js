@@ -5,10 +5,10 @@ import { t, word, load, chosen, lang } from './lib/i18n.js';
 import { num, pct, duration, clock, day, dateTime, phone } from './lib/format.js';
 import { session, signIn, signOut, whoAmI, get, post, request as http } from './lib/api.js';
 import { live, start, restart, onPaint, onDelta, paint, serverNow, since, fresh, age } from './lib/live.js';
-import { ui, toasts, toast, dialog, showDialog, complain, attempt, problemText, chip, request, waiting } from './lib/ui.js';
+import { ui, toasts, toast, confirm, dialog, showDialog, complain, attempt, problemText, chip, request, waiting } from './lib/ui.js';
 
 const CALL_STATES = ['reserved', 'ringing', 'on_call', 'on_hold', 'wrap_up'];
-const own = { desk: null, form: null, problem: '', hangAt: 0, queue: null, begin: 'paused', popup: null, popped: '' };
+const own = { desk: null, form: null, problem: '', hangAt: 0, queue: null, begin: 'paused', popup: null, popped: '', crm: null, asked: '' };
 const channel = 'BroadcastChannel' in window ? new BroadcastChannel('cadran-desk') : null;
 const tabId = Math.random().toString(36).slice(2);
 let elsewhere = false;
@@ -24,6 +24,7 @@ async function refresh() {
   try { own.desk = await get('/desk'); own.problem = ''; } catch (error) { own.problem = error.code === 'agent_unknown' ? t('desk.not_agent') : problemText(error); }
   syncForm();
   pop();
+  askCrm();
   paint();
 }
 
@@ -98,12 +99,28 @@ async function flush() {
 
 // ---- screen pop: a window opened once by a click is steered afterwards; otherwise the button has the focus ---------------
 function crmUrl() {
+  if (own.crm?.url && own.crm.attempt_id === attemptId()) return own.crm.url;
   const template = campaign()?.screen_pop_url;
   const lead = own.desk?.lead;
   if (!template || !lead) return '';
   const values = { CALLED: lead.e164, CALLING: lead.e164, DIALED: lead.e164, EVENT: agent()?.state || '', LEAD: lead.id };
   return template.replace(/\*([A-Z]+)\*/g, (all, name) => (name in values ? encodeURIComponent(values[name]) : all));
 }
+// The integration's page for this call, asked at each of its steps; the answer waits for the CRM, the call does not.
+async function askCrm() {
+  const id = attemptId();
+  const step = `${id} ${agent()?.state}`;
+  if (!id || own.asked === step) return;
+  own.asked = step;
+  const found = await get(`/crm/pops/${id}`).catch(() => null);
+  if (!found?.url || attemptId() !== id || own.crm?.attempt_id === id) return;
+  own.crm = found;
+  if (found.automatic && own.popup && !own.popup.closed) { own.popped = id; own.popup.location = found.url; }
+  else if (found.automatic && found.display === 'modal') confirm({ title: found.name || t('desk.open'), body: found.url, verb: t('desk.open'), danger: false, act: () => openCrm(found.url) });
+  paint();
+}
+const openCrm = (url) => { own.popup = window.open(url, 'cadran-crm'); };
+const crmButton = (url) => url && h('button', { onclick: () => openCrm(url) }, t('desk.open'));
 function pop() {
   const url = crmUrl();
   const id = attemptId();
@@ -147,11 +164,11 @@ function waitingForWork(a) {
 }
 function person() {
   const lead = own.desk.lead;
-  if (!lead) return h('section', { class: 'card' }, h('p', { class: 'empty' }, t('desk.no_lead')));
+  if (!lead) return h('section', { class: 'card' }, h('p', { class: 'empty' }, t('desk.no_lead')), crmButton(crmUrl()));
   const url = crmUrl();
   return h('section', { class: 'card' }, h('h1', null, `${lead.first_name} ${lead.last_name}`.trim() || lead.company || '—'),
     h('p', { class: 'big', title: lead.e164 }, phone(lead.e164)), lead.company && h('p', null, lead.company), h('p', { class: 'muted' }, t('desk.attempts', { n: lead.attempts }), lead.consent_at ? ` · ${t('desk.consent', { date: day(new Date(lead.consent_at)) })}` : ''),
-    campaign()?.script && h('p', { class: 'script' }, campaign().script), url && h('button', { onclick: () => { own.popup = window.open(url, 'cadran-crm'); } }, t('desk.open')),
+    campaign()?.script && h('p', { class: 'script' }, campaign().script), crmButton(url),
     h('h2', null, t('desk.history')), own.desk.history.length === 0 ? h('p', { class: 'empty' }, t('lead.no_history')) : h('ul', { class: 'list' }, own.desk.history.slice(-6).reverse().map((x, i) => h('li', { key: i }, h('span', { class: 'muted num' }, dateTime(x.at)), ` ${word('outcome', x.outcome)} ${x.disposition || ''} ${x.notes || ''}`))));
 }
 const tomorrow = () => { const d = new Date(serverNow()); d.setDate(d.getDate() + 1); d.setHours(10, 0, 0, 0); return d.toISOString(); };

@@ -1,0 +1,91 @@
+"""Integrations in a real browser: the page that adds and tries them, and the snippet that makes numbers clickable."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from playwright.async_api import Browser, expect
+
+from tests.crm.fake_crm import FakeCrm
+from tests.e2e.site import open_site
+
+SNIPPET = Path(__file__).resolve().parents[2] / "docs" / "examples" / "click2call-links.js"
+
+
+@pytest.mark.feature("CRMI-02", clause="the page adds an integration, tries it step by step and switches it on")
+async def test_an_integration_is_added_tried_and_enabled(browser: Browser) -> None:
+    crm = FakeCrm(users=[{"id": "71", "first": "Ada", "last": "L", "email": "ada@example.com"}])
+    crm.add_contact(first="Zoé", phone="+33612345678")
+    await crm.start()
+    try:
+        async with open_site(browser) as site:
+            page = await site.open("/#/integrations")
+            await page.locator("select[name=template]").select_option("generic-rest")
+            await page.locator("input[name=name]").fill("Mon CRM")
+            await page.locator("input[name=field_crm_url]").fill(crm.url)
+            await page.locator("input[name=field_api_key]").fill("k3y-secret")
+            await page.get_by_role("button", name="Ajouter", exact=True).click()
+            await expect(page.get_by_role("heading", name="Mon CRM")).to_contain_text("désactivée")
+            await page.locator("input[name=crm_phone]").fill("+33612345678")
+            for step, said in (("Lire les utilisateurs", "count: 1"), ("Chercher un contact", "name: Zoé")):
+                row = page.locator("li", has_text=step)
+                await row.get_by_role("button", name="Essayer").click()
+                await expect(row.get_by_role("status")).to_contain_text(said)
+            await page.locator("li", has_text="Chercher un contact").locator("summary").first.click()
+            await expect(page.locator("pre.wire").filter(has_text="X-Api-Key").first).to_contain_text("•••")
+            assert "k3y-secret" not in await page.content()
+            await page.get_by_role("button", name="Activer").click()
+            await expect(page.get_by_role("button", name="Désactiver")).to_be_visible()
+            assert not site.troubles
+    finally:
+        await crm.stop()
+
+
+@pytest.mark.feature("CRMI-02", clause="numbers on any page become click-to-call links")
+async def test_numbers_on_a_page_become_links_that_call(browser: Browser) -> None:
+    asked: list[dict[str, str]] = []
+
+    async def call(request: web.Request) -> web.Response:
+        headers = {"Access-Control-Allow-Origin": "*", "Access-Control-Allow-Headers": "authorization,content-type"}
+        if request.method == "OPTIONS":
+            return web.Response(status=204, headers=headers)
+        asked.append(await request.json() | {"token": request.headers["Authorization"]})
+        return web.json_response({"success": True}, headers=headers)
+
+    async def host(request: web.Request) -> web.Response:
+        text = (
+            "<!doctype html><meta charset=utf-8><body><p id=a>Appelez le 06 12 34 56 78 ou +44 20 7946 0958.</p>"
+            "<p id=b>Facture 20240612345678, 01/02/2024, v1.02.03.04.05</p>"
+            "<textarea>0612345678</textarea><div id=c></div>"
+            f"<script src=/s.js data-daemon='{request.url.origin()}/' data-extension=1001></script>"
+        )
+        return web.Response(text=text, content_type="text/html")
+
+    async def snippet(_: web.Request) -> web.Response:
+        return web.Response(text=SNIPPET.read_text("utf-8"), content_type="text/javascript")
+
+    app = web.Application()
+    app.router.add_get("/", host)
+    app.router.add_get("/s.js", snippet)
+    app.router.add_route("*", "/api/public/click2call", call)
+    async with TestServer(app) as server:
+        context = await browser.new_context()
+        page = await context.new_page()
+        await page.goto(str(server.make_url("/")))
+        links = page.locator("a.cadran-call")
+        await expect(links).to_have_count(2)
+        assert await links.evaluate_all("all => all.map(a => a.href)") == ["tel:+33612345678", "tel:+442079460958"]
+        assert "06 12 34 56 78 ou" in await page.locator("#a").inner_text()
+        await page.evaluate("document.getElementById('c').innerHTML = '<i>0033 1 23 45 67 89</i>'")
+        await expect(links).to_have_count(3)
+        await page.evaluate("localStorage.setItem('cadran.token', 't0k')")
+        await links.nth(2).click()
+        await expect(links.nth(2)).to_have_attribute("title", "Appel lancé")
+        assert json.dumps(asked) == json.dumps(
+            [{"number_to_call": "+33123456789", "phone_line_used": "1001", "token": "Bearer t0k"}]
+        )
+        await context.close()
