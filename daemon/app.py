@@ -46,7 +46,7 @@ from daemon.leads.upkeep import Upkeep
 from daemon.outside import Outside
 from daemon.ports import ConsentRules, LeadSink, Pbx, Store, TapeStore
 from daemon.service import notify, watchdog_interval_s
-from daemon.settings import Settings, SiteTable, read_secret
+from daemon.settings import HttpTable, Settings, SiteTable, read_secret
 from daemon.store import mark
 from daemon.store.embedded import EmbeddedPostgres
 from daemon.store.journal import Files, Folder, Journal, MemoryFiles
@@ -84,6 +84,20 @@ def consent_rules_of(rule_sets: Mapping[str, RuleSet]) -> ConsentRules:
     exempt = [n for n, r in required.items() if r.consent.business_exempt and r.audience is Audience.ANY]
     contract = [name for name, found in required.items() if found.consent.contract_exception]
     return ConsentRules(required=frozenset(required), business=frozenset(exempt), contract=frozenset(contract))
+
+
+def tls_of(http: HttpTable) -> ssl.SSLContext | None:
+    """What the pages and the API are served with; None for plain HTTP. Raises SettingsError."""
+    if not http.tls_certificate_file:
+        return None
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        tls.load_cert_chain(http.tls_certificate_file, http.tls_key_file)
+    except OSError as error:  # ssl.SSLError is one
+        reason = error.strerror or "is no certificate with its key"
+        raise SettingsError("http.tls_certificate_file", http.tls_certificate_file, reason) from error
+    return tls
 
 
 def rates_of(settings: Settings) -> Rates | None:
@@ -384,10 +398,7 @@ class Application:
         runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        tls = None
-        if http.tls_certificate_file:
-            tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-            tls.load_cert_chain(http.tls_certificate_file, http.tls_key_file)
+        tls = tls_of(http)
         site = web.TCPSite(runner, http.host, http.tcp_port, ssl_context=tls)
         try:
             await site.start()
