@@ -122,6 +122,7 @@ async def test_migrations_are_applied_once_even_by_several_daemons(postgres: Emb
     await admin.close()
 
 
+@pytest.mark.feature("ROLE-03", clause="audit log append-only, enforced by the database")
 async def test_the_audit_log_can_only_grow(database: str, clock: FixedClock) -> None:
     store = PostgresStore(database, clock)
     await store.open()
