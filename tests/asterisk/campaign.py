@@ -210,8 +210,9 @@ class Evidence:
         doubtful = attempt["outcome"] in IN_DOUBT
         if not doubtful and bool(attempt["answered_at"]) != bool(call.answered):
             found.append(f"{name}: answered_at {attempt['answered_at']}, by Asterisk {call.answered}")
-        late_s = self._seen_late_s(call)
-        if not doubtful and not -TALK_TOLERANCE_S <= attempt["talk_s"] - call.talked_s <= TALK_TOLERANCE_S + late_s:
+        late_s, unseen_s = self._seen_late_s(call), self._unseen_s(call)
+        wrong_s = attempt["talk_s"] - call.talked_s
+        if not doubtful and not -TALK_TOLERANCE_S - unseen_s <= wrong_s <= TALK_TOLERANCE_S + late_s:
             found.append(f"{name}: talked {attempt['talk_s']:.2f} s, by Asterisk {call.talked_s:.2f} s")
         if call.conversations and not doubtful:
             agents = {conversation.agent_id for conversation in call.conversations}
@@ -220,6 +221,11 @@ class Evidence:
         if not self.outages and attempt["outcome"] not in self.outcomes[habit_of(attempt["e164"])]:
             found.append(f"{name}: expected one of {sorted(self.outcomes[habit_of(attempt['e164'])])}")
         return found
+
+    def _unseen_s(self, call: witness.CallSeen) -> float:
+        """How much of the call's conversation was over when the daemon could first see it."""
+        begun = [conversation.began for conversation in call.conversations]
+        return max((up - began for began in begun for down, up in self.outages if down <= began <= up), default=0.0)
 
     def _seen_late_s(self, call: witness.CallSeen) -> float:
         """How much later than it happened the daemon could see the end of the call's conversation."""
