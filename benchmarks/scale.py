@@ -16,7 +16,7 @@ SECONDS = os.environ.get("SECONDS", "20")
 BAR_MS = 0.5
 _FIGURES = re.compile(
     r"(?P<rate>[\d.]+) originates/s of .*at most (?P<most>\d+) calls.*"
-    r"(?P<core>\d+) % of a core, (?P<cost>[\d.]+) ms of CPU a call.*lag p99 (?P<lag>[\d.]+) ms.*"
+    r"; (?P<core>\d+) % of a core, (?P<cost>[\d.]+) ms of CPU a call.*lag p99 (?P<lag>[\d.]+) ms.*"
     r"connect p99 (?P<wait>[\d.]+) ms [^,]*, (?P<memory>\d+) MB",
     re.DOTALL,
 )
