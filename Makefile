@@ -99,7 +99,7 @@ test-week: setup-dev
 	@$(PYTEST) tests/simulation/test_week.py -m slow -s $(PYTEST_ARGS)
 
 test-amd: setup-dev
-	CADRAN_AMD_CALLS=200 $(PYTHON) -m pytest -q -s tests/asterisk/test_amd.py
+	@CADRAN_AMD_CALLS=200 $(PYTEST) tests/asterisk/test_amd.py -s $(PYTEST_ARGS)
 
 test-asterisk: setup-dev
 	@$(PYTEST) tests/asterisk -m "asterisk and not slow" $(PYTEST_ARGS)

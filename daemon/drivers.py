@@ -6,7 +6,7 @@ import random
 import ssl
 from urllib.parse import urlsplit
 
-from daemon.ami.client import AmiOptions
+from daemon.ami.client import EVENT_MASK, AmiOptions
 from daemon.ami.driver import AmiDriver, DriverOptions
 from daemon.ari.client import AriOptions
 from daemon.ari.driver import AriDriver, AriDriverOptions
@@ -90,6 +90,7 @@ def ami_driver(site: SiteTable, clock: Clock, rng: random.Random) -> Pbx:
         ping_deadline_s=site.ping_deadline_s,
         retry_first_s=site.backoff_min_s,
         retry_max_s=site.backoff_max_s,
+        event_mask=(*EVENT_MASK, "reporting") if site.rtcp else EVENT_MASK,
     )
     driver = DriverOptions(
         site=site.id,

@@ -181,6 +181,7 @@ class SiteTable(_Table, frozen=True, kw_only=True):
     extensions: list[str] = []
     customer_context: str = "cadran-customer"
     agent_context: str = "cadran-agent"
+    rtcp: bool = False
     recordings_dir: str = ""
     recordings_pbx_dir: str = ""
     ping_interval_s: Seconds = 10.0

@@ -78,5 +78,6 @@ class FakeConfig:
     uptime_s: float = 0.0  # how long the server is said to have been up already
     boot_port_s: float = 0.5  # from the start to the open port
     boot_ready_s: float = 0.5  # from the open port to FullyBooted
+    rtcp: dict[str, tuple[int, int]] = field(default_factory=dict)  # endpoint → lost of 256, jitter in 1/8000 s
     recordings_folder: str = "/var/spool/asterisk/monitor"
     boot_events: tuple[tuple[int, str, str], ...] = ()  # class, name and lines of what comes before FullyBooted

@@ -11,6 +11,7 @@ from fake_asterisk.channel import RINGING, UP, Channel
 from fake_asterisk.config import Behaviour
 
 Tell = Callable[[str], None]
+_RTCP_S = 5.0
 
 
 class Telephone:
@@ -53,10 +54,24 @@ class Telephone:
         self._media_until = channel.pbx.now() + b.media_s
         channel.set_state(UP)
         self._tell("answered")
+        if channel.pbx.config.rtcp:
+            self._later(_RTCP_S, self._reports)
         if b.hangup_after_s is not None:
             self._later(b.hangup_after_s, self.say_goodbye)
         if b.patience_s is not None:
             self._later(b.patience_s, self._lose_patience)
+
+    def _reports(self) -> None:
+        """An RTCP report each five seconds, of what arrives from this telephone, if the configuration says what."""
+        channel = self.channel
+        name = channel.device.partition("/")[2]
+        found = channel.pbx.config.rtcp.get(name)
+        if found is None or channel.dead:
+            return
+        lost, jitter = found
+        block = f"Report0FractionLost: {lost}\r\nReport0IAJitter: {jitter}\r\n"
+        channel.event(rights.REPORTING, "RTCPSent", f"PT: 200(SR)\r\nReportCount: 1\r\n{block}")
+        self._later(_RTCP_S, self._reports)
 
     def _lose_patience(self) -> None:
         if not self._in_talk:

@@ -32,6 +32,9 @@ LIST_ITEMS_MAX: Final = 100_000
 STOPPING_TEXT: Final = "Asterisk is shutting down"
 
 
+EVENT_MASK: Final = ("system", "call", "agi", "user")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AmiOptions:
     """Where and how to log in, and every bound. `secret` is read anew at each login, so that a mended file heals."""
@@ -42,7 +45,7 @@ class AmiOptions:
     tcp_port: int = 5038
     tls: ssl.SSLContext | None = None
     auth: Literal["md5", "plain"] = "md5"
-    event_mask: Sequence[str] = ("system", "call", "agi", "user")
+    event_mask: Sequence[str] = EVENT_MASK
     """Classes we use: not `dialplan` (VarSet, Newexten: most of the volume), not `reporting`."""
     connect_deadline_s: float = 5.0
     action_deadline_s: float = 5.0

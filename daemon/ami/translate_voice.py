@@ -30,6 +30,7 @@ class VoiceEvents:
             "MixMonitorStart": self._recording_started,
             "MixMonitorStop": self._recording_stopped,
             "RTCPReceived": self._rtcp,
+            "RTCPSent": self._rtcp,
         }
 
     # -- rooms ----------------------------------------------------------------------------------------------------
@@ -94,8 +95,8 @@ class VoiceEvents:
 
     # -- quality --------------------------------------------------------------------------------------------------
     def _rtcp(self, message: Message, at: float) -> None:
-        """What the far end reports of the sound we sent it. Fractions are of 256 (RFC 3550 §6.4.1); jitter in units of
-        the sampling rate, 8 kHz for telephone codecs; RTT in seconds."""
+        """A report block, of what the far end got (Received) or of what Asterisk got (Sent). Fractions are of 256 (RFC
+        3550 §6.4.1); jitter in units of the sampling rate, 8 kHz for telephone codecs; RTT in seconds."""
         channels = self.channels
         unique_id = message.get("Uniqueid")
         leg = channels.by_channel.get(unique_id) or channels.legs.get(channels.children.get(unique_id, ""))

@@ -35,6 +35,7 @@ from daemon.engine.operate import Operations
 from daemon.engine.placing import Placing
 from daemon.engine.pooling import join
 from daemon.engine.publish import Publisher
+from daemon.engine.quality import Quality
 from daemon.engine.recordings import Recordings
 from daemon.engine.recovery import Recovery
 from daemon.engine.supervise import Supervision
@@ -79,6 +80,7 @@ class EngineCore:
         self.supervision = Supervision(self.live, self.transfers)
         self.recordings = Recordings(self.live, self.transfers)
         self.inbound = Inbound(self.live, self.calls, self.desks)
+        self.quality = Quality(self.live)
         self.operations.more = (self.transfers, self.supervision, self.recordings)
         self._quarter = (LONG_AGO, LONG_AGO)
         self._wire()
@@ -200,6 +202,8 @@ class EngineCore:
         live = self.live
         if isinstance(event, ev.LegEvent):
             self._leg_event(event)
+        elif isinstance(event, ev.MediaQuality):
+            self.quality.heard(event)
         elif isinstance(event, ev.InboundArrived):
             self.inbound.arrived(event)
         elif isinstance(event, ev.ExtensionChanged):

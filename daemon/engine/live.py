@@ -346,6 +346,8 @@ class Live:
                 rest_s=dialer.caller_id_rest_s,
             )
         )
+        self.quality: dict[int, Any] = {}
+        """Line id → LineQuality (daemon.engine.quality)."""
         self.blocked: dict[int, Blocked] = {}
         self.blacklist: frozenset[tuple[int, str]] = frozenset()
         self.recent: dict[UUID, float] = {}

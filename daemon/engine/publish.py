@@ -223,6 +223,12 @@ def line_view(line: LineState, live: Live) -> LineView:
         last_used=used,
         resting_until=live.utc + timedelta(seconds=resting) if resting > 0 else None,
         reason=line.reason if resting > 0 else "",
+        quality={
+            name: None if value is None else round(value, 4)
+            for name, value in live.quality[record.id].figures().items()
+        }
+        if record.id in live.quality
+        else {},
     )
 
 

@@ -149,6 +149,7 @@ class LineView(msgspec.Struct, frozen=True, kw_only=True):
     last_used: datetime | None = None
     resting_until: datetime | None = None
     reason: str = ""
+    quality: dict[str, float | None] = {}
 
 
 class SystemView(msgspec.Struct, frozen=True, kw_only=True):

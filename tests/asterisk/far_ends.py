@@ -78,8 +78,8 @@ PHONE_HABITS = {
     "1011": Habit(rings_ms=250, talks_ms=4000, voice="talk"),
     "11[0-9][0-9]": Habit(rings_ms=250),
 }
-"""By extension: 11xx silent people who answer and stay, 1001-1005 talking ones, 1006 a tone, 1007 declines, 1008 busy, 1010
-nobody there, 1011 hangs up."""
+"""By extension: 11xx silent people who answer and stay, 1001-1005 talking ones, 1006 a tone, 1007 declines, 1008 busy,
+1010 nobody there, 1011 hangs up."""
 
 _SDP = """v=0
 o=far 1 1 IN IP[local_ip_type] [local_ip]

@@ -17,13 +17,11 @@ import * as access from './views/access.js';
 import * as alerts from './views/alerts.js';
 import * as first from './views/first.js';
 import * as integrations from './views/integrations.js';
-import * as integrations from './views/integrations.js';
 import * as recordings from './views/recordings.js';
 
 const PAGES = [
   ['direct', direct, 'watch', 'd'], ['agents', agents, 'watch', 'a'], ['campagnes', campaigns, 'watch', 'c'], ['listes', lists, 'watch', 'l'],
   ['lignes', lines, 'watch', 'i'], ['conformite', compliance, 'watch', 'o'], ['rapports', reports, 'watch', 'r'], ['acces', access, 'steer', 'x'],
-  ['integrations', integrations, 'administer', 'n'],
   ['integrations', integrations, 'administer', 'n'],
 ];
 const HIDDEN = { debut: first, alertes: alerts, enregistrements: recordings };
