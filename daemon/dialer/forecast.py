@@ -124,12 +124,10 @@ class Forecast:
         return NormalRisk(need[0], free[0], self._first, others, margin), free[1], need[1]
 
     def needed(self, now: float) -> float:
-        """Answers expected within the median horizon of the calls in flight at `now`."""
-        middle = len(self.horizons_s) // 2
-        table = self._call_table[:, middle]
-        total = float(self.traffic.placed.by_age() @ table)
+        """Answers expected within the longest horizon of the calls in flight at `now`."""
+        total = float(self.traffic.placed.by_age() @ self._call_table[:, -1])
         if self.traffic.judged.total:
-            total += float(self.traffic.judged.by_age() @ self._judge_table[:, middle])
+            total += float(self.traffic.judged.by_age() @ self._judge_table[:, -1])
         return total
 
     def _needs_now(self, now: float, exact: bool) -> tuple[Any, float]:

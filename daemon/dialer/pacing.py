@@ -108,8 +108,8 @@ class PacingPolicy:
         self._hour = hour
 
     def expected(self, now: float) -> float:
-        """Answers expected of the calls in flight within the median time to an answer, for campaigns that share agents
-        with this one. While odds are not known, every call counts as one."""
+        """Answers expected of the calls in flight, for campaigns that share agents with this one; by the longest
+        horizon, since theirs may come first. While odds are not known, every call counts as one."""
         if self.traffic.answer_rate.mature_calls < CAUTIOUS_CALLS:
             return float(self.traffic.in_flight)
         self.forecast.advance(now, self.settings)
@@ -152,6 +152,8 @@ class PacingPolicy:
         if mode is Mode.PROGRESSIVE or self.target <= 0.0:
             return self._plain(snapshot, one_to_one, cap, limit, "one_to_one")
         if self.traffic.answer_rate.mature_calls < CAUTIOUS_CALLS:
+            if free > 0 and in_flight < 1 + self.traffic.staffed // 10:
+                one_to_one = max(1, one_to_one)  # beside campaigns that take every agent, it would never learn
             return self._plain(snapshot, one_to_one, cap, limit, "cautious_start")
         return self._predict(snapshot, now, free, one_to_one, cap, limit)
 

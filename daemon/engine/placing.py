@@ -7,6 +7,7 @@ Predictive campaigns ask the pacing policy how many; the others give each ready 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 
@@ -42,6 +43,9 @@ _WAITS_FOR_NEWS = frozenset(
 
 CLAIM_MAX = 200
 HANDED_OVER_MAX = 100
+
+ONE_EACH = frozenset({"cautious_start", "one_to_one", "abandonment_room"})
+"""Where one call an agent is the rule: beside other campaigns that dial for the same agents, it gets its own agent."""
 
 SAMPLE_S = 5.0
 """A decision that places nothing is stored at most this often; each one that places is stored within a second."""
@@ -206,11 +210,15 @@ class Placing:
         self._callbacks(campaign)
         self._recall(campaign, ready)
         parked = sum(1 for desk in ready if desk.stays and desk.can_take)
-        decision = campaign.policy.decide(self._outlook.snapshot(campaign, parked), live.now)
+        snapshot = self._outlook.snapshot(campaign, parked)
+        decision = campaign.policy.decide(snapshot, live.now)
         campaign.decision, campaign.limit = decision, decision.limit
+        kept: Sequence[Desk | None] = [None] * decision.count
+        if snapshot.others_in_flight and decision.limit in ONE_EACH:
+            kept = [desk for desk in ready if desk.stays and desk.can_take][: decision.count]
         placed = 0
-        for _ in range(decision.count):
-            if self._room(campaign) <= 0 or not self._place(campaign, None):
+        for keep in kept:
+            if self._room(campaign) <= 0 or not self._place(campaign, keep):
                 break
             placed += 1
         self._sample(campaign, placed)
