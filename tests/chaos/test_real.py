@@ -65,7 +65,7 @@ async def _campaign(lab: Lab, proxy: Valve, cadran: Cadran, disk: Disk, folder: 
     await lab_campaign.release(cadran, campaign, lab)
     spans = [(outage.down, outage.up) for outage in machine.outages]
     evidence = await lab_campaign.gather(cadran, campaign, lab, spans)
-    tally = Tally(evidence, await _ends(cadran), machine.outages)
+    tally = Tally(evidence, *await _rows(cadran), machine.outages)
     print(f"{sum(struck.values())} rounds {dict(struck)}; {evidence.summary()}\n{tally.summary()}")
     if found := [*evidence.problems(), *tally.problems()]:
         raise AssertionError("\n".join([f"{len(found)} disagreements:", *found, *tally.stories(found)]))
@@ -74,15 +74,20 @@ async def _campaign(lab: Lab, proxy: Valve, cadran: Cadran, disk: Disk, folder: 
     assert {line["in_use"] for line in snapshot["lines"].values()} == {0}
 
 
-async def _ends(cadran: Cadran) -> dict[str, str]:
-    """By channel id: who or what ended each attempt, as its row says."""
+async def _rows(cadran: Cadran) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """By channel id: who or what ended each attempt, as its row says; and the steps of its history."""
     socket = cadran.folder / "data" / "postgres" / "socket"
     connection = await asyncpg.connect(f"postgresql:///cadran?host={socket}&user=cadran")
     try:
         rows = await connection.fetch("SELECT id, ended_by FROM attempts")
+        events = await connection.fetch("SELECT attempt_id, at, kind, agent_id FROM call_event ORDER BY fence, n")
     finally:
         await connection.close()
-    return {f"{SITE}-{row['id'].hex}": row["ended_by"] for row in rows}
+    steps: dict[str, list[str]] = {}
+    for row in events:
+        step = f"{row['at'].timestamp():.3f} {row['kind']} agent {row['agent_id']}"
+        steps.setdefault(f"{SITE}-{row['attempt_id'].hex}", []).append(step)
+    return {f"{SITE}-{row['id'].hex}": row["ended_by"] for row in rows}, steps
 
 
 @dataclass
@@ -91,6 +96,7 @@ class Tally:
 
     evidence: lab_campaign.Evidence
     ended_by: dict[str, str]
+    steps: dict[str, list[str]]
     outages: list[Outage]
 
     def problems(self) -> list[str]:
@@ -163,7 +169,7 @@ class Tally:
                 leg = self.evidence.leg(attempt)
                 yield (
                     f"{number} attempt {attempt['number']} {leg} at {attempt['at']}: {attempt['outcome']}, ended by "
-                    f"{self.ended_by.get(leg)} at {attempt['ended_at']}; Asterisk: {self.evidence.calls.get(leg)}"
+                    f"{self.ended_by.get(leg)} at {attempt['ended_at']}; {self.steps.get(leg)}; Asterisk: {self.evidence.calls.get(leg)}"
                 )
 
     def summary(self) -> str:
