@@ -7,16 +7,37 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Annotated, Any, Literal, Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
 from aiohttp import web
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET
 
 from daemon.api import scope
+from daemon.api.crm_types import (
+    AssignBody,
+    Associated,
+    CallbackQuery,
+    Count,
+    GoTo,
+    GroupQuery,
+    IntegrationCreate,
+    IntegrationPatch,
+    IntegrationRows,
+    IntegrationView,
+    JournalQuery,
+    JournalRow,
+    JournalRows,
+    PopView,
+    RemoveTemplates,
+    ReplayBody,
+    Steps,
+    TemplateRows,
+    TryBody,
+    TryView,
+    UserRows,
+)
 from daemon.api.routes import Ask, Permission, Reply, Routes
-from daemon.api.types import E164, Answer, Body, IdOrZero, Limit, Name, Query, Uuid
 from daemon.calls.crm_records import CrmTemplateFile, CrmUser, Integration
 from daemon.calls.records import Agent
 from daemon.errors import CommandError
@@ -26,9 +47,6 @@ TEMPLATE_BYTES_MAX = (1 << 20) - 1
 POP_WAIT_S = 2.5
 """A little more than what a look-up may take."""
 CALLBACK = "/api/v1/crm/oauth/callback"
-Key = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
-Field = Annotated[str, Meta(max_length=2000)]
-State = Literal["pending", "sending", "done", "doubt", "held", "dead", "skipped"]
 
 
 class CrmDoor(Protocol):
@@ -53,160 +71,6 @@ class CrmDoor(Protocol):
     async def pop(self, attempt_id: str, agent_id: int, wait_s: float) -> dict[str, Any] | None: ...
 
 
-class GroupQuery(Query, kw_only=True):
-    group_id: IdOrZero = 0
-
-
-class TemplateRows(Answer, kw_only=True):
-    """`id` 0: shipped. `fields`: what an integration asks for."""
-
-    rows: list[dict[str, Any]]
-
-
-class RemoveTemplates(Body, kw_only=True):
-    ids: Annotated[list[Annotated[int, Meta(ge=1, le=2_147_483_647)]], Meta(min_length=1, max_length=100)]
-
-
-class Count(Answer, kw_only=True):
-    count: int
-
-
-class IntegrationCreate(Body, kw_only=True):
-    """`template`: a template's Key. It begins switched off."""
-
-    name: Name
-    template: Key
-    fields: dict[Name, Field] = {}
-    options: dict[str, Any] = {}
-    group_id: IdOrZero = 0
-
-
-class IntegrationPatch(Body, kw_only=True):
-    """`fields`: only those named change; "" takes one away. `template`: takes the template's text anew, whole."""
-
-    name: Name | UnsetType = UNSET
-    template: Key | UnsetType = UNSET
-    fields: dict[Name, Field] | UnsetType = UNSET
-    options: dict[str, Any] | UnsetType = UNSET
-    enabled: bool | UnsetType = UNSET
-
-
-class IntegrationView(Answer, kw_only=True):
-    """`journal`: calls by state; `status`: since this daemon started; `secrets_set`: which secrets have a value."""
-
-    id: int
-    version: int
-    group_id: int
-    name: str
-    enabled: bool
-    template: dict[str, Any] | None
-    fields: dict[str, str]
-    secrets_set: list[str]
-    options: dict[str, Any]
-    journal: dict[str, Any]
-    status: dict[str, Any]
-
-
-class IntegrationRows(Answer, kw_only=True):
-    rows: list[IntegrationView]
-
-
-class TryBody(Body, kw_only=True):
-    """`phone`: the number of the made-up call; `user`: the CRM's user it is booked to."""
-
-    step: Literal["connect", "globals", "users", "contact", "create_contact", "ticket", "journal"]
-    phone: E164 = "+33123456789"
-    user: Annotated[str, Meta(max_length=200)] = ""
-
-
-class TryView(Answer, kw_only=True):
-    """`exchanges`: requests and answers as they went, secrets masked."""
-
-    step: str
-    ok: bool
-    code: str
-    error: str
-    found: dict[str, str]
-    exchanges: list[dict[str, Any]]
-
-
-class Steps(Answer, kw_only=True):
-    steps: list[str]
-
-
-class GoTo(Answer, kw_only=True):
-    """Open it in a browser: the CRM asks for consent there and comes back."""
-
-    url: str
-    redirect_uri: str
-
-
-class CallbackQuery(Query, kw_only=True):
-    code: Annotated[str, Meta(max_length=4000)] = ""
-    state: Annotated[str, Meta(max_length=200)] = ""
-    error: Annotated[str, Meta(max_length=500)] = ""
-    error_description: Annotated[str, Meta(max_length=2000)] = ""
-    location: Annotated[str, Meta(max_length=200)] = ""
-    scope: Annotated[str, Meta(max_length=4000)] = ""
-
-
-class UserRows(Answer, kw_only=True):
-    rows: list[CrmUser]
-
-
-class AssignBody(Body, kw_only=True):
-    agent_id: IdOrZero
-
-
-class Associated(Answer, kw_only=True):
-    """`ambiguous`: addresses that two users share; they are left to a person."""
-
-    associated: int
-    ambiguous: list[str]
-
-
-class JournalQuery(Query, kw_only=True):
-    state: Literal["", "pending", "sending", "done", "doubt", "held", "dead", "skipped"] = ""
-    before: Annotated[int, Meta(ge=0, le=1 << 53)] = 0
-    limit: Limit = 100
-
-
-class JournalRow(Answer, kw_only=True):
-    """`held`: it may have arrived and nothing can tell; replay it if the CRM does not show it."""
-
-    attempt_id: UUID
-    number: int
-    agent_id: int
-    at: datetime
-    state: str
-    tries: int
-    next_at: datetime
-    error: str
-    journal_id: str
-    done_at: datetime | None
-
-
-class JournalRows(Answer, kw_only=True):
-    rows: list[JournalRow]
-
-
-class ReplayBody(Body, kw_only=True):
-    """Without `attempt_ids`: all calls in these states."""
-
-    states: Annotated[list[Literal["held", "dead", "skipped"]], Meta(min_length=1, max_length=3)]
-    attempt_ids: Annotated[list[Uuid], Meta(max_length=1000)] | None = None
-
-
-class PopView(Answer, kw_only=True):
-    """`url` "": nothing to open. `automatic` false: open it when the agent asks."""
-
-    attempt_id: str
-    url: str = ""
-    display: str = "popup"
-    name: str = ""
-    automatic: bool = True
-
-
 def _door(ask: Ask) -> CrmDoor:
     if ask.deps.crm is None:
         raise CommandError("not_available", {"what": "crm"})
@@ -220,6 +84,15 @@ async def _row(ask: Ask) -> tuple[CrmDoor, Integration]:
 
 async def _noted(ask: Ask, what: str, target: str, group_id: int, **detail: Any) -> None:
     await ask.deps.store.note(ask.who.name, what, target, {"group_id": group_id, **detail})
+
+
+def _origin(ask: Ask) -> str:
+    """As the browser sees this daemon: behind a proxy the scheme is what the proxy says."""
+    said = ask.request.headers.get("X-Forwarded-Proto", "").strip().lower()
+    origin = ask.request.url.origin()
+    if ask.deps.http.behind_proxy and said in ("http", "https"):
+        origin = origin.with_scheme(said)
+    return str(origin)
 
 
 async def _shown(ask: Ask, row: Integration, status: int = 200) -> Reply:
@@ -350,7 +223,7 @@ async def try_step(ask: Ask) -> Reply:
 async def authorize(ask: Ask) -> Reply:
     """Begin OAuth2's code flow: where to send the browser. Good for 10 minutes."""
     door, row = await _row(ask)
-    redirect_uri = f"{ask.request.url.origin()}{CALLBACK}"
+    redirect_uri = f"{_origin(ask)}{CALLBACK}"
     return Reply(GoTo(url=await door.authorize(row, redirect_uri), redirect_uri=redirect_uri))
 
 
