@@ -167,10 +167,9 @@ class Tally:
             number = lab_campaign.national(attempt["e164"])
             if any(number in text or attempt["e164"] in text for text in found):
                 leg = self.evidence.leg(attempt)
-                yield (
-                    f"{number} attempt {attempt['number']} {leg} at {attempt['at']}: {attempt['outcome']}, ended by "
-                    f"{self.ended_by.get(leg)} at {attempt['ended_at']}; {self.steps.get(leg)}; Asterisk: {self.evidence.calls.get(leg)}"
-                )
+                row = f"{attempt['outcome']}, ended by {self.ended_by.get(leg)} at {attempt['ended_at']}"
+                yield f"{number} attempt {attempt['number']} {leg} at {attempt['at']}: {row}; {self.steps.get(leg)}"
+                yield f"  Asterisk: {self.evidence.calls.get(leg)}"
 
     def summary(self) -> str:
         ends = Counter(place for _, place, _ in self._ended())
