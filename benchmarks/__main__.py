@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-NEEDS_ASTERISK = {"connect_asterisk"}
+NEEDS_ASTERISK = {"connect_asterisk", "modes"}
 
 
 def names() -> list[str]:
