@@ -25,6 +25,8 @@ CHAINED_MAX = 20
 """Records for which a further request is made: each costs a round trip."""
 BIG_ANSWER = 100_000
 """Characters from which paths are followed in a thread, so that the daemon's loop goes on meanwhile."""
+ERROR = "Error"
+"""Our addition: an output of this name that is not empty says that the request failed, whatever the status was."""
 _ALIASES = {"ContactsId": "ContactId", "ContactId": "ContactsId"}
 
 Row = dict[str, str]
@@ -78,8 +80,8 @@ class Caller:
         else:
             rows = self._rows(request, document, variables)
         exchange.outputs = rows[:CHAINED_MAX]
-        if any(row.get("Error") for row in rows):
-            exchange.error = f"the CRM refused: {rows[0]['Error'][:300]}"
+        if said := self._refusal(request, document, variables):
+            exchange.error = f"the CRM refused: {said[:300]}"
             raise CrmError("rejected", exchange.error)
         if request.next and depth < CHAIN_MAX:
             for row in rows[:CHAINED_MAX]:
@@ -182,13 +184,23 @@ class Caller:
             return any(marker in body for marker in self.template.token_invalid)
         return status == 401 and self.template.auth in ("oauth2", "bearertoken")
 
+    def _refusal(self, request: Request, document: Document, variables: Mapping[str, Scalar]) -> str:
+        """What the outputs named Error hold, asked of the whole answer: one without records can be an error too."""
+        known = self.known(variables)
+        paths = [path for output in request.outputs if output.name == ERROR for path in output.paths]
+        try:
+            found = (document.get(path.render(known, escaping.Path(), self.zone)).text for path in paths)
+            return next((text for text in found if text), "")
+        except (PathError, TooDeep, TemplateError) as error:
+            raise CrmError("template", f"{request.name}: {error}", ours=True) from error
+
     def _rows(self, request: Request, document: Document, variables: Mapping[str, Scalar]) -> list[Row]:
         """Records by their outputs: for each output the first of its paths that gives something (YPS-04)."""
         known = self.known(variables)
         try:
             names, paths = [], []
             for output in request.outputs:
-                for path in output.paths:
+                for path in output.paths if output.name != ERROR else ():
                     names.append(output.name)
                     paths.append(path.render(known, escaping.Path(), self.zone))
             found = document.rows(paths)[:ROWS_MAX] if paths else []
