@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from daemon.calls.records import Campaign, CampaignMode, HoursWindow, LeadDraft, LeadList
 from daemon.dialer.events import PacingSnapshot
+from daemon.dialer.explain import sentence_of
 from daemon.engine import commands as c
 from fake_asterisk import people
 from simulation.loop import VirtualLoop, run
@@ -259,3 +261,32 @@ def test_people_taken_for_machines_are_estimated() -> None:
         await world.stop()
 
     run(main, seed=1)
+
+
+@pytest.mark.feature("CAMP-09", clause="each decision's inputs, count and reason are live, and stored while dialling")
+def test_decisions_are_shown_live_and_stored() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        world, campaign = await open_office(loop, HALF_ANSWER, agents=6, leads=300, lines=(60,), **PREDICTIVE)
+        world.habits.wrap_up_s = 5.0
+        assert world.store is not None
+        await world.until(lambda: "abandoned of" in _sentence(world, campaign), 600.0, 0.5)
+        await asyncio.sleep(60.0)
+        view = world.app.hub.view()["campaigns"][str(campaign.id)]
+        figures = view.pacing
+        assert figures["sentence"].startswith(f"placing {figures['count']}: {figures['ready']} ready, ")
+        assert f"{figures['abandoned']} abandoned of {figures['allowed']} allowed" in figures["sentence"]
+        assert "permis" in figures["sentence_fr"]
+        rows = await world.store.report("pacing", campaign_id=campaign.id)
+        assert sum(row["count"] for row in rows) > 20
+        told = sentence_of(rows[-1]["count"], rows[-1]["limit"], rows[-1]["figures"])
+        assert told.startswith(f"placing {rows[-1]['count']}: ")
+        spans = [(b["at"] - a["at"]).total_seconds() for a, b in pairwise(rows)]
+        assert min(spans) >= 0.99 and max(spans) <= 6.0, "sampled: at most once a second, at least every few"
+        await world.stop()
+
+    run(main, seed=1)
+
+
+def _sentence(world: World, campaign: Campaign) -> str:
+    view = world.app.hub.view()["campaigns"].get(str(campaign.id))
+    return str(view.pacing.get("sentence", "")) if view else ""

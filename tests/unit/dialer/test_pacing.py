@@ -132,6 +132,37 @@ def test_callers_waiting_and_callbacks_due_take_agents_away() -> None:
     assert policy.decide(snapshot(4, others_expected=4.0), 601.0).count < free
 
 
+def test_agents_who_go_when_done_are_not_counted_on() -> None:
+    policy = warmed(agents=10)
+    for agent in range(10):
+        policy.observe(ev.AgentWrapUp(f"a{agent}", 600.0))
+    before = policy.decide(snapshot(0), 601.0)
+    for agent in range(9):
+        policy.observe(ev.AgentLeaving(f"a{agent}", 601.0))
+    after = policy.decide(snapshot(0), 601.2)
+    assert after.count < before.count
+    assert after.figures.expected_free == pytest.approx(before.figures.expected_free / 10, rel=0.3)
+    for agent in range(9):
+        policy.observe(ev.AgentLeaving(f"a{agent}", 601.3, leaving=False))
+    assert policy.decide(snapshot(0), 601.4).figures.expected_free > 5 * after.figures.expected_free
+
+
+def test_room_is_not_borrowed_from_answers_that_the_list_cannot_bring() -> None:
+    spent = (LedgerRow("c", "s", HOUR, 200, 9),)
+    policy = warmed(rows=spent)
+    long, short = (policy.decide(snapshot(3, leads_left=left), at) for left, at in ((100_000, 601.0), (20, 602.5)))
+    assert short.figures.allowed < long.figures.allowed
+    assert short.count <= long.count
+    assert short.limit == "abandonment_room"
+
+
+def test_where_one_call_an_agent_is_the_rule_calls_of_others_count_too() -> None:
+    policy = warmed(PacingSettings(speed=0))
+    assert policy.decide(snapshot(5), 601.0).count == 5
+    assert policy.decide(snapshot(5, others_in_flight=3), 601.0).count == 2
+    assert policy.decide(snapshot(5, others_in_flight=9), 601.0).count == 0
+
+
 @pytest.mark.parametrize(("level", "speed", "ceiling", "expected"), [(3, 10, 0.03, 0.03), (2, 5, 0.03, 0.01)])
 def test_target_of_level_and_speed(level: int, speed: int, ceiling: float, expected: float) -> None:
     assert target(PacingSettings(level=level, speed=speed, ceiling=ceiling)) == pytest.approx(expected)
