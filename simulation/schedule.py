@@ -22,6 +22,8 @@ from simulation.world import World
 
 WRITES = ("commit_intents", "apply_facts", "claim_leads", "renew_lease", "acquire_lease", "release_claims")
 """The commits of a daemon at work; any of them may fail before or after it is done."""
+WAITED_FOR = 0.4
+"""So many faults wait a while for the rarest moment, a customer who has answered and for whom no agent is free yet."""
 TAKES_OVER_S = 12.0
 """A standby leads this soon: the lease's four seconds, its own steps, and a database that may be slow."""
 
@@ -125,11 +127,17 @@ class Schedule:
             self.rng = random.Random(self._seed * 10_007 + number)
             await asyncio.sleep(self.rng.uniform(15.0, 90.0))
             kind = self.rng.choice(self.kinds)
+            if self.rng.random() < WAITED_FOR:
+                with suppress(TimeoutError):
+                    await self.world.until(self._somebody_waits, 25.0, step_s=0.02)
             if number not in self._left_out:
                 self._struck(f"{number} {kind.__name__.strip('_')}")
                 await kind()
                 await self._keep_running(campaign)
             number += 1
+
+    def _somebody_waits(self) -> bool:
+        return any(call.state == "waiting" for call in self.world.live.calls.values())
 
     async def _keep_running(self, campaign: Campaign) -> None:
         """A supervisor who starts the campaign again and puts agents back to work after trouble."""
