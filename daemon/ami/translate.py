@@ -296,7 +296,7 @@ class ModernTranslator(VoiceEvents):
         elif kind == "play":
             if leg.playing:
                 leg.playing = False
-                self._deliver(ev.MessagePlayed(at=at, leg=leg.id, heard=code == 0))
+                self._deliver(ev.MessagePlayed(at=at, leg=leg.id, heard=code == 0 and not leg.closing))
         elif kind == "noop":
             leg.probing = False
             self._parked(leg, at)

@@ -22,6 +22,7 @@ from daemon.ari.client import AriOptions
 from daemon.ari.driver import AriDriver, AriDriverOptions
 from daemon.calls import events as ev
 from daemon.calls.actions import Connect, Hangup, OriginateAgent, OriginateCustomer, PlayMessage, ProbeParked
+from daemon.calls.causes import Outcome, outcome_unanswered
 from daemon.calls.dialling import SiteTemplates
 from daemon.calls.ids import agent_leg, customer_leg, uuid7
 from daemon.clock import SystemClock
@@ -347,7 +348,9 @@ async def test_ringing_ends_with_our_timeout(site: Site, mode: str, ground: Grou
     leg = site.customer(ground.numbers["rings"], ring_timeout_s=1.5)
     await site.seen(ev.LegRinging, leg=leg)
     ended = await site.seen(ev.LegHungUp, leg=leg)
-    assert (ended.cause, ended.was_up) == (19, False)
+    assert ended.cause in (19, 0)  # Asterisk 16 names no cause for its own timeout
+    assert not ended.was_up
+    assert outcome_unanswered(ended.cause, ended.tech_cause, ended.dial_status, rang=True) is Outcome.NO_ANSWER
 
 
 async def test_a_hang_up_while_ringing(site: Site, mode: str, ground: Ground) -> None:
