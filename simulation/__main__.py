@@ -28,8 +28,8 @@ STATES = ("dialling", "ringing", "waiting", "talking")
 """States of a call that every fault kind must have struck somewhere in a full run (others are over in milliseconds)."""
 
 FULL_RUN = 3000
-"""From so many seeds on an empty cell of the histogram is a failure: the rarest, a customer who waits for an agent as one
-of the 21 kinds strikes, is hit once in a few hundred seeds, so that chance alone leaves none empty."""
+"""From so many seeds on an empty cell of the histogram is a failure: the rarest, a customer who waits for an agent as
+one of the 21 kinds strikes, is hit once in a few hundred seeds, so that chance alone leaves none empty."""
 
 SHORTENED_MAX = 3
 """So many failing seeds are run again with fewer faults; each costs a dozen runs."""
