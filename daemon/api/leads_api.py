@@ -17,7 +17,7 @@ from daemon.api.config_api import tell_engine
 from daemon.api.numbers import e164_of
 from daemon.api.routes import Ask, Permission, Reply, Routes
 from daemon.api.types import After, Answer, Body, Id, IdOrZero, Limit, Number, Query, Text
-from daemon.calls.records import Campaign, Client, Lead, LeadDraft, LeadList
+from daemon.calls.records import Agent, Campaign, Client, Lead, LeadDraft, LeadList
 from daemon.compliance.facts import LeadFacts, facts_of, rules_of
 from daemon.compliance.law import Verdict, may_call
 from daemon.compliance.zones import tz_group
@@ -83,6 +83,13 @@ class LeadPatch(Body, kw_only=True):
     comments: Comments | UnsetType = UNSET
     priority: Priority | UnsetType = UNSET
     running_contract: bool | UnsetType = UNSET
+
+
+class CallbackBody(Body, kw_only=True):
+    """`agent_id`: whose callback it becomes, 0 = anybody's. `due_at`: another time for it; left out: as agreed."""
+
+    agent_id: IdOrZero
+    due_at: datetime | None = None
 
 
 class LeadQuery(Query, kw_only=True):
@@ -254,6 +261,28 @@ async def change_lead(ask: Ask) -> Reply:
     if changes:
         await ask.deps.store.update_lead(lead.id, changes)
         await tell_engine(ask, LeadsChanged(lead_ids=(lead.id,), by=ask.who.name))
+    return Reply(shown(ask, msgspec.to_builtins(await _lead(ask, lead.id))))
+
+
+@routes.patch("/leads/{id}/callback", permission=Permission.STEER, body=CallbackBody, reply=dict[str, Any])
+async def move_callback(ask: Ask) -> Reply:
+    """Give an agreed callback to another agent, to anybody, or another time (features CALB-01); its history stays."""
+    lead = await _lead(ask, ask.id)
+    if lead.callback_at is None:
+        raise CommandError("not_found", {"what": f"Callback of lead {lead.id}"})
+    if ask.body.agent_id:
+        await scope.get(ask, Agent, ask.body.agent_id)
+    due = ask.body.due_at or lead.callback_at
+    if due.tzinfo is None:
+        details = {"field": "due_at", "value": due.isoformat(), "allowed": "a time with its offset"}
+        raise CommandError("field_invalid", details)
+    changes: dict[str, Any] = {"callback_agent_id": ask.body.agent_id}
+    if due != lead.callback_at:
+        changes |= {"callback_at": due, "eligible_at": due, "blocked_by": "callback"}
+    await ask.deps.store.update_lead(lead.id, changes)
+    moved = {"agent_id": [lead.callback_agent_id, ask.body.agent_id], "due_at": [str(lead.callback_at), str(due)]}
+    await ask.deps.store.note(ask.who.name, "callback.moved", str(lead.id), moved)
+    await tell_engine(ask, LeadsChanged(lead_ids=(lead.id,), by=ask.who.name))
     return Reply(shown(ask, msgspec.to_builtins(await _lead(ask, lead.id))))
 
 

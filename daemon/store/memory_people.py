@@ -210,6 +210,10 @@ def update(tables: MemoryTables, lead_id: int, changes: Mapping[str, Any]) -> bo
         setattr(lead, name, value)
     tables.leads_of_list[lead.list_id].append(lead_id)
     tables.leads_of_number[lead.e164].append(lead_id)
+    if "callback_agent_id" in changes:
+        for row in (tables.callbacks[id] for id in tables.callbacks_of_lead[lead_id]):
+            if row.done_at is None:
+                row.agent_id, row.due_at = changes["callback_agent_id"], changes.get("callback_at") or row.due_at
     if "callback_at" in changes:
         fallen = TURN_NORMAL if lead.turn == TURN_CALLBACK else lead.turn
         lead.turn = TURN_CALLBACK if changes["callback_at"] is not None else fallen

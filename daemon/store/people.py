@@ -56,6 +56,10 @@ RETURNING id, vendor_lead_code"""
 
 _ADD = _add_sql()
 
+_MOVED = """
+UPDATE callbacks SET agent_id = $2, due_at = coalesce($3::timestamptz, due_at)
+WHERE lead_id = $1 AND done_at IS NULL"""
+
 _TOUCHED = """
 SELECT id FROM leads WHERE e164 = $2
     AND list_id IN (SELECT unnest(list_ids) FROM campaigns WHERE client_id = $1) ORDER BY id"""
@@ -166,9 +170,11 @@ class People(Entering):
             ]
         if "list_id" in changes:
             parts[0] = ""
-        async with self._database.connection() as connection:
+        async with self._database.transaction() as connection:
             sql = f"UPDATE leads SET {', '.join(filter(None, parts))} WHERE id = $1 RETURNING id"
             found = await connection.fetchval(sql, *arguments)
+            if found is not None and "callback_agent_id" in changes:
+                await connection.execute(_MOVED, lead_id, changes["callback_agent_id"], changes.get("callback_at"))
         return found is not None
 
     async def search_leads(self, group_id: int, filters: Mapping[str, Any], limit: int, after: str | None) -> Page:
