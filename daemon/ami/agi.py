@@ -7,7 +7,13 @@ from urllib.parse import unquote
 
 from daemon.calls.events import Amd
 
-_VERDICTS: Final = {"HUMAN": Amd.HUMAN, "MACHINE": Amd.MACHINE, "NOTSURE": Amd.NOTSURE, "HANGUP": Amd.HANGUP}
+_VERDICTS: Final = {
+    "HUMAN": Amd.HUMAN,
+    "MACHINE": Amd.MACHINE,
+    "NOTSURE": Amd.NOTSURE,
+    "HANGUP": Amd.HANGUP,
+    "FAX": Amd.FAX,
+}
 
 
 def verdict_of(status: str) -> Amd:

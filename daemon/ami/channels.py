@@ -24,6 +24,7 @@ class Leg:
 
     __slots__ = (
         "amd",
+        "amd_arguments",
         "amd_cause",
         "amd_done_at",
         "answered",
@@ -75,6 +76,7 @@ class Leg:
         self.created = self.ringing = self.answered = self.parked = False
         self.amd = False
         """Machine detection was asked for and has not decided yet."""
+        self.amd_arguments = ""
         self.amd_cause = ""
         self.amd_done_at = 0.0
         self.peer: Leg | None = None

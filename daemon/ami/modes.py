@@ -18,7 +18,7 @@ from daemon.ami.translate import Step
 from daemon.ami.voice import BY_MODE, VOICE_CAPABILITIES, Voice
 from daemon.ami.voice import lost as voice_lost
 from daemon.calls.actions import Connect, OriginateAgent, OriginateCustomer, OriginateThird, PlayMessage, Spy
-from daemon.calls.dialling import SOUND, SiteTemplates, agents_caller, caller_of, checked
+from daemon.calls.dialling import NUMBER, SOUND, SiteTemplates, agents_caller, caller_of, checked
 
 AmiAction = Mapping[str, HeaderValue]
 
@@ -158,7 +158,11 @@ class AsyncAgiMode(Mode):
     def react(self, leg: Leg, step: Step, detail: str) -> list[AmiAction]:
         if step is Step.AGI_STARTED:
             guard = _absolute_timeout(leg.channel, leg.hold_s + AMD_MAX_S)
-            return [guard, self._command(leg.channel, "EXEC AMD", "amd"), *self._ask_verdict(leg.channel)]
+            return [
+                guard,
+                self._command(leg.channel, f"EXEC AMD {leg.amd_arguments}".rstrip(), "amd"),
+                *self._ask_verdict(leg.channel),
+            ]
         if step is Step.AMD_MISSED:
             return self._ask_verdict(leg.channel)
         if step is Step.PARKED and (leg.connects or leg.music):
@@ -214,6 +218,9 @@ class DialplanMode(Mode):
         variables = [*variables, f"DIALER_HOLD={max(1, math.ceil(action.hold_s))}"]
         if action.amd:
             variables.append("DIALER_AMD=1")
+            # One variable each: a comma would begin another one (FIELD-NOTES 7.4).
+            given = enumerate(action.amd_arguments.split(","), 1)
+            variables += [f"DIALER_AMD_{n}={checked('amd_arguments', value, NUMBER)}" for n, value in given if value]
         if action.safe_message:
             variables.append(f"DIALER_MESSAGE={checked('safe_message', action.safe_message, SOUND)}")
         if action.record:

@@ -127,7 +127,7 @@ class Performer:
             elif isinstance(action, OriginateThird):
                 request = self.mode.originate_third(action)
             elif isinstance(action, OriginateCustomer):
-                leg.amd, leg.hold_s = action.amd, action.hold_s
+                leg.amd, leg.hold_s, leg.amd_arguments = action.amd, action.hold_s, action.amd_arguments
                 request = self.mode.originate_customer(action)
                 leg.direct = request.get("Application") == "Bridge"
             else:

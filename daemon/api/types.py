@@ -58,6 +58,20 @@ class HoursBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     end: Clock
 
 
+class AmdBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Thresholds of machine detection, milliseconds or words; 0 = the PBX's own (features AMD-01)."""
+
+    initial_silence: Annotated[int, Meta(ge=0, le=10_000)] = 0
+    greeting: Annotated[int, Meta(ge=0, le=10_000)] = 0
+    after_greeting_silence: Annotated[int, Meta(ge=0, le=5_000)] = 0
+    total_analysis_time: Annotated[int, Meta(ge=0, le=15_000)] = 0
+    min_word_length: Annotated[int, Meta(ge=0, le=1_000)] = 0
+    between_words_silence: Annotated[int, Meta(ge=0, le=1_000)] = 0
+    maximum_words: Annotated[int, Meta(ge=0, le=20)] = 0
+    silence_threshold: Annotated[int, Meta(ge=0, le=32_767)] = 0
+    notsure_hangs_up: bool = False
+
+
 class InboundBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """What a campaign does with calls to its numbers (features TELC-05); see the record `Inbound`."""
 
@@ -147,6 +161,7 @@ BOUNDS: dict[type[Record], dict[str, Any]] = {
         "script": LongText,
         "default_status": Code,
         "inbound": InboundBody,
+        "amd_settings": AmdBody,
     },
     Status: {"code": Code, "name": Name, "campaign_id": IdOrZero, "sort": _int(-1000, 1000)},
     PauseCode: {

@@ -22,7 +22,8 @@ class OriginateCustomer(Action, frozen=True, kw_only=True, gc=False):
     at the end of `hold_s` in modes that can. `agent_leg`: the leg this call is for, if it was up first (click-to-call,
     preview): where the rights allow nothing but originating, the two are joined by the answer itself. `record`: the
     file for the conversation, for modes whose PBX must start recording by itself (capability `record` without
-    `record_on_demand`); the others ignore it.
+    `record_on_demand`); the others ignore it. `amd_arguments`: thresholds for the detection, as AMD() takes them;
+    empty = the PBX's own.
     """
 
     number: str
@@ -35,6 +36,7 @@ class OriginateCustomer(Action, frozen=True, kw_only=True, gc=False):
     safe_message: str = ""
     agent_leg: str = ""
     record: str = ""
+    amd_arguments: str = ""
 
 
 class OriginateAgent(Action, frozen=True, kw_only=True, gc=False):

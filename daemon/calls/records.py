@@ -134,6 +134,32 @@ class RecyclingRule(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     priority: str = "normal"
 
 
+class AmdSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Machine detection of a campaign. Thresholds are AMD()'s, milliseconds or words; 0 = the PBX's own (amd.conf).
+    `notsure_hangs_up`: who can't be told from a machine is hung up, instead of meeting an agent."""
+
+    initial_silence: int = 0
+    greeting: int = 0
+    after_greeting_silence: int = 0
+    total_analysis_time: int = 0
+    min_word_length: int = 0
+    between_words_silence: int = 0
+    maximum_words: int = 0
+    silence_threshold: int = 0
+    notsure_hangs_up: bool = False
+
+    def arguments(self) -> str:
+        """AMD()'s arguments, up to the last one given; an empty one leaves the PBX's."""
+        values = [str(value or "") for name, value in msgspec.structs.asdict(self).items() if name in AMD_ARGUMENTS]
+        return ",".join(values).rstrip(",")
+
+
+AMD_ARGUMENTS = (
+    "initial_silence", "greeting", "after_greeting_silence", "total_analysis_time", "min_word_length",
+    "between_words_silence", "maximum_words", "silence_threshold",
+)  # fmt: skip
+
+
 class MissedOwner(StrEnum):
     """Whose task a missed call is (ZAD-09): the campaign's default agent's, or everybody's."""
 
@@ -211,6 +237,7 @@ class Campaign(Record, kw_only=True):
     screen_pop_url: str = ""
     script: str = ""
     inbound: Inbound = msgspec.field(default_factory=Inbound)
+    amd_settings: AmdSettings = msgspec.field(default_factory=AmdSettings)
 
 
 class Status(Record, kw_only=True):

@@ -79,7 +79,8 @@ class AnsweredCalls(CallEnds):
         if call.answered_at is None:
             self._on_answer(call)
         live.event(call, "amd", verdict=str(event.verdict), cause=event.cause)
-        human = event.verdict in (ev.Amd.HUMAN, ev.Amd.NOTSURE)
+        unsure_ends = call.campaign is not None and call.campaign.record.amd_settings.notsure_hangs_up
+        human = event.verdict is ev.Amd.HUMAN or (event.verdict is ev.Amd.NOTSURE and not unsure_ends)
         self._observe(call, pacing.AmdVerdict(call.attempt_id.hex, live.now, human))
         if human:
             start = call.campaign.rules.clock_start if call.campaign else "answer"

@@ -163,6 +163,7 @@ class CallFlow(AnsweredCalls):
                 hold_s=max(live.dialer.customer_hold_s, deadline + 3.0),
                 account=f"c{call.campaign_id}",
                 amd=call.amd,
+                amd_arguments=campaign.record.amd_settings.arguments() if campaign and call.amd else "",
                 safe_message=self._safe_message(call),
                 agent_leg=call.desk.leg if call.desk else "",
                 record=self.record_file(call),

@@ -1,4 +1,4 @@
-"""Sound quality of each line, from the RTCP reports of its calls (TELC-10): loss, jitter, round trip, and a MOS of these.
+"""Sound quality of each line, from the RTCP reports of its calls (TELC-10): loss, jitter, round trip, and a MOS.
 
 The MOS is an estimate by the E-model (ITU-T G.107) for G.711 with its usual reductions: delay impairment after Cole and
 Rosenbluth, loss impairment 30·ln(1 + 15·loss). A PBX, or a user, that tells nothing of RTCP leaves all unknown.

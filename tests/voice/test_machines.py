@@ -1,0 +1,139 @@
+"""Machines and faxes, on simulated time: where a verdict leads, the message for machines, a campaign's thresholds."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from daemon.calls.records import AmdSettings
+from daemon.engine import commands as c
+from fake_asterisk import Behaviour, people
+from simulation.loop import VirtualLoop, run
+from simulation.world import World, pbx
+
+MODES = ("asyncagi", "dialplan")
+
+
+def answers(voice: str, media_s: float = 8.0) -> people.People:
+    return people.People(fixed={"": Behaviour(answer_after_s=0.5, media_s=media_s, voice=voice)})
+
+
+async def campaign_of_one(loop: VirtualLoop, mode: str, crowd: people.People, **fields: Any) -> World:
+    world = World(loop, seed=9, mode=mode, pbx_config=pbx(2, crowd))
+    campaign = await world.furnish(agents=1, leads=1, amd=True, **fields)
+    await world.start()
+    await world.submit(c.SignIn(agent_id=world.agents[0].id, campaign_ids=(campaign.id,), ready=True))
+    await world.until(lambda: next(iter(world.live.desks.values())).state == "ready", 30.0)
+    await world.submit(c.StartCampaign(campaign_id=campaign.id))
+    await world.until(lambda: world.live.calls, 30.0)
+    return world
+
+
+def attempt(world: World) -> Any:
+    assert world.store is not None
+    return next(iter(world.store.tables.attempts.values()), None)
+
+
+@pytest.mark.feature("AMD-01", clause="machine: hung up; human and not sure: an agent; not sure hung up where so set")
+@pytest.mark.feature("CAMP-13", clause="machines never reach an agent")
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("voice", "strict", "outcome", "verdict"),
+    [
+        ("human", False, "connected", "human"),
+        ("machine", False, "machine", "machine"),
+        ("silent", False, "connected", "notsure"),
+        ("silent", True, "machine", "notsure"),
+    ],
+)
+def test_where_a_verdict_leads(mode: str, voice: str, strict: bool, outcome: str, verdict: str) -> None:
+    async def main(loop: VirtualLoop) -> None:
+        settings = AmdSettings(notsure_hangs_up=strict)
+        world = await campaign_of_one(loop, mode, answers(voice), amd_settings=settings)
+        desk = next(iter(world.live.desks.values()))
+        await asyncio.sleep(12.0)
+        met = desk.state == "on_call"
+        assert met == (outcome == "connected")
+        for channel in list(world.fake.channels.values()):
+            if met and channel.uniqueid != desk.leg and channel.far_end is not None:
+                channel.far_end.say_goodbye()
+        await asyncio.sleep(5.0)
+        assert (attempt(world).outcome, attempt(world).amd) == (outcome, verdict)
+        await world.stop()
+
+    run(main, seed=9)
+
+
+@pytest.mark.feature(
+    "AMD-02", clause="played to a machine after its greeting, only to who consented to automated calls"
+)
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("consented", [True, False])
+def test_the_message_for_machines(mode: str, consented: bool) -> None:
+    async def main(loop: VirtualLoop) -> None:
+        world = World(loop, seed=9, mode=mode, pbx_config=pbx(2, answers("machine", media_s=4.0)))
+        world.fake.config.sounds["bonjour"] = 3.0
+        campaign = await world.furnish(agents=1, leads=1, amd=True, voicemail_message="bonjour")
+        assert world.store is not None
+        for lead in world.store.tables.leads.values():
+            lead.consent_automated = consented
+            lead.consent_at = world.clock.utcnow() if consented else None
+        await world.start()
+        await world.submit(c.SignIn(agent_id=world.agents[0].id, campaign_ids=(campaign.id,), ready=True))
+        await world.submit(c.StartCampaign(campaign_id=campaign.id))
+        await world.until(lambda: attempt(world).outcome is not None, 60.0)
+        row = attempt(world)
+        kinds = [event["kind"] for event in world.store.tables.events[row.id]]
+        assert row.outcome == "machine" and ("message" in kinds) == consented
+        leg = next(leg for leg in world.fake.ledger.legs.values() if leg.number.startswith("019900"))
+        assert leg.answered_at is not None and leg.ended_at is not None
+        heard = leg.ended_at - leg.answered_at
+        assert heard > 7.0 if consented else heard < 3.0, "greeting of 4 s, silence, message of 3 s"
+        await world.stop()
+
+    run(main, seed=9)
+
+
+@pytest.mark.feature("AMD-03", clause="a fax tone ends the attempt as fax; the lead is not workable")
+def test_a_fax() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        world = await campaign_of_one(loop, "dialplan", answers("silent"))
+        call = next(iter(world.live.calls.values()))
+        await world.until(lambda: call.answered_at is not None, 20.0)
+        await asyncio.sleep(0.5)
+        world.fake.channels[call.leg].divert("cadran-customer", "fax", 1)  # what chan_pjsip does with fax_detect
+        await asyncio.sleep(3.0)
+        assert (attempt(world).outcome, attempt(world).amd) == ("fax", "fax")
+        assert world.store is not None
+        (lead,) = world.store.tables.leads.values()
+        assert lead.blocked_by == "final" or lead.eligible_at is None, lead
+        await world.stop()
+
+    run(main, seed=9)
+
+
+@pytest.mark.feature("AMD-01", clause="thresholds of the campaign reach the PBX; others stay the PBX's own")
+@pytest.mark.parametrize("mode", MODES)
+def test_thresholds(mode: str) -> None:
+    async def main(loop: VirtualLoop) -> None:
+        settings = AmdSettings(initial_silence=2000, after_greeting_silence=600, maximum_words=4)
+        world = World(loop, seed=9, mode=mode, pbx_config=pbx(2, answers("human")))
+        asked: list[str] = []
+        original = world.fake.channel_event
+
+        def note(mask: int, name: str, channel: Any, extra: str = "") -> None:
+            if name in ("AGIExecStart", "Newexten") and "AMD" in extra:
+                asked.append(extra)
+            original(mask, name, channel, extra)
+
+        world.fake.channel_event = note  # type: ignore[method-assign]
+        campaign = await world.furnish(agents=1, leads=1, amd=True, amd_settings=settings)
+        await world.start()
+        await world.submit(c.SignIn(agent_id=world.agents[0].id, campaign_ids=(campaign.id,), ready=True))
+        await world.submit(c.StartCampaign(campaign_id=campaign.id))
+        await world.until(lambda: any("2000,,600,,,,4" in text for text in asked), 30.0)
+        await world.stop()
+
+    run(main, seed=9)
