@@ -5,7 +5,7 @@ Given to the API by the composition root (daemon.api.crm_api.CrmDoor); the two a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -49,6 +49,16 @@ class Door:
     def __init__(self, service: CrmService, store: Store) -> None:
         assert isinstance(store, CrmStore)
         self._service, self._store, self._journal = service, store, store
+
+    def counts(self) -> Iterator[tuple[str, str, int]]:
+        """For /metrics (daemon.bounds.Counted): no site, what, how often since the start."""
+        for id, running in sorted(self._service.running.items()):
+            yield "", f"integration {id} told", running.sent
+            yield "", f"integration {id} failed", running.refused
+            yield "", f"integration {id} looked up", running.contacts.queries
+        pops = self._service.pops
+        yield from (("", f"crm pages {what}", n) for what, n in (("shown", pops.made), ("late", pops.late),
+                                                               ("dropped", pops.dropped)))  # fmt: skip
 
     # -- templates ---------------------------------------------------------------------------------------------------
 

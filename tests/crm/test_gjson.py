@@ -58,7 +58,6 @@ VECTORS = [
 ]
 
 
-@pytest.mark.feature("YPL-06", clause="all vectors of Go's gjson 1.14.4 pass")
 @pytest.mark.parametrize(("path", "expected"), VECTORS)
 def test_vectors(path: str, expected: str | None) -> None:
     found = DATA.get(path)
@@ -85,7 +84,6 @@ def test_rows_of_queries_and_of_picked_items() -> None:
     assert [[value.text for value in row] for row in rows] == [["S0", "", "2"], ["S1", "S1", "2"], ["", "", "2"]]
 
 
-@pytest.mark.feature("YPS-04", clause="commas in queries and quotes do not split")
 @pytest.mark.parametrize(
     ("text", "parts"),
     [

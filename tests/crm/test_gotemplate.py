@@ -15,9 +15,6 @@ KNOWN: dict[str, Any] = {
 }  # fmt: skip
 
 
-@pytest.mark.feature(
-    "YPL-01", clause="fields, if, else if, pipes, parentheses, trim marks, comments, as Go prints them"
-)
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -38,7 +35,6 @@ def test_vectors(text: str, expected: str) -> None:
     assert Template(text).render(KNOWN) == expected
 
 
-@pytest.mark.feature("YPL-02", clause="tokens, UTC flag, literals kept")
 @pytest.mark.parametrize(
     ("form", "flag", "expected"),
     [
@@ -55,13 +51,11 @@ def test_time_format(form: str, flag: str, expected: str) -> None:
     assert template.render(KNOWN | {"ts": "1672531199"}, zone=ZoneInfo("Europe/Paris")) == expected
 
 
-@pytest.mark.feature("YPL-03", clause="from a number and from its text")
 @pytest.mark.parametrize("given", [1672531199, "1672531199"])
 def test_to_millis(given: object) -> None:
     assert Template("{{ToMillis .ts}}").render({"ts": given}) == "1672531199000"  # type: ignore[dict-item]
 
 
-@pytest.mark.feature("YPL-04", clause="first letter, accents too")
 @pytest.mark.parametrize(
     ("given", "expected"), [("hello world", "Hello world"), ("élan", "Élan"), ("", ""), ("ß", "ß")]
 )
@@ -69,12 +63,10 @@ def test_capitalize(given: str, expected: str) -> None:
     assert Template("{{Capitalize .v}}").render({"v": given}) == expected
 
 
-@pytest.mark.feature("YPL-05", clause="a space is %20")
 def test_url_encode() -> None:
     assert Template("{{UrlEncode .s}}").render(KNOWN) == "hello%20world%21"
 
 
-@pytest.mark.feature("YPL-07", clause="line breaks survive into JSON")
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -139,7 +131,6 @@ def test_a_value_in_a_path_is_no_path() -> None:
     assert Template('a.#(x=="{{.v}}").b').render({"v": '1")|@this#("'}, sink) == 'a.#(x=="1\\")|@this#(\\"").b'
 
 
-@pytest.mark.feature("YPL-01", clause="anything else is refused when loaded, with its place")
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [
