@@ -16,8 +16,8 @@ from tests.asterisk.proxy import Proxy
 
 CUTS = 5
 SHARES = {"ari": 10}
-"""A tenth of the leads is enough for the second driver in the usual run; CADRAN_LAB_SHARE sets it for all modes (1 = all
-300, 10 = a quick look while working on the suite)."""
+"""A tenth of the leads is enough for the second driver in the usual run. CADRAN_LAB_SHARE sets it for all modes (1: all
+300, 10: a quick look while working on the suite)."""
 
 
 def leads_of(mode: str) -> dict[str, int]:
