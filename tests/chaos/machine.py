@@ -179,9 +179,25 @@ class Valve(Proxy):
     """A proxy that can be shut without a word: both sides think the other is there."""
 
     def __init__(self, target_port: int) -> None:
-        super().__init__(target_port)
+        super().__init__(target_port, self._heard, self._heard)
+        self.heard: list[tuple[float, bytes]] = []
+        """What passed in either direction, and when (epoch seconds)."""
         self.opened = asyncio.Event()
         self.opened.set()
+
+    def _heard(self, data: bytes) -> None:
+        self.heard.append((time.time(), data))
+
+    def about(self, *ids: str) -> list[str]:
+        """The messages that name one of these, in one line each."""
+        wanted = [id.encode() for id in ids]
+        named = (
+            (at, message)
+            for at, data in self.heard
+            for message in data.split(b"\r\n\r\n")
+            if any(id in message for id in wanted)
+        )
+        return [f"{at:.3f} {' | '.join(message.decode('utf-8', 'replace').splitlines())}" for at, message in named]
 
     async def _copy(
         self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, tap: Callable[[bytes], None]

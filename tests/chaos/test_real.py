@@ -68,6 +68,7 @@ async def _campaign(lab: Lab, proxy: Valve, cadran: Cadran, disk: Disk, folder: 
     tally = Tally(evidence, *await _rows(cadran), machine.outages)
     print(f"{sum(struck.values())} rounds {dict(struck)}; {evidence.summary()}\n{tally.summary()}")
     if found := [*evidence.problems(), *tally.problems()]:
+        (folder / "heard").write_text("\n".join(proxy.about(*tally.legs(found))), "utf-8")
         raise AssertionError("\n".join([f"{len(found)} disagreements:", *found, *tally.stories(found)]))
     snapshot = await cadran.get("/api/v1/snapshot")
     assert snapshot["calls"] == {}
@@ -170,6 +171,16 @@ class Tally:
                 row = f"{attempt['outcome']}, ended by {self.ended_by.get(leg)} at {attempt['ended_at']}"
                 yield f"{number} attempt {attempt['number']} {leg} at {attempt['at']}: {row}; {self.steps.get(leg)}"
                 yield f"  Asterisk: {self.evidence.calls.get(leg)}"
+
+    def legs(self, found: list[str]) -> list[str]:
+        """Channels of the attempts that the disagreements name, and of the agents whom they met."""
+        named = []
+        for attempt in self.evidence.attempts:
+            if any(text in problem for problem in found for text in (attempt["e164"], f"attempt {attempt['number']} ")):
+                leg = self.evidence.leg(attempt)
+                call = self.evidence.calls.get(leg)
+                named += [leg, *(one.agent_leg for one in (call.conversations if call else ()))]
+        return named
 
     def summary(self) -> str:
         ends = Counter(place for _, place, _ in self._ended())
