@@ -174,6 +174,7 @@ def test_conference_and_the_agent_leaves(mode: str) -> None:
     plays(main)
 
 
+@pytest.mark.feature("SUPV-01", clause="listen, whisper and take over from the supervisor's extension; audited")
 @pytest.mark.parametrize("mode", MODES)
 def test_listen_whisper_take_over(mode: str) -> None:
     async def main(loop: VirtualLoop) -> None:
