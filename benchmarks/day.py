@@ -3,6 +3,8 @@
 Daemon, fake PBX (mode `dialplan`), memory store, journal in memory, agents and people share one process and one core; a
 predictive campaign dials at level 3, speed 10. The slice begins when the team is at work; the day's wall time follows
 by proportion, and is said to be so. `--minutes N` for another slice, `--profile` for the functions that take the time.
+Between pieces of the slice a loop of plain Python is timed: on a machine with other work the processor time of both
+swells alike, so that the ratio can be compared where seconds can't.
 Last line: `bench-day: X min for 8 h ... (goal ≤ 3 min)`.
 """
 
@@ -15,6 +17,7 @@ import logging
 import pstats
 import sys
 from dataclasses import dataclass
+from statistics import median
 from time import perf_counter, process_time
 
 import structlog
@@ -31,6 +34,16 @@ DAY_S = 8 * 3600.0
 WARM_UP_S = 120.0
 CROWD = people.People(answer_chance=0.3, talk_mean_s=110.0, ring_mean_s=7.5, machine_share=0.0)
 WRAP_UP_S = 20.0
+PIECES = 6
+
+
+def reference_s() -> float:
+    """Processor seconds of a loop of plain Python: dictionary, strings, numbers."""
+    started, seen = process_time(), dict[str, int]()
+    for n in range(300_000):
+        key = f"k{n % 997}"
+        seen[key] = seen.get(key, 0) + 1
+    return process_time() - started
 
 
 @dataclass(slots=True)
@@ -46,6 +59,7 @@ class Slice:
     abandoned: int
     occupancy: float
     batches: int
+    reference_s: float
 
 
 async def measure(loop: VirtualLoop, seconds: float, agents: int, profile: cProfile.Profile | None) -> Slice:
@@ -75,9 +89,13 @@ async def measure(loop: VirtualLoop, seconds: float, agents: int, profile: cProf
     batches = world.runner.batches
     if profile is not None:
         profile.enable()
-    wall, cpu = perf_counter(), process_time()
-    await asyncio.sleep(seconds)
-    wall, cpu = perf_counter() - wall, process_time() - cpu
+    wall = cpu = 0.0
+    references = []
+    for _ in range(PIECES):
+        began, worked = perf_counter(), process_time()
+        await asyncio.sleep(seconds / PIECES)
+        wall, cpu = wall + perf_counter() - began, cpu + process_time() - worked
+        references.append(reference_s())
     if profile is not None:
         profile.disable()
     ready, handling = live.ready_s - before[2], live.handling_s - before[3]
@@ -91,6 +109,7 @@ async def measure(loop: VirtualLoop, seconds: float, agents: int, profile: cProf
         abandoned=live.outcomes["abandoned"] - before[1].get("abandoned", 0),
         occupancy=handling / (handling + ready) if handling + ready else 0.0,
         batches=world.runner.batches - batches,
+        reference_s=median(references),
     )
     await world.stop()
     return found
@@ -121,6 +140,10 @@ def main() -> int:
     print(
         f"{found.connected} conversations ended, {found.abandoned} abandoned ({100 * found.abandoned / live:.1f} %), "
         f"occupancy {100 * found.occupancy:.1f} %"
+    )
+    print(
+        f"reference loop {1000 * found.reference_s:.0f} ms: a simulated minute costs "
+        f"{60.0 * found.cpu_s / found.seconds / found.reference_s:.1f} of it"
     )
     factor = DAY_S / found.seconds / 60.0
     print(

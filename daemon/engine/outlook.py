@@ -27,6 +27,8 @@ class Outlook:
     def __init__(self, live: Live) -> None:
         self._live = live
         self._common: dict[int, Counter[int]] | None = None
+        self._hours: dict[str, tuple[datetime, datetime, datetime]] = {}
+        """By zone: the quarter of an hour asked about last (no clock changes within one), and the end of its hour."""
 
     def new_batch(self) -> None:
         """Who works for which campaigns may have changed."""
@@ -66,9 +68,16 @@ class Outlook:
         return self._hour_ends(campaign) + timedelta(hours=max(0, DAY_ENDS_H - 1 - local.hour))
 
     def _hour_ends(self, campaign: CampaignLive) -> datetime:
-        local = self._live.utc.astimezone(zone(campaign.record.zone))
+        utc, name = self._live.utc, campaign.record.zone
+        known = self._hours.get(name)
+        if known is not None and known[0] <= utc < known[1]:
+            return known[2]
+        local = utc.astimezone(zone(name))
         spent = timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
-        return self._live.utc - spent + timedelta(hours=1)
+        quarter = utc.replace(minute=utc.minute // 15 * 15, second=0, microsecond=0)
+        ends = utc - spent + timedelta(hours=1)
+        self._hours[name] = (quarter, quarter + timedelta(minutes=15), ends)
+        return ends
 
     def calling_left(self, campaign: CampaignLive) -> tuple[float, float]:
         """(seconds of calling left in this clock hour, in this day): what the hours in force leave of both."""
