@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "control-modes.md"
 FAKE = ("tests/ami/test_contract.py", "tests/voice/test_contract.py")
 REAL = ("tests/asterisk/test_contract.py", "tests/asterisk/test_voice.py")
+SIXTEEN = ("tests/asterisk/test_contract_16.py",)
 SOURCES = ("tests/ami/contract.py", "tests/ami/voice_contract.py")
 _TEST = re.compile(r"^async def test_(\w+)\((.*?)\) -> None:", re.MULTILINE | re.DOTALL)
 
@@ -59,15 +60,18 @@ def modes() -> list[str]:
     return [*MODES, MODE]
 
 
-def contract(fake: Mapping[tuple[str, str], bool], real: Mapping[tuple[str, str], bool]) -> str:
-    """One row a behaviour: on which PBX each mode was seen to keep it."""
+Results = Mapping[tuple[str, str], bool]
+
+
+def contract(runs: Mapping[str, Results]) -> str:
+    """One row a behaviour: on which PBX (`runs`: its name → what was seen there) each mode was seen to keep it."""
     rows = [f"| behaviour | {' | '.join(modes())} |", "|---" * (len(modes()) + 1) + "|"]
     for name, by_mode in behaviours():
         cells = []
         for mode in modes():
             key = (name, mode if by_mode else "")
-            seen = [where for where, run in (("fake", fake), ("22", real)) if run.get(key)]
-            failed = [where for where, run in (("fake", fake), ("22", real)) if run.get(key) is False]
+            seen = [where for where, run in runs.items() if run.get(key)]
+            failed = [where for where, run in runs.items() if run.get(key) is False]
             cells.append(", ".join(seen + [f"**not {where}**" for where in failed]) or "-")
         rows.append(f"| {name.replace('_', ' ')} | {' | '.join(cells)} |")
     return "\n".join(rows)
@@ -89,7 +93,7 @@ def run(files: Iterable[str]) -> dict[tuple[str, str], bool]:
 def main() -> None:
     page = PAGE.read_text("utf-8")
     page = replaced(page, "capabilities", capabilities())
-    page = replaced(page, "contract", contract(run(FAKE), run(REAL)))
+    page = replaced(page, "contract", contract({"fake": run(FAKE), "22": run(REAL), "16": run(SIXTEEN)}))
     PAGE.write_text(page, "utf-8")
 
 
