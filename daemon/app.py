@@ -18,6 +18,7 @@ from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import structlog
 from aiohttp import web
@@ -62,6 +63,8 @@ RESTARTS_MAX = 3
 RESTARTS_WINDOW_S = 600.0
 CLI_TOKEN_FILE = "cli-token"
 STORE_RETRY_S = 2.0
+CRM_LINK_S = 90 * 86_400.0
+"""As long as a CRM's journal is kept here: people click months later."""
 
 PbxFactory = Callable[[SiteTable], Pbx]
 Sync = Coroutine[Any, Any, None]
@@ -395,6 +398,7 @@ class Application:
         await stack.enter_async_context(outside.running())
         if outside.crm is not None:
             stack.callback(outside.crm.listen(self.hub))
+            outside.crm.writer.recording_url = self._recording_url
         runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
@@ -425,6 +429,14 @@ class Application:
             log_alert,
             self._recordings_alert,
         )
+
+    async def _recording_url(self, attempt_id: UUID, group_id: int) -> str:
+        """A link to a call's recording for a CRM, good for 90 days; "" without one, or without http.public_url."""
+        base = self.settings.http.public_url
+        if self.tapes is None or not base or not isinstance(self.store, TapeStore):
+            return ""
+        page = await self.store.search_recordings(group_id, {"attempt_id": attempt_id}, 1, None)
+        return f"{base}{self.tapes.link(page.rows[0]['id'], CRM_LINK_S)[0]}" if page.rows else ""
 
     def _recordings_alert(self, on: bool) -> None:
         for runner in self.hub.runners.values():

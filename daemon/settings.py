@@ -57,6 +57,7 @@ class HttpTable(_Table, frozen=True, kw_only=True):
     tls_key_file: str = ""
     behind_proxy: bool = False
     trusted_proxies: tuple[str, ...] = ("127.0.0.1",)
+    public_url: Annotated[str, Meta(pattern=r"^(https?://[^\s/?#]+)?$")] = ""
     proxy_user_header: str = ""
     allow: list[str] = []
     body_bytes_max: Annotated[int, Meta(ge=1024, le=1 << 30)] = 1 << 20

@@ -70,9 +70,9 @@ class Tapes:
 
     # ---- links -------------------------------------------------------------------------------------------------------
 
-    def link(self, id: int) -> tuple[str, datetime]:
-        """A path that opens this recording without a token, and until when."""
-        until = self._clock.utcnow() + timedelta(seconds=self._settings.link_s)
+    def link(self, id: int, lasts_s: float = 0.0) -> tuple[str, datetime]:
+        """A path that opens this recording without a token, and until when (0: as the settings say)."""
+        until = self._clock.utcnow() + timedelta(seconds=lasts_s or self._settings.link_s)
         stamp = int(until.timestamp())
         return f"/api/v1/recordings/{id}/audio?expires={stamp}&signature={self._sign(id, stamp)}", until
 

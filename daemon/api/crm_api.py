@@ -88,6 +88,8 @@ async def _noted(ask: Ask, what: str, target: str, group_id: int, **detail: Any)
 
 def _origin(ask: Ask) -> str:
     """As the browser sees this daemon: behind a proxy the scheme is what the proxy says."""
+    if ask.deps.http.public_url:
+        return ask.deps.http.public_url
     said = ask.request.headers.get("X-Forwarded-Proto", "").strip().lower()
     origin = ask.request.url.origin()
     if ask.deps.http.behind_proxy and said in ("http", "https"):

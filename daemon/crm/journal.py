@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
+from uuid import UUID
 
 import structlog
 
@@ -72,6 +73,8 @@ class JournalWriter:
         assert isinstance(store, CrmStore)
         self._store, self._journal = store, store
         self._clock, self._rng = clock, rng
+        self.recording_url: Callable[[UUID, int], Awaitable[str]] | None = None
+        """Attempt and group → a link to its recording, "" without one; given by the composition root."""
 
     async def look(self, running: Running, sites: list[str]) -> int:
         """Tell what is due, several calls at once. How many rows were looked at."""
@@ -120,6 +123,9 @@ class JournalWriter:
     async def _prepared(self, running: Running, row: Mapping[str, Any], user: Mapping[str, str]) -> dict[str, Scalar]:
         """The call's variables with its contact and ticket. Raises CrmError."""
         known = call_variables({**row, **user}, running.options.number_format, running.options.tz)
+        if running.options.play_recordings and self.recording_url is not None:
+            known["RecordPath"] = url = await self.recording_url(row["id"], row["group_id"])
+            known["EnableCallRecording"] = 1 if url else 0
         inbound = row["kind"] == "inbound"
         contact = await running.contacts.of(
             row["e164"], inbound=inbound, create=True, first=row["lead_first_name"], last=row["lead_last_name"]

@@ -29,6 +29,7 @@ class Options(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=T
     create_type: Line = ""
     tickets: bool = True
     always_query: bool = False
+    play_recordings: bool = False
     popup: Event = "ringing"
     popup_calls: Literal["inbound", "all"] = "inbound"
     display: Literal["popup", "modal", "silent"] = "popup"

@@ -152,3 +152,19 @@ async def test_secrets_sealed_with_another_key_stop_the_integration_only() -> No
         await office.call(NUMBER, told=False)
         figures = await office.world.store.crm_figures([row.id])  # type: ignore[attr-defined]
         assert figures[row.id]["pending"]["count"] == 1, "the call must wait for whoever mends it"
+
+
+@pytest.mark.feature("YPS-13", clause="RecordPath is a link of ours, only where it is wanted")
+@pytest.mark.parametrize("wanted", [False, True])
+async def test_recordings_are_linked_where_that_is_wanted(wanted: bool) -> None:
+    async def link(attempt_id: object, group_id: int) -> str:
+        return f"https://cadran.example/{attempt_id}?signature=x&g={group_id}"
+
+    async with make_office(10.0) as office:
+        row = await office.integrate("generic-rest", default_user="71", play_recordings=wanted)
+        office.service.writer.recording_url = link
+        running = await office.running(row)
+        id = await office.call(NUMBER)
+        await office.settle(running)
+        expected = f"https://cadran.example/{id}?signature=x&g={office.world.group.id}" if wanted else None
+        assert office.crm.calls[0]["raw"].get("recording") == expected
