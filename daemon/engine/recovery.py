@@ -292,8 +292,10 @@ class Recovery:
             live.counters["audit_mended"] += 1
             if isinstance(owner, Desk):
                 self._desks.on_event(owner, wrong)
-            else:
-                self._calls.on_event(owner, wrong)
+                continue
+            if owner.outcome is None and owner.answered_at is None:
+                owner.outcome = Outcome.UNKNOWN  # busy, refused, answered and gone: nobody saw how it ended
+            self._calls.on_event(owner, wrong)
         for leg in seen:
             if leg not in live.legs and leg not in live.sides and leg not in self._thirds:
                 if leg in self._suspects:
