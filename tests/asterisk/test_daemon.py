@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import ClientSession
 
 from tests.asterisk import campaign as lab_campaign
 from tests.asterisk.cadran import EXTENSIONS, SITE, Cadran, Refused
@@ -49,6 +50,39 @@ async def test_nobody_picks_up_at_the_agents(lab: Lab, cadran: Cadran) -> None:
     with pytest.raises(Refused, match="agent_no_answer"):
         await cadran.command("call", SITE, NOBODY_THERE, "0199001078")
     assert "0199001078" not in lab.line_a.invited()
+
+
+@pytest.mark.feature("C2C-02", clause="the documented door, real Asterisk: the phone first, the number on its answer")
+async def test_click_to_call_through_the_documented_door(lab: Lab, cadran: Cadran) -> None:
+    """The phone of the pool rings first; nobody is dialled for a phone that nobody picks up."""
+    await lines_of(cadran)
+    for extension in ("1001", NOBODY_THERE):
+        phone = {"name": f"P{extension}", "site": SITE, "endpoint": extension, "kind": "extension"}
+        await cadran.create("lines", **phone)
+    made = await cadran.post("/api/v1/tokens", {"name": "web", "kind": "click2call"})
+    door = f"http://127.0.0.1:{cadran.http_port}/api/public/click2call"
+    headers = {"Authorization": f"Bearer {made['token']}"}
+
+    async def click(number: str, phone: str) -> dict[str, Any]:
+        body = {"number_to_call": number, "phone_line_used": phone}
+        async with ClientSession() as session, session.post(door, json=body, headers=headers) as response:
+            answer: dict[str, Any] = await response.json()
+            assert response.status == 200, answer
+        return answer
+
+    answer = await click("0199001079", "1001")
+    assert answer["phone_line_used"] == "1001"
+    await click("0199001080", NOBODY_THERE)
+    for _ in range(80):
+        if not (await cadran.get("/api/v1/snapshot"))["calls"]:
+            break
+        await asyncio.sleep(0.5)
+    picked_up = max(seen.at for seen in lab.phones.seen() if (seen.what, seen.number) == ("answered", "1001"))
+    dialled = [seen for seen in lab.line_a.seen() if seen.number == "0199001079"]
+    assert dialled and picked_up <= min(seen.at for seen in dialled)
+    assert "0199001080" not in lab.line_a.invited()
+    row = await cadran.get(f"/api/v1/calls/{answer['call_id']}")
+    assert row["outcome"] == "connected"
 
 
 @pytest.mark.timeout(180)
