@@ -128,7 +128,7 @@ async def test_an_originate_without_an_answer_is_in_doubt_and_never_repeated(how
         asked.append(request.method)
         if how == "cut" and request.transport is not None:
             request.transport.abort()
-        await asyncio.sleep(3)
+        await asyncio.sleep(1)
         return web.Response()
 
     async with link_to(serve) as link:
