@@ -45,3 +45,29 @@ def test_a_restart_while_the_message_plays() -> None:
         await world.stop()
 
     run(main, seed=6)
+
+
+@pytest.mark.feature("RELY-02", clause="an end that nobody told us of is unknown, not a failure of ours")
+def test_an_end_whose_events_were_lost() -> None:
+    """Everybody is busy; for some seconds every event is lost on a link that stays up."""
+
+    async def main(loop: VirtualLoop) -> None:
+        crowd = people.People(answer_chance=0.0, busy_share=1.0, machine_share=0.0)
+        world = World(loop, seed=6, pbx_config=pbx(3, crowd))
+        campaign = await world.furnish(agents=3, leads=400, lines=(4,))
+        await world.start()
+        await world.staff(campaign)
+        await asyncio.sleep(5.0)
+        await world.submit(c.StartCampaign(campaign_id=campaign.id))
+        await asyncio.sleep(5.0)
+        world.fake.faults.disturb_events(lose_every=1)
+        await asyncio.sleep(6.0)
+        world.fake.faults.disturb_events()
+        await world.submit(c.PauseCampaign(campaign_id=campaign.id))
+        await asyncio.sleep(90.0)
+        assert world.store is not None
+        outcomes = {row.outcome for row in world.store.tables.attempts.values()}
+        assert outcomes == {"busy", "unknown"}
+        await world.stop()
+
+    run(main, seed=6)
