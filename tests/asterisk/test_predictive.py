@@ -76,7 +76,7 @@ def judge(found: predictive.Shift) -> None:
 @pytest.mark.feature("CAMP-04", clause="a predictive campaign on a real Asterisk")
 async def test_a_small_predictive_campaign(crowded_lab: Lab, tmp_path: Path) -> None:
     found, seconds = await shift(
-        crowded_lab, tmp_path, mode="dialplan", agents=24, leads=96, answer_share=0.5, timeout_s=180
+        crowded_lab, tmp_path, mode="dialplan", agents=24, leads=72, answer_share=0.5, timeout_s=180
     )
     print(json.dumps(found.summary(seconds), indent=1))
     judge(found)
