@@ -29,6 +29,8 @@ log = structlog.get_logger(__name__)
 PENDING_MAX: Final = 2000
 """Actions without an answer yet. A PBX that answers nothing is caught by the Ping long before."""
 LIST_ITEMS_MAX: Final = 100_000
+JUST_BOOTED_S: Final = 30.0
+"""A FullyBooted later than we waited for it means a boot under way only if the PBX is this young; else a slow link."""
 STOPPING_TEXT: Final = "Asterisk is shutting down"
 
 
@@ -125,6 +127,7 @@ class AmiClient:
         self._lists_pending = 0
         self._greeted, self._booted, self._lost = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._loss: PbxUnavailable | None = None
+        self._unbooted = False
 
     @property
     def connected(self) -> bool:
@@ -181,7 +184,7 @@ class AmiClient:
             self.drop(PbxUnavailable("closed by us", "closed"))
 
     async def _open(self) -> None:
-        self.link, self._loss = Link(), None
+        self.link, self._loss, self._unbooted = Link(), None, False
         self._greeted, self._booted, self._lost = asyncio.Event(), asyncio.Event(), asyncio.Event()
         options = self.options
         where = f"{options.host}:{options.tcp_port}"
@@ -242,6 +245,7 @@ class AmiClient:
             async with asyncio.timeout(self.options.boot_wait_s):
                 await self._until(self._booted)
         except TimeoutError:
+            self._unbooted = True
             log.info("ami.no_fullybooted", host=self.options.host, after_s=self.options.boot_wait_s)
 
     async def _hold(self) -> NoReturn:
@@ -326,6 +330,9 @@ class AmiClient:
             uptime = message.get("Uptime")
             self.link.uptime_s = float(uptime) if uptime.isdecimal() else None
             self._booted.set()
+            if self._unbooted and self.link.uptime_s is not None and self.link.uptime_s < JUST_BOOTED_S:
+                # What was asked before may have been half the truth: the rights, the calls.
+                self.drop(PbxUnavailable("the PBX was still booting: once more", "booting"))
         elif message.event == "Shutdown":
             self.link.stopping = True
         return False

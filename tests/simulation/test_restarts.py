@@ -71,3 +71,28 @@ def test_an_end_whose_events_were_lost() -> None:
         await world.stop()
 
     run(main, seed=6)
+
+
+@pytest.mark.feature("RELY-04", clause="a login while the PBX boots slowly is done again once it has booted")
+def test_a_pbx_that_boots_slowly() -> None:
+    """Its port opens long before it is ready; it may list only some of a user's rights then (seen on a busy machine)."""
+
+    async def main(loop: VirtualLoop) -> None:
+        config = pbx(2)
+        config.boot_ready_s = 6.0
+        world = World(loop, seed=6, pbx_config=config)
+        await world.furnish(agents=2, leads=10)
+        await world.start()
+        assert loop.network is not None
+        logins: list[float] = []
+        loop.network.to_server.append(lambda data: logins.append(loop.time()) if b"Action: Login" in data else None)
+        world.fake.power.command("kill")
+        await asyncio.sleep(1.0)
+        world.fake.power.command("boot")
+        booted = loop.time() + config.boot_port_s + config.boot_ready_s
+        await asyncio.sleep(30.0)
+        assert logins[0] < booted < logins[-1]
+        assert world.live.link.synced
+        await world.stop()
+
+    run(main, seed=6)
