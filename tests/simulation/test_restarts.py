@@ -75,7 +75,7 @@ def test_an_end_whose_events_were_lost() -> None:
 
 @pytest.mark.feature("RELY-04", clause="a login while the PBX boots slowly is done again once it has booted")
 def test_a_pbx_that_boots_slowly() -> None:
-    """Its port opens long before it is ready; it may list only some of a user's rights then (seen on a busy machine)."""
+    """Its port opens long before it is ready; it may list only some of a user's rights then (seen under load)."""
 
     async def main(loop: VirtualLoop) -> None:
         config = pbx(2)
