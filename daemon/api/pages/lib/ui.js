@@ -131,7 +131,7 @@ export function formValues(form) {
     if (!el.name) continue;
     if (el.type === 'checkbox') out[el.name] = el.checked;
     else if (el.type === 'number' || el.type === 'range') { if (el.value !== '') out[el.name] = Number(el.value); }
-    else if (el.tagName === 'SELECT' && el.multiple) out[el.name] = [...el.selectedOptions].map((o) => Number(o.value));
+    else if (el.tagName === 'SELECT' && el.multiple) out[el.name] = [...el.selectedOptions].map((o) => (/^\d+$/.test(o.value) ? Number(o.value) : o.value));
     else out[el.name] = el.value;
   }
   return out;

@@ -5,10 +5,11 @@ import { num, pct, clock, dateTime } from '../lib/format.js';
 import { live, paint } from '../lib/live.js';
 import { all, get, post, patch, request as http, may } from '../lib/api.js';
 import { meter, request, waiting, whyNot, field, select, formValues, toast, attempt, complain, levelMark, windowLevel } from '../lib/ui.js';
+import { sections, changed } from './fields.js';
 import { campaigns, controls, setSpeed, stepper, modeWord, why, dueOf } from './direct.js';
 
 const MODES = [['manual'], ['preview'], ['progressive'], ['predictive', 1], ['predictive', 2], ['predictive', 3], ['inbound']];
-const FIELDS = ['name', 'site', 'rule_set', 'client_id', 'attempts_max', 'gap_min_s', 'ring_timeout_s', 'wrap_up_max_s', 'max_channels', 'calls_per_second', 'order', 'pause_mode', 'priority', 'safe_message', 'screen_pop_url', 'amd', 'recording'];
+const FIELDS = ['name', 'site', 'rule_set', 'client_id', 'attempts_max', 'gap_min_s', 'ring_timeout_s', 'wrap_up_max_s', 'max_channels', 'calls_per_second', 'order', 'pause_mode', 'priority'];
 const CHOICES = { order: ['oldest', 'newest', 'random', 'priority', 'attempts', 'list_rank'], pause_mode: ['off', 'optional', 'required'] };
 const LINKS = { list_ids: '/lists', line_ids: '/lines', caller_id_ids: '/caller-ids', agent_ids: '/agents' };
 let row = null;
@@ -111,7 +112,7 @@ const picker = (name, chosen) => h('select', { name, multiple: true, size: 5 }, 
 function settings() {
   const save = async (e) => {
     e.preventDefault();
-    const changes = changed(formValues(e.target));
+    const changes = changed(row, formValues(e.target));
     if (!Object.keys(changes).length) { toast(t('save.nothing')); return; }
     await send(changes, etag);
   };
@@ -121,23 +122,30 @@ function settings() {
     h('form', { class: 'form', key: `${row.id}`, onsubmit: save },
       FIELDS.map((name) => field(t(`campaign.${name}`), h('span', null, input(name, row[name])), name === 'attempts_max' && row.rule_set.startsWith('fr-b2c') && t('campaign.legal_max', { n: 4 }))),
       Object.keys(LINKS).map((name) => field(t(`campaign.${name}`), picker(name, row[name]))),
+      sections(row, options, live.state.campaigns[row.id]?.mode || row.mode),
       editable && h('div', { class: 'buttons wide' }, h('button', { class: 'primary' }, t('do.save')))));
 }
 // ---- hours and recycling: rows of the campaign itself --------------------------------------------------------------------
 const DAYS = [1, 2, 3, 4, 5, 6, 7];
 async function saveRows(name, rows) { await send({ [name]: rows }, etag); }
-function hours() {
+const dayName = (d) => new Intl.DateTimeFormat(document.documentElement.lang, { weekday: 'short' }).format(new Date(Date.UTC(2024, 0, d, 12)));
+function weekly(windows, empty, save) {
   const add = (e) => {
     e.preventDefault();
     const form = new FormData(e.target);
     const days = form.getAll('day').map(Number);
-    if (days.length) saveRows('hours', [...row.hours, { days, start: form.get('start'), end: form.get('end') }]);
+    if (days.length) save([...windows, { days, start: form.get('start'), end: form.get('end') }]);
   };
-  const name = (d) => new Intl.DateTimeFormat(document.documentElement.lang, { weekday: 'short' }).format(new Date(Date.UTC(2024, 0, d, 12)));
-  return h('section', { class: 'card' }, h('p', { class: 'muted' }, t('hours.law', { rules: row.rule_set })),
-    row.hours.length === 0 ? h('p', { class: 'empty' }, t('hours.none')) : h('ul', { class: 'list' }, row.hours.map((x, i) => h('li', { key: i }, x.days.map(name).join(' '), ` ${x.start} – ${x.end}`, may('manage') && h('button', { class: 'quiet right', 'aria-label': t('do.remove'), onclick: () => saveRows('hours', row.hours.filter((_, j) => j !== i)) }, '×')))),
-    may('manage') && h('form', { class: 'toolbar', onsubmit: add }, DAYS.map((d) => h('label', { key: d }, h('input', { type: 'checkbox', name: 'day', value: d, checked: d < 6 }), ` ${name(d)}`)), h('input', { type: 'time', name: 'start', required: true, value: '10:00', 'aria-label': t('hours.start') }), h('input', { type: 'time', name: 'end', required: true, value: '13:00', 'aria-label': t('hours.end') }), h('button', null, t('do.add'))));
+  return [
+    windows.length === 0 ? h('p', { class: 'empty' }, empty) : h('ul', { class: 'list' }, windows.map((x, i) => h('li', { key: i }, x.days.map(dayName).join(' '), ` ${x.start} – ${x.end}`, may('manage') && h('button', { class: 'quiet right', 'aria-label': t('do.remove'), onclick: () => save(windows.filter((_, j) => j !== i)) }, '×')))),
+    may('manage') && h('form', { class: 'toolbar', onsubmit: add }, DAYS.map((d) => h('label', { key: d }, h('input', { type: 'checkbox', name: 'day', value: d, checked: d < 6 }), ` ${dayName(d)}`)), h('input', { type: 'time', name: 'start', required: true, value: '10:00', 'aria-label': t('hours.start') }), h('input', { type: 'time', name: 'end', required: true, value: '13:00', 'aria-label': t('hours.end') }), h('button', null, t('do.add'))),
+  ];
 }
+const inboundMode = () => (live.state.campaigns[row.id]?.mode || row.mode) === 'inbound' || row.inbound.dids.length > 0;
+const hours = () => [
+  h('section', { class: 'card' }, h('p', { class: 'muted' }, t('hours.law', { rules: row.rule_set })), weekly(row.hours, t('hours.none'), (rows) => saveRows('hours', rows))),
+  inboundMode() && h('section', { class: 'card', 'data-open': true }, h('h2', null, t('hours.inbound')), weekly(row.inbound.open, t('hours.always_open'), (rows) => saveRows('inbound', { ...row.inbound, open: rows }))),
+];
 const DELAYS = [3600, 21600, 43200, 86400, 172800, 604800];
 function recycling() {
   const on = ['no_answer', 'busy', 'machine', 'congestion', ...(options.statuses || []).map((s) => s.code)];
@@ -179,14 +187,6 @@ function journalOf() {
       h('td', null, x.changes.map((c) => h('p', { key: c.field, class: 'change' }, `${fieldName(c.field)} : ${value(c.was)} → `, h('b', null, value(c.now))))))))));
 }
 
-function changed(values) {
-  const out = {};
-  for (const [name, value] of Object.entries(values)) {
-    const now = typeof row[name] === 'number' && name === 'client_id' ? Number(value) : value;
-    if (JSON.stringify(now) !== JSON.stringify(row[name])) out[name] = now;
-  }
-  return out;
-}
 async function send(changes, version) {
   try {
     const saved = await patch(`/campaigns/${row.id}`, changes, version);
