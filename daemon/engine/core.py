@@ -104,6 +104,7 @@ class EngineCore:
         self.calls.on_caller_overdue = self.inbound.overdue
         self.transfers.on_release = self.supervision.left_alone
         self.recovery.on_settled = self.transfers.settle
+        self.recovery.on_held = self.transfers.held_meanwhile
         self.recovery.on_talking = self.recordings.adopted
 
     def _call_over(self, call: Call) -> None:

@@ -37,6 +37,8 @@ class Recovery:
         self._suspects: set[str] = set()
         self.on_settled: Callable[[dict[str, ev.LegSeen]], None] = lambda seen: None
         self.on_talking: Callable[[Call], None] = lambda call: None
+        self.on_held: Callable[[Call, bool], None] = lambda call, back: None
+        """A customer waits in the middle of a conversation; `back`: for what an earlier life alone knew."""
         self._spared: set[str] = set()
         self._thirds: set[str] = set()
         """Third parties of an earlier life that talk with a customer; they end with that."""
@@ -199,6 +201,8 @@ class Recovery:
                 live.event(call, "answered")  # for whoever reads the history, the next life of the daemon too
         if leg.bridged_with:
             self._bridged_meanwhile(call, leg.bridged_with)
+        elif leg.parked and (call.state is CallState.HELD or self._talked_before(call)):
+            self._held_meanwhile(call, seen)
         elif leg.parked:
             self._calls.enter(call, CallState.WAITING)
             self._calls.offer(call)
@@ -234,6 +238,19 @@ class Recovery:
         if known is not None:
             call.connected_at = known
         self.on_talking(call)
+
+    def _talked_before(self, call: Call) -> bool:
+        """Whether an earlier life saw the conversation begin, and this one knows nothing of the call yet."""
+        return call.state is CallState.DIALLING and self._since(call, "connected_at") is not None
+
+    def _held_meanwhile(self, call: Call, seen: dict[str, ev.LegSeen]) -> None:
+        """The conversation had begun, so this is a customer on hold, whom nobody may count as waiting in vain."""
+        first = call.state is not CallState.HELD
+        if first:
+            call.connected_at = self._since(call, "connected_at")
+        held = call.desk is not None and call.desk.state is AgentState.ON_HOLD
+        asked = any(third_of(leg) == call.attempt_id for leg in seen)
+        self.on_held(call, first and (asked or not held))
 
     def _passing(self, call: Call) -> Desk:
         """A phone that click-to-call rang in an earlier life, in conversation now; the PBX alone knows which it is."""

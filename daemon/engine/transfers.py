@@ -247,6 +247,21 @@ class Transfers:
         if call.desk is None:
             self.rescue(call)
 
+    def held_meanwhile(self, call: Call, back: bool) -> None:
+        """After a resync: a customer on hold stays so for the agent who holds; with `back` (a third party of an earlier
+        life is hung up) the customer comes back to the agent, or to whoever is ready next."""
+        desk = call.desk
+        self._calls.enter(call, CallState.HELD)
+        call.parked, call.room = True, ""
+        call.returns = call.returns or back
+        if desk is None:
+            if self.third_of(call) is None:
+                self.rescue(call)
+            return
+        desk.last_call = call
+        if desk.state is not AgentState.ON_HOLD and not desk.passing:
+            self._desks.set_state(desk, AgentState.ON_HOLD)
+
     def desk_parked(self, desk: Desk, call: Call) -> None:
         """The agent's leg is free while the customer waits."""
         side = self.third_of(call)
