@@ -21,7 +21,7 @@ from daemon.store.memory import MemoryStore
 @pytest.mark.feature("IMPT-05", clause="progress and counts on the live stream, without anybody's name or number")
 async def test_progress_comes_on_the_stream(tmp_path: Path) -> None:
     clock = SystemClock()
-    settings = Settings(daemon=DaemonTable(data_dir=str(tmp_path)), http=HttpTable(tcp_port=0))
+    settings = Settings(daemon=DaemonTable(data_dir=str(tmp_path)), http=HttpTable(tcp_port=0, stream_interval_s=0.05))
     store, rng = MemoryStore(clock), random.Random(1)
     await store.open()
     group = await store.create(Group(code="G"))
