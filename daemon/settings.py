@@ -109,6 +109,41 @@ class AlertsTable(_Table, frozen=True, kw_only=True):
     language: Annotated[str, Meta(pattern=r"^(fr|en)$")] = "fr"
 
 
+class OvhLineTable(_Table, frozen=True, kw_only=True):
+    """A line at OVHcloud whose events open pages (daemon.crm.ovh_lines): a token, or the API keys to make one."""
+
+    service: Annotated[str, Meta(pattern=r"^00[0-9]{6,15}$")]
+    group: Annotated[str, Meta(min_length=1, max_length=40)]
+    agent: str = ""
+    token_file: str = ""
+    billing_account: str = ""
+    application_key: str = ""
+    application_secret_file: str = ""
+    consumer_key_file: str = ""
+    token_expiration: Annotated[str, Meta(min_length=1, max_length=40)] = "unlimited"
+    hook_url: Annotated[str, Meta(max_length=2000)] = ""
+    number_format: Annotated[str, Meta(pattern=r"^(00|e164|national)$")] = "00"
+    display: Annotated[str, Meta(pattern=r"^(popup|modal|silent)$")] = "popup"
+
+
+class OvhFeedTable(_Table, frozen=True, kw_only=True):
+    """An agent's phone as a line in our own feed of events; whoever has the token reads it."""
+
+    group: Annotated[str, Meta(min_length=1, max_length=40)]
+    agent: Annotated[str, Meta(min_length=1, max_length=120)]
+    token_file: Annotated[str, Meta(min_length=1)]
+
+
+class OvhTable(_Table, frozen=True, kw_only=True):
+    """Telephony events in OVHcloud's shape, both ways (docs/ovh.md)."""
+
+    events_url: Annotated[str, Meta(pattern=r"^https?://[^\s?#]+$")] = "https://events.voip.ovh.net/"
+    api_url: Annotated[str, Meta(pattern=r"^https?://[^\s?#]+$")] = "https://eu.api.ovh.com/1.0"
+    poll_s: Annotated[float, Meta(ge=1, le=600)] = 75.0
+    lines: list[OvhLineTable] = []
+    feeds: list[OvhFeedTable] = []
+
+
 class DialerTable(_Table, frozen=True, kw_only=True):
     tick_s: Annotated[float, Meta(ge=0.05, le=1)] = 0.25
     dirty_interval_s: Annotated[float, Meta(ge=0.01, le=1)] = 0.05
@@ -217,6 +252,7 @@ class Settings(_Table, frozen=True, kw_only=True):
     outgoing: OutgoingTable = OutgoingTable()
     webhooks: WebhooksTable = WebhooksTable()
     alerts: AlertsTable = AlertsTable()
+    ovh: OvhTable = OvhTable()
     sites: list[SiteTable] = []
 
 
@@ -288,6 +324,18 @@ def _check_alerts(alerts: AlertsTable) -> None:
         raise SettingsError("alerts.smtp_security", "none", "starttls or tls, since smtp_user sends a password")
 
 
+def _check_ovh(ovh: OvhTable) -> None:
+    """Each line once, with a way to its token."""
+    services = [line.service for line in ovh.lines]
+    for number, line in enumerate(ovh.lines):
+        if services.count(line.service) > 1:
+            raise SettingsError(f"ovh.lines[{number}].service", line.service, "each line once")
+        keys = (line.billing_account, line.application_key, line.application_secret_file, line.consumer_key_file)
+        if not line.token_file and not all(keys):
+            needs = "token_file, or billing_account with application_key, application_secret_file, consumer_key_file"
+            raise SettingsError(f"ovh.lines[{number}].token_file", "", needs)
+
+
 def _check(settings: Settings) -> None:
     """Rules that span several keys."""
     seen: set[str] = set()
@@ -309,6 +357,7 @@ def _check(settings: Settings) -> None:
         except ValueError as error:
             raise SettingsError("outgoing.allow_networks", network, 'a network such as "192.0.2.0/24"') from error
     _check_alerts(settings.alerts)
+    _check_ovh(settings.ovh)
     http = settings.http
     loopback = http.host in LOOPBACK
     if bool(http.tls_certificate_file) != bool(http.tls_key_file):

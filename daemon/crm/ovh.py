@@ -33,6 +33,8 @@ POLL_S: Final = 75.0
 """A poll without an answer by then is asked again, with the same session."""
 PAUSE_FIRST_S: Final = 1.0
 PAUSE_MAX_S: Final = 60.0
+QUIET_PAUSE_MAX_S: Final = 2.0
+"""After a poll that timed out: a quiet line looks the same as a server that hangs, and must not be heard late."""
 ANSWER_BYTES_MAX: Final = 1 << 20
 SEEN_MAX: Final = 5000
 TEXT_MAX: Final = 200
@@ -41,11 +43,12 @@ Sleep = Callable[[float], Awaitable[None]]
 
 
 class OvhError(DaemonError):
-    """An answer that is of no use. `refused`: the server does not know the token or the session."""
+    """An answer that is of no use. `refused`: the server does not know the token or the session; `quiet`: it said
+    nothing in the time of a poll."""
 
-    def __init__(self, message: str, *, refused: bool = False) -> None:
+    def __init__(self, message: str, *, refused: bool = False, quiet: bool = False) -> None:
         super().__init__(message)
-        self.refused = refused
+        self.refused, self.quiet = refused, quiet
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +178,7 @@ async def _asked(http: Http, method: str, url: str, **more: Any) -> Answer:
     try:
         return await http.request(method, url, bytes_max=ANSWER_BYTES_MAX, redirects_max=0, **more)
     except OutgoingError as error:
-        raise OvhError(f"{error.code}: {error}") from error
+        raise OvhError(f"{error.code}: {error}", quiet=error.code == "timeout") from error
 
 
 def _decoded(answer: Answer) -> object:
@@ -249,6 +252,8 @@ class EventStream:
             self._refused = self._token
         self.last_error = str(error)
         log.warning("ovh.no_events", error=self.last_error, tries=self.failures + 1)
-        pause = min(PAUSE_MAX_S, PAUSE_FIRST_S * 2.0 ** min(20, self.failures))
-        self.failures += 1
+        longest = QUIET_PAUSE_MAX_S if error.quiet else PAUSE_MAX_S
+        pause = min(longest, PAUSE_FIRST_S * 2.0 ** min(20, self.failures))
+        if not error.quiet or self.failures < 2:
+            self.failures += 1
         await self._sleep(pause * self._rng.uniform(0.75, 1.0))

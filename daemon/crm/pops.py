@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -183,17 +183,7 @@ class Pops:
         self.made += bool(pop.url)
 
     async def _silent(self, url: str) -> None:
-        """OVH-06: nobody sees it; three tries."""
-        for attempt in range(SILENT_TRIES):
-            try:
-                answer = await send(self._http, Exchange("silent", "GET", url, {}))
-                if answer.status < 500:
-                    self.made += 1
-                    return
-            except CrmError as error:
-                if error.ours:
-                    return
-            await asyncio.sleep(2.0**attempt)
+        self.made += await ask_silently(self._http, url)
 
     async def _ticket_at_ring(self, running: Running, row: Mapping[str, Any]) -> None:
         """YPS-10: the ticket is there while they talk; its end brings the rest."""
@@ -208,6 +198,20 @@ class Pops:
             await self._writer.ticket(running, str(row["id"]), known, ended=False)
         except CrmError as error:
             self._writer.note(running, error)
+
+
+async def ask_silently(http: Http, url: str, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> bool:
+    """OVH-06: a request that nobody sees, three tries with growing pauses. Whether it arrived."""
+    for attempt in range(SILENT_TRIES):
+        if attempt:
+            await sleep(2.0 ** (attempt - 1))
+        try:
+            if (await send(http, Exchange("silent", "GET", url, {}))).status < 500:
+                return True
+        except CrmError as error:
+            if error.ours:
+                return False
+    return False
 
 
 _EVENTS = {"ringing": "start_ringing", "answered": "answered", "end": "end_ringing"}
