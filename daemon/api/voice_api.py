@@ -19,8 +19,9 @@ from daemon.api.history import key_of, live_call
 from daemon.api.numbers import e164_of
 from daemon.api.routes import Ask, Permission, Reply, Routes
 from daemon.api.types import Accepted, Body, Number
-from daemon.calls.records import Agent
+from daemon.calls.records import Agent, Client
 from daemon.engine import commands as c
+from daemon.engine.views import CallView
 from daemon.errors import CommandError
 
 routes = Routes("/api/v1", "voice")
@@ -56,10 +57,24 @@ class TakeOverBody(Body, kw_only=True):
     extension: Extension = ""
 
 
-def _whom(body: WhoBody) -> dict[str, str]:
+async def _whom(ask: Ask, group_id: int) -> dict[str, Any]:
+    """Whom the body names. An outside number on the red list of any client of the group is refused: who asked not to be
+    called is not called for a transfer either. Raises field_missing, number_invalid, call_forbidden."""
+    body: WhoBody = ask.body
     if bool(body.extension) == bool(body.number):
         raise CommandError("field_missing", {"field": "extension"})
-    return {"extension": body.extension} if body.extension else {"e164": e164_of(body.number or "", "number")}
+    if body.extension:
+        return {"extension": body.extension}
+    e164, store = e164_of(body.number or "", "number"), ask.deps.store
+    for client in await store.find(Client, group_id=group_id):
+        if await store.on_red_list(client.id, e164):
+            raise CommandError("call_forbidden", {"rule": "red_list", "clause": "red list", "until": None})
+    return {"e164": e164}
+
+
+async def _agent_to(ask: Ask, kind: type[c.CallCommand]) -> Reply:
+    agent = await agent_of(ask, ask.id)
+    return await submit(ask, kind(agent_id=agent.id, by=ask.who.name, **(await _whom(ask, agent.group_id))))
 
 
 async def _for_agent(ask: Ask, kind: type[c.CallCommand], **more: Any) -> Reply:
@@ -94,13 +109,13 @@ async def digits(ask: Ask) -> Reply:
 @routes.post("/agents/{id}/consult", permission=Permission.DESK, body=WhoBody, reply=Accepted, status=202)
 async def consult(ask: Ask) -> Reply:
     """Hold the customer and ask somebody; then complete, confer or resume."""
-    return await _for_agent(ask, c.Consult, **_whom(ask.body))
+    return await _agent_to(ask, c.Consult)
 
 
 @routes.post("/agents/{id}/transfer", permission=Permission.DESK, body=WhoBody, reply=Accepted, status=202)
 async def transfer(ask: Ask) -> Reply:
     """Give the customer to somebody unasked; if nobody answers there, the customer comes back."""
-    return await _for_agent(ask, c.TransferCall, **_whom(ask.body))
+    return await _agent_to(ask, c.TransferCall)
 
 
 @routes.post("/agents/{id}/transfer/complete", permission=Permission.DESK, reply=Accepted, status=202)
@@ -164,11 +179,15 @@ async def take_over(ask: Ask) -> Reply:
 # ---- calls without an agent session: click-to-call -------------------------------------------------------------------
 
 
-async def _for_call(ask: Ask, kind: type[c.CallCommand], **more: Any) -> Reply:
+def _live(ask: Ask) -> CallView:
     view = live_call(ask, key_of(ask.request.match_info["key"]))
     if view is None:
         raise CommandError("call_gone")
-    return await submit(ask, kind(attempt_id=UUID(view.id), by=ask.who.name, **more))
+    return view
+
+
+async def _for_call(ask: Ask, kind: type[c.CallCommand]) -> Reply:
+    return await submit(ask, kind(attempt_id=UUID(_live(ask).id), by=ask.who.name))
 
 
 @routes.post("/calls/{key}/hold", permission=Permission.STEER, reply=Accepted, status=202)
@@ -186,4 +205,6 @@ async def resume_call(ask: Ask) -> Reply:
 @routes.post("/calls/{key}/transfer", permission=Permission.STEER, body=WhoBody, reply=Accepted, status=202)
 async def transfer_call(ask: Ask) -> Reply:
     """Give the customer of a call in progress to somebody else, click-to-call too."""
-    return await _for_call(ask, c.TransferCall, **_whom(ask.body))
+    view = _live(ask)
+    whom = await _whom(ask, view.group_id)
+    return await submit(ask, c.TransferCall(attempt_id=UUID(view.id), by=ask.who.name, **whom))

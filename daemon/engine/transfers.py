@@ -187,6 +187,8 @@ class Transfers:
         refused = live.law.refuses_number(e164, "", live.utc)
         if refused is not None:
             raise CommandError("call_forbidden", {"rule": refused.rule, "clause": refused.clause, "until": None})
+        if (call.group_id, e164) in live.blacklist:
+            raise CommandError("call_forbidden", {"rule": "blacklist", "clause": "blacklist", "until": None})
         lease = live.new_id()
         lines = call.campaign.record.line_ids if call.campaign else [call.line_id]
         line = live.pool.take(lines, Strategy.PRIORITY, lease, live.now)

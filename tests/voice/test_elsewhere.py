@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from daemon.calls.ids import third_of
+from daemon.calls.records import Blocked
 from daemon.engine import commands as c
 from daemon.errors import CommandError
 from fake_asterisk import people
@@ -190,6 +191,22 @@ def test_numbers_that_nobody_is_given_to(number: str) -> None:
             assert caught.value.code == "call_forbidden"
         await asyncio.sleep(3.0)
         assert together(world, desk.leg, call.leg) and thirds(world) == [] and call.state == "talking"
+        await world.stop()
+
+    plays(main)
+
+
+def test_nobody_is_given_to_the_blacklist() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        world, desk, call = await conversation(loop, "asyncagi")
+        assert world.store is not None and world.group is not None
+        row = await world.store.create(Blocked(group_id=world.group.id, e164=OUTSIDE))
+        await world.submit(c.ConfigChanged(table="Blocked", ids=(row.id,)))
+        with pytest.raises(CommandError) as caught:
+            await world.submit(c.TransferCall(agent_id=desk.id, e164=OUTSIDE))
+        assert (caught.value.code, caught.value.details["rule"]) == ("call_forbidden", "blacklist")
+        await asyncio.sleep(3.0)
+        assert together(world, desk.leg, call.leg) and thirds(world) == []
         await world.stop()
 
     plays(main)
