@@ -392,6 +392,7 @@ class Application:
             mail_to=len(self.settings.alerts.mail_to) if self.settings.alerts.smtp_host else 0,
             webhooks=outside.webhooks,
             crm=outside.crm_door,
+            zadarma=outside.zadarma,
             webhook_overlap_s=self.settings.webhooks.rotation_overlap_s,
         )
         self._notify = outside.alerts.notify

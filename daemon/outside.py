@@ -22,6 +22,7 @@ from daemon.crm.door import Door
 from daemon.crm.http import Outgoing
 from daemon.crm.service import CrmService
 from daemon.crm.webhooks import WebhookKeys, WebhookSender, load_or_make_key
+from daemon.crm.zadarma import ZadarmaService
 from daemon.ports import CrmStore, Store, WebhookStore
 from daemon.settings import Settings, read_secret
 
@@ -66,12 +67,14 @@ class Outside:
 
         self.crm: CrmService | None = None
         self.crm_door: Door | None = None
+        self.zadarma: ZadarmaService | None = None
         if isinstance(store, CrmStore):
             random_bytes = rng.randbytes if in_memory else secrets.token_bytes
             key = rng.randbytes(vault.KEY_BYTES) if in_memory else vault.load_or_make_key(folder, random_bytes)
             sealing = vault.Vault(key, random_bytes)
             self.crm = CrmService(store, self.outgoing, sealing, clock, rng, sites=sites, random_bytes=random_bytes)
             self.crm_door = Door(self.crm, store)
+            self.zadarma = ZadarmaService(store, self.outgoing, sealing, clock)
 
     async def _tell(self, topic: str, details: Mapping[str, Any]) -> None:
         if self.webhooks is not None:
@@ -85,6 +88,8 @@ class Outside:
             works["webhooks"] = self.webhooks.run
         if self.crm is not None:
             works["crm"] = self.crm.run
+        if self.zadarma is not None:
+            works["zadarma"] = self.zadarma.run
         tasks = [asyncio.create_task(_kept_up(name, run), name=name) for name, run in works.items()]
         try:
             yield

@@ -42,6 +42,7 @@ from daemon.api import (
     voice_api,
     wall_api,
     webhooks_api,
+    zadarma_api,
 )
 from daemon.api.auth import Auth
 from daemon.api.decode import query_of, read_json
@@ -87,6 +88,7 @@ def all_routes() -> list[Route]:
         alerts_api.routes,
         webhooks_api.routes,
         crm_api.routes,
+        zadarma_api.routes,
         stream.routes,
         public.routes,
         external.routes,
@@ -112,6 +114,7 @@ def build_app(
     mail_to: int = 0,
     webhooks: webhooks_api.Sender | None = None,
     crm: crm_api.CrmDoor | None = None,
+    zadarma: zadarma_api.ZadarmaDoor | None = None,
     webhook_overlap_s: float = 86_400.0,
     tapes: Tapes | None = None,
     demo_token: str = "",
@@ -148,6 +151,7 @@ def build_app(
         alerts=alerts_api.AlertBook(door, clock, told, mail_to),
         webhooks=webhooks,
         crm=crm,
+        zadarma=zadarma,
         tapes=tapes,
         webhook_overlap_s=webhook_overlap_s,
         demo_token=demo_token,

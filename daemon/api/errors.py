@@ -312,6 +312,18 @@ ERRORS: Mapping[str, ErrorRow] = {
         "The group has {allowed} templates already: delete one first.",
     ),
     "crm_failed": E(502, "Le CRM n'a pas fait ce qui était demandé : {reason}.", "The CRM did not do it: {reason}."),
+    "zadarma_address": E(
+        403,
+        "{address} n'est pas parmi les adresses de Zadarma de ce lien.",
+        "{address} is not among this link's addresses of Zadarma.",
+    ),
+    "zadarma_signature": E(403, "Signature absente ou fausse.", "The signature is missing or wrong."),
+    "zadarma_failed": E(502, "Zadarma n'a pas répondu à la demande : {reason}.", "Zadarma did not do it: {reason}."),
+    "zadarma_blocked": E(
+        409,
+        "{number} ne doit pas être appelé (liste noire ou refus). Rien n'est composé.",
+        "{number} is not to be called (blacklist or refusal). Nothing is dialled.",
+    ),
     "import_no_phone": E(
         400,
         "Aucune colonne de téléphone dans « {file} ». Désignez-la ; rien n'a été importé.",

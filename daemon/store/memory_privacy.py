@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from daemon.calls.records import Client
+from daemon.calls.zadarma_records import ZadarmaCall
 from daemon.errors import StoreConflict
 from daemon.ports import Pseudonyms
 from daemon.store.memory_people import attempt_row
@@ -150,7 +151,11 @@ def _elsewhere(t: MemoryTables, group_id: int, forms: Sequence[str]) -> dict[str
         if row["group_id"] == group_id and _is(row["number_called"], forms):
             row["number_called"] = ""
             counts["click_to_call"] += 1
-    return counts
+    calls = [row for row in t.config[ZadarmaCall].values() if isinstance(row, ZadarmaCall)]
+    gone = [row.id for row in calls if row.group_id == group_id and row.e164 in forms]
+    for id in gone:
+        del t.config[ZadarmaCall][id]
+    return counts | {"zadarma_calls": len(gone)}
 
 
 def _rename_dnc(t: MemoryTables, clients: Sequence[int], old: str, new: str, *, forget: bool) -> int:

@@ -200,6 +200,7 @@ _ELSEWHERE = {
     " AND regexp_replace(alt_phone, '[^0-9+]', '', 'g') = ANY($2)",
     "click_to_call": "UPDATE api_call_logs SET number_called = '' WHERE group_id = $1"
     " AND regexp_replace(number_called, '[^0-9+]', '', 'g') = ANY($2)",
+    "zadarma_calls": "DELETE FROM zadarma_calls WHERE group_id = $1 AND e164 = ANY($2)",
 }
 
 

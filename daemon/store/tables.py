@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from daemon.calls import crm_records, records
+from daemon.calls import crm_records, records, zadarma_records
 from daemon.calls.records import LeadDraft, LeadOrder, Record
 
 R = TypeVar("R", bound=Record)
@@ -36,6 +36,9 @@ TABLES: Final[dict[type[Record], str]] = {
     crm_records.Integration: "integrations",
     crm_records.CrmUser: "crm_users",
     crm_records.CrmTicket: "crm_tickets",
+    zadarma_records.ZadarmaLink: "zadarma_links",
+    zadarma_records.ZadarmaUser: "zadarma_users",
+    zadarma_records.ZadarmaCall: "zadarma_calls",
 }
 
 UNIQUE: Final[dict[type[Record], tuple[tuple[str, ...], ...]]] = {
@@ -55,6 +58,9 @@ UNIQUE: Final[dict[type[Record], tuple[tuple[str, ...], ...]]] = {
     crm_records.Integration: (("group_id", "name"),),
     crm_records.CrmUser: (("integration_id", "crm_id"),),
     crm_records.CrmTicket: (("integration_id", "attempt_id"),),
+    zadarma_records.ZadarmaLink: (("group_id",),),
+    zadarma_records.ZadarmaUser: (("link_id", "extension"), ("link_id", "agent_id")),
+    zadarma_records.ZadarmaCall: (("link_id", "pbx_call_id"),),
 }
 """The last field of each rule is the one named. An empty `sha256` is no value."""
 
@@ -64,6 +70,8 @@ PARENTS: Final[dict[type[Record], tuple[tuple[str, type[Record]], ...]]] = {
     records.Campaign: (("group_id", records.Group), ("client_id", records.Client)),
     crm_records.CrmUser: (("group_id", records.Group), ("integration_id", crm_records.Integration)),
     crm_records.CrmTicket: (("group_id", records.Group), ("integration_id", crm_records.Integration)),
+    zadarma_records.ZadarmaUser: (("group_id", records.Group), ("link_id", zadarma_records.ZadarmaLink)),
+    zadarma_records.ZadarmaCall: (("group_id", records.Group), ("link_id", zadarma_records.ZadarmaLink)),
 }
 
 LEAD_COLUMNS: Final = tuple(field.name for field in msgspec.structs.fields(LeadDraft))

@@ -1,0 +1,378 @@
+"""Zadarma's cloud PBX: the link's settings, whose extension is whose, its notifications, the calls they told of.
+
+The work is daemon.crm.zadarma's, given by the composition root. No answer holds key or secret. Docs: docs/zadarma.md.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from datetime import datetime
+from typing import Annotated, Any, Protocol
+
+import msgspec
+from aiohttp import web
+from msgspec import UNSET, Meta, UnsetType
+
+from daemon.api import scope
+from daemon.api.decode import read_bytes
+from daemon.api.guard import PEER
+from daemon.api.routes import Ask, Permission, Reply, Routes
+from daemon.api.types import E164, Accepted, Answer, Body, Id, IdOrZero, Query
+from daemon.calls.records import Agent, LeadList, MissedOwner, Role
+from daemon.calls.zadarma_records import ZadarmaCall, ZadarmaLink, ZadarmaUser
+from daemon.errors import CommandError
+
+routes = Routes("/api/v1/zadarma", "crm")
+BODY_BYTES_MAX = 32_768
+Phone = Annotated[str, Meta(pattern=r"^[0-9]{2,10}$")]
+Words = Annotated[str, Meta(max_length=200)]
+HttpsUrl = Annotated[str, Meta(pattern=r"^https?://[^\s<>\"\\?#]{1,300}$")]
+
+
+class ZadarmaDoor(Protocol):
+    """What the routes need of daemon.crm.zadarma."""
+
+    def seal(self, link_group: int, secret: str) -> str: ...
+    async def extensions(self, link: ZadarmaLink) -> list[str]: ...
+    async def balance(self, link: ZadarmaLink) -> dict[str, Any]: ...
+    async def callback(self, link: ZadarmaLink, start: str, to: str, sip: str, predicted: bool) -> None: ...
+    async def notified(self, link: ZadarmaLink, peer: str, signature: str, body: bytes) -> dict[str, Any]: ...
+
+
+class ZadarmaQuery(Query, kw_only=True):
+    group_id: IdOrZero = 0
+
+
+class EchoQuery(Query, kw_only=True):
+    zd_echo: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+
+
+class ZadarmaLinkView(Answer, kw_only=True):
+    """`notify_path`: where Zadarma is to send its notifications, behind this daemon's address."""
+
+    id: int
+    version: int
+    group_id: int
+    enabled: bool
+    key_set: bool
+    secret_set: bool
+    notify_path: str
+    addresses: list[str]
+    api_url: str
+    create_lead: bool
+    redirect: bool
+    show_name: bool
+    call_back: bool
+    blacklist: bool
+    list_id: int
+    missed_call_owner: str
+    default_agent_id: int
+
+
+class ZadarmaPatch(Body, kw_only=True):
+    """What is left out stays as it is; the link is made at the first time. An empty `secret` is none given."""
+
+    group_id: IdOrZero = 0
+    enabled: bool | UnsetType = UNSET
+    key: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{0,100}$")] | UnsetType = UNSET
+    secret: Words = ""
+    addresses: Annotated[list[Annotated[str, Meta(max_length=60)]], Meta(max_length=20)] | UnsetType = UNSET
+    api_url: HttpsUrl | UnsetType = UNSET
+    create_lead: bool | UnsetType = UNSET
+    redirect: bool | UnsetType = UNSET
+    show_name: bool | UnsetType = UNSET
+    call_back: bool | UnsetType = UNSET
+    blacklist: bool | UnsetType = UNSET
+    list_id: IdOrZero | UnsetType = UNSET
+    missed_call_owner: MissedOwner | UnsetType = UNSET
+    default_agent_id: IdOrZero | UnsetType = UNSET
+
+
+class ZadarmaUserBody(Body, kw_only=True):
+    agent_id: Id
+    extension: Phone
+    group_id: IdOrZero = 0
+
+
+class ZadarmaUserRow(Answer, kw_only=True):
+    id: int
+    agent_id: int
+    extension: str
+
+
+class ZadarmaUsers(Answer, kw_only=True):
+    """`free_agents`: of the group, without an extension yet."""
+
+    rows: list[ZadarmaUserRow]
+    free_agents: list[int]
+
+
+class ZadarmaExtensions(Answer, kw_only=True):
+    """`free`: those nobody has yet."""
+
+    all: list[str]
+    free: list[str]
+
+
+class ZadarmaBalance(Answer, kw_only=True):
+    balance: float
+    currency: str
+
+
+class ZadarmaCallBody(Body, kw_only=True):
+    """`predicted`: the number is rung first (managers only, since nobody may be there when it answers)."""
+
+    to: E164
+    predicted: bool = False
+    sip: Annotated[str, Meta(pattern=r"^[0-9-]{0,20}$")] = ""
+
+
+class ZadarmaCallsQuery(Query, kw_only=True):
+    """`task`: open or done, calls of that kind; else those of a `day` (in UTC, today's without one)."""
+
+    task: Annotated[str, Meta(pattern="^(open|done)?$")] = ""
+    day: Annotated[str, Meta(pattern=r"^([0-9]{4}-[0-9]{2}-[0-9]{2})?$")] = ""
+    group_id: IdOrZero = 0
+
+
+class ZadarmaCallRow(Answer, kw_only=True):
+    """See the record ZadarmaCall. `recording_until`: as Zadarma writes it, in its own zone."""
+
+    id: int
+    pbx_call_id: str
+    at: datetime
+    direction: str
+    state: str
+    e164: str
+    extension: str
+    agent_id: int
+    lead_id: int
+    disposition: str
+    duration_s: int
+    task: str
+    owner_agent_id: int
+    due_at: datetime | None
+    recording_id: str
+    recording_state: str
+    recording_url: str
+    recording_until: str
+    events: list[dict[str, Any]]
+
+
+class ZadarmaCalls(Answer, kw_only=True):
+    rows: list[ZadarmaCallRow]
+
+
+def _door(ask: Ask) -> ZadarmaDoor:
+    if ask.deps.zadarma is None:
+        raise CommandError("not_available", {"what": "zadarma"})
+    return ask.deps.zadarma
+
+
+async def _link(ask: Ask, group_id: int) -> ZadarmaLink:
+    rows = await ask.deps.store.find(ZadarmaLink, group_id=scope.home_group(ask, group_id))
+    if not rows:
+        raise CommandError("not_found", {"what": "zadarma"})
+    return rows[0]
+
+
+def _view(link: ZadarmaLink) -> Reply:
+    known = msgspec.structs.asdict(link)
+    shown = {name: known[name] for name in ZadarmaLinkView.__struct_fields__ if name in known}
+    path = f"{routes.prefix}/notify/{link.id}"
+    return scope.with_etag(
+        ZadarmaLinkView(**shown, key_set=bool(link.key), secret_set=bool(link.sealed), notify_path=path)
+    )
+
+
+# -- what Zadarma asks ------------------------------------------------------------------------------------------------
+
+
+async def _public_link(ask: Ask) -> ZadarmaLink:
+    key = ask.request.match_info["key"]
+    id = int(key) if re.fullmatch(r"[1-9][0-9]{0,8}", key) else 0
+    link = await ask.deps.store.get(ZadarmaLink, id) if id else None
+    if link is None or not link.enabled:
+        raise CommandError("not_found", {"what": "zadarma"})
+    return link
+
+
+@routes.get("/notify/{key}", permission=Permission.PUBLIC, query=EchoQuery, raw_body="text/plain")
+async def echo(ask: Ask) -> web.Response:
+    """Zadarma's check that the address is ours: the value itself and nothing else."""
+    await _public_link(ask)
+    return web.Response(body=ask.query.zd_echo.encode(), content_type="text/plain")
+
+
+@routes.post("/notify/{key}", permission=Permission.PUBLIC, reply=dict[str, Any], raw_body="octets", extra=(413,))
+async def notify(ask: Ask) -> Reply:
+    """A notification, as a form, signed. The answer is what the PBX is to do with a call that comes in."""
+    link = await _public_link(ask)
+    body = await read_bytes(ask.request, BODY_BYTES_MAX)
+    if len(body) > BODY_BYTES_MAX:
+        raise CommandError("body_too_large", {"allowed": BODY_BYTES_MAX})
+    signature = ask.request.headers.get("Signature", "")
+    return Reply(await _door(ask).notified(link, ask.request[PEER], signature, body))
+
+
+# -- settings ---------------------------------------------------------------------------------------------------------
+
+
+@routes.get("/link", permission=Permission.ADMINISTER, query=ZadarmaQuery, reply=ZadarmaLinkView, extra=(404,))
+async def read_link(ask: Ask) -> Reply:
+    """The group's link with Zadarma."""
+    return _view(await _link(ask, ask.query.group_id))
+
+
+@routes.patch("/link", permission=Permission.ADMINISTER, body=ZadarmaPatch, reply=ZadarmaLinkView)
+async def change_link(ask: Ask) -> Reply:
+    """Make or change the group's link. The secret goes in and never comes out."""
+    store, group_id = ask.deps.store, scope.home_group(ask, ask.body.group_id)
+    known = await store.find(ZadarmaLink, group_id=group_id)
+    link = known[0] if known else ZadarmaLink(group_id=group_id)
+    names = [name for name in ZadarmaPatch.__struct_fields__ if name not in ("group_id", "secret")]
+    changes = {name: value for name in names if (value := getattr(ask.body, name)) is not UNSET}
+    if ask.body.secret:
+        changes["sealed"] = _door(ask).seal(group_id, ask.body.secret)
+    after = msgspec.structs.replace(link, **changes)
+    await _check(ask, after)
+    row = await store.update(ZadarmaLink, link.id, changes, link.version) if known else await store.create(after)
+    shown = ", ".join("secret" if name == "sealed" else name for name in sorted(changes))
+    await store.note(ask.who.name, "zadarma.changed", f"zadarma:{row.id}", {"group_id": group_id, "changed": shown})
+    return _view(row)
+
+
+async def _check(ask: Ask, link: ZadarmaLink) -> None:
+    """Raises field_invalid for what can't work."""
+    for each in link.addresses:
+        try:
+            ipaddress.ip_network(each, strict=False)
+        except ValueError as error:
+            allowed = "addresses or networks such as 185.45.152.42"
+            raise CommandError("field_invalid", {"field": "addresses", "value": each, "allowed": allowed}) from error
+    wanted: list[tuple[str, type[LeadList] | type[Agent], int]]
+    wanted = [("list_id", LeadList, link.list_id), ("default_agent_id", Agent, link.default_agent_id)]
+    for field, kind, id in wanted:
+        row = await ask.deps.store.get(kind, id) if id else None
+        if id and (row is None or row.group_id != link.group_id):
+            raise CommandError("field_invalid", {"field": field, "value": id, "allowed": "one of the group's own"})
+    if link.create_lead and not link.list_id:
+        raise CommandError("field_missing", {"field": "list_id"})
+    if link.missed_call_owner is MissedOwner.DEFAULT_USER and not link.default_agent_id:
+        raise CommandError("field_missing", {"field": "default_agent_id"})
+    if link.enabled and not (link.key and link.sealed):
+        raise CommandError("field_missing", {"field": "secret" if link.key else "key"})
+
+
+@routes.get(
+    "/balance", permission=Permission.ADMINISTER, query=ZadarmaQuery, reply=ZadarmaBalance, extra=(404, 501, 502)
+)
+async def read_balance(ask: Ask) -> Reply:
+    """The account's balance; Zadarma is asked once a minute at most."""
+    link = await _link(ask, ask.query.group_id)
+    return Reply(ZadarmaBalance(**await _door(ask).balance(link)))
+
+
+@routes.get(
+    "/extensions", permission=Permission.ADMINISTER, query=ZadarmaQuery, reply=ZadarmaExtensions, extra=(404, 501, 502)
+)
+async def list_extensions(ask: Ask) -> Reply:
+    """The account's extensions, and which of them can still be given to somebody."""
+    link = await _link(ask, ask.query.group_id)
+    taken = {user.extension for user in await ask.deps.store.find(ZadarmaUser, link_id=link.id)}
+    found = await _door(ask).extensions(link)
+    return Reply(ZadarmaExtensions(all=found, free=[each for each in found if each not in taken]))
+
+
+@routes.get("/users", permission=Permission.ADMINISTER, query=ZadarmaQuery, reply=ZadarmaUsers, extra=(404,))
+async def list_users(ask: Ask) -> Reply:
+    """Whose extension is whose."""
+    link = await _link(ask, ask.query.group_id)
+    users = await ask.deps.store.find(ZadarmaUser, link_id=link.id)
+    taken = {user.agent_id for user in users}
+    agents = await ask.deps.store.find(Agent, group_id=link.group_id)
+    rows = [ZadarmaUserRow(id=user.id, agent_id=user.agent_id, extension=user.extension) for user in users]
+    return Reply(ZadarmaUsers(rows=rows, free_agents=[agent.id for agent in agents if agent.id not in taken]))
+
+
+@routes.post("/users", permission=Permission.ADMINISTER, body=ZadarmaUserBody, reply=ZadarmaUserRow, status=201)
+async def add_user(ask: Ask) -> Reply:
+    """Give an extension to an agent: each has one at most, and nobody shares one (409)."""
+    link = await _link(ask, ask.body.group_id)
+    agent = await scope.get(ask, Agent, ask.body.agent_id)
+    if agent.group_id != link.group_id:
+        raise CommandError("not_found", {"what": f"Agent {agent.id}"})
+    user = await ask.deps.store.create(
+        ZadarmaUser(group_id=link.group_id, link_id=link.id, agent_id=agent.id, extension=ask.body.extension)
+    )
+    await ask.deps.store.note(ask.who.name, "zadarma.user_added", f"agent:{agent.id}",
+                              {"group_id": link.group_id, "extension": user.extension})  # fmt: skip
+    shown = ZadarmaUserRow(id=user.id, agent_id=user.agent_id, extension=user.extension)
+    return Reply(shown, 201, {"ETag": scope.etag(user.version)})
+
+
+@routes.delete("/users/{id}", permission=Permission.ADMINISTER, status=204)
+async def remove_user(ask: Ask) -> Reply:
+    """Take an agent's extension away; it is offered again."""
+    user = await scope.get(ask, ZadarmaUser, ask.id)
+    await ask.deps.store.delete(ZadarmaUser, user.id, None)
+    await ask.deps.store.note(ask.who.name, "zadarma.user_removed", f"agent:{user.agent_id}",
+                              {"group_id": user.group_id, "extension": user.extension})  # fmt: skip
+    return Reply(status=204)
+
+
+# -- calls ------------------------------------------------------------------------------------------------------------
+
+
+@routes.post("/call", permission=Permission.DESK, body=ZadarmaCallBody, reply=Accepted, status=202, extra=(502,))
+async def call(ask: Ask) -> Reply:
+    """Call a number from the agent's own extension there. Blocked and refused numbers are not called."""
+    link = await _link(ask, 0)
+    if not link.enabled:
+        raise CommandError("not_found", {"what": "zadarma"})
+    if ask.body.predicted and not ask.who.may(Permission.MANAGE):
+        raise CommandError("forbidden", {"role": ask.who.role.value, "permission": Permission.MANAGE.value})
+    users = await ask.deps.store.find(ZadarmaUser, link_id=link.id, agent_id=ask.who.agent_id)
+    if not ask.who.agent_id or not users:
+        raise CommandError("not_found", {"what": "an extension of yours"})
+    await _door(ask).callback(link, users[0].extension, ask.body.to, ask.body.sip, ask.body.predicted)
+    await ask.deps.store.note(ask.who.name, "zadarma.call", f"agent:{ask.who.agent_id}", {"group_id": link.group_id})
+    return Reply(Accepted(), 202)
+
+
+@routes.get("/calls", permission=Permission.DESK, query=ZadarmaCallsQuery, reply=ZadarmaCalls)
+async def list_calls(ask: Ask) -> Reply:
+    """Calls that notifications told of: an agent sees the own ones, and the tasks of everybody."""
+    group_id = scope.home_group(ask, ask.query.group_id)
+    day = ask.query.day or f"{ask.deps.clock.utcnow():%Y-%m-%d}"
+    wanted = {"task": ask.query.task} if ask.query.task else {"day": day}
+    rows = await ask.deps.store.find(ZadarmaCall, group_id=group_id, **wanted)
+    return Reply(ZadarmaCalls(rows=[_row(row) for row in rows if _may(ask, row)]))
+
+
+@routes.post("/calls/{id}/done", permission=Permission.DESK, reply=Accepted)
+async def tick_off(ask: Ask) -> Reply:
+    """The caller was called back, or needs no more. Idempotent."""
+    row = await scope.get(ask, ZadarmaCall, ask.id)
+    if not row.task or not _may(ask, row):
+        raise CommandError("not_found", {"what": f"ZadarmaCall {row.id}"})
+    if row.task == "open":
+        await ask.deps.store.update(ZadarmaCall, row.id, {"task": "done"}, None)
+        await ask.deps.store.note(ask.who.name, "zadarma.task_done", f"zadarma_call:{row.id}",
+                                  {"group_id": row.group_id})  # fmt: skip
+    return Reply(Accepted())
+
+
+def _may(ask: Ask, row: ZadarmaCall) -> bool:
+    who = ask.who
+    if who.role is not Role.AGENT:
+        return True
+    if row.task:
+        return row.owner_agent_id in (0, who.agent_id)
+    return bool(who.agent_id) and row.agent_id == who.agent_id
+
+
+def _row(row: ZadarmaCall) -> ZadarmaCallRow:
+    known = msgspec.structs.asdict(row)
+    return ZadarmaCallRow(**{name: known[name] for name in ZadarmaCallRow.__struct_fields__})

@@ -1,0 +1,93 @@
+"""The link's settings over the API, and what is asked of Zadarma for them."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from daemon.calls.records import Blocked
+from daemon.calls.zadarma_records import ZadarmaLink
+from tests.crm.zadarma_office import KEY, SECRET, make_linked
+
+
+@pytest.mark.feature(
+    "ZAD-01", clause="the secret is kept encrypted under a key that is a file; no answer holds it, or the key"
+)
+async def test_the_secret_goes_in_and_never_comes_out() -> None:
+    async with make_linked() as linked:
+        await linked.ask("GET", "/link", 404)
+        await linked.ask("PATCH", "/link", 400, json={"enabled": True})
+        shown = [await linked.link(), await linked.ask("GET", "/link"), await linked.ask("GET", "/users")]
+        linked.zadarma.broken = True
+        shown.append(await linked.ask("GET", "/balance", 502))
+        told = str([*shown, *linked.audit()])
+        assert SECRET not in told and KEY not in told and "sealed" not in told
+        assert shown[1]["secret_set"] is True
+        assert SECRET not in str(await linked.office.world.store.find(ZadarmaLink))
+        await linked.ask("PATCH", "/link", json={"secret": "", "show_name": True})
+        linked.zadarma.broken = False
+        linked.office.clock.forward(60)
+        assert (await linked.ask("GET", "/balance"))["balance"] == 10.34
+
+
+@pytest.mark.feature("ZAD-06", clause="one to one: a taken extension is 409, and not offered again")
+@pytest.mark.feature("ZAD-07", clause="extensions come with a signed request, are cached, errors are said")
+async def test_whose_extension_is_whose() -> None:
+    async with make_linked() as linked:
+        await linked.link()
+        ada, bob, carl = (agent.id for agent in linked.office.agents)
+        linked.zadarma.broken = True
+        error = await linked.ask("GET", "/extensions", 502)
+        assert "out of order" in str(error)
+        linked.zadarma.broken = False
+        linked.office.clock.forward(600)
+        assert await linked.ask("GET", "/extensions") == {"all": ["100", "101", "102"], "free": ["100", "101", "102"]}
+        user = await linked.ask("POST", "/users", 201, json={"agent_id": ada, "extension": "101"})
+        await linked.ask("POST", "/users", 409, json={"agent_id": bob, "extension": "101"})
+        await linked.ask("POST", "/users", 409, json={"agent_id": ada, "extension": "102"})
+        assert (await linked.ask("GET", "/extensions"))["free"] == ["100", "102"]
+        assert (await linked.ask("GET", "/users"))["free_agents"] == [bob, carl]
+        assert linked.zadarma.times("/v1/pbx/internal/") == 2 and linked.zadarma.refused == 0
+        await linked.ask("DELETE", f"/users/{user['id']}", 204)
+        await linked.ask("POST", "/users", 201, json={"agent_id": bob, "extension": "101"})
+
+
+@pytest.mark.feature("ZAD-10", clause="the balance, asked for once a minute at most; non-admins 403")
+async def test_the_balance() -> None:
+    async with make_linked() as linked:
+        await linked.link()
+        answers = await asyncio.gather(*(linked.ask("GET", "/balance") for _ in range(5)))
+        assert answers[0] == {"balance": 10.34, "currency": "EUR"}
+        linked.office.clock.forward(59)
+        await linked.ask("GET", "/balance")
+        assert linked.zadarma.times("/v1/info/balance/") == 1
+        linked.office.clock.forward(1)
+        await linked.ask("GET", "/balance")
+        assert linked.zadarma.times("/v1/info/balance/") == 2
+        for token in ("manager", "ada"):
+            await linked.ask("GET", "/balance", 403, token=token)
+            await linked.ask("GET", "/link", 403, token=token)
+            await linked.ask("PATCH", "/link", 403, token=token, json={})
+
+
+@pytest.mark.feature("ZAD-11", clause="calls from the agent's own extension, predicted too")
+@pytest.mark.feature("ZAD-18", clause="a blacklisted number is never dialled through Zadarma")
+async def test_calling_out() -> None:
+    async with make_linked() as linked:
+        await linked.link()
+        ada = linked.office.agents[0].id
+        await linked.ask("POST", "/call", 404, token="ada", json={"to": "+33612345678"})
+        await linked.ask("POST", "/users", 201, json={"agent_id": ada, "extension": "101"})
+        await linked.ask("POST", "/call", 202, token="ada", json={"to": "+33612345678", "sip": "200"})
+        path, asked = linked.zadarma.asked[-1]
+        assert path == "/v1/request/callback/"
+        assert asked == {"from": "101", "to": "33612345678", "sip": "200", "format": "json"}
+        await linked.ask("POST", "/call", 403, token="ada", json={"to": "+33612345678", "predicted": True})
+        await linked.service.callback(
+            (await linked.office.world.store.find(ZadarmaLink))[0], "101", "+33612345678", "", True
+        )
+        assert linked.zadarma.asked[-1][1]["predicted"] == "1"
+        await linked.office.world.store.create(Blocked(group_id=linked.office.world.group.id, e164="+33612345678"))
+        await linked.ask("POST", "/call", 409, token="ada", json={"to": "+33612345678"})
+        assert len(linked.zadarma.asked) == 2
