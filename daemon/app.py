@@ -392,11 +392,13 @@ class Application:
             mail_to=len(self.settings.alerts.mail_to) if self.settings.alerts.smtp_host else 0,
             webhooks=outside.webhooks,
             crm=outside.crm_door,
-            zadarma=outside.zadarma,
+            ovh=outside.ovh,
             webhook_overlap_s=self.settings.webhooks.rotation_overlap_s,
         )
         self._notify = outside.alerts.notify
         await stack.enter_async_context(outside.running())
+        if self.settings.ovh.feeds:
+            stack.callback(self.hub.listen(outside.ovh.feed.on_change, ("calls",)))
         if outside.crm is not None:
             stack.callback(outside.crm.listen(self.hub))
             outside.crm.writer.recording_url = self._recording_url

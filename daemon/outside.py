@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import structlog
 
 from daemon.clock import Clock
@@ -20,9 +21,11 @@ from daemon.crm import vault
 from daemon.crm.alerts import Alerts, closing, smtp_sender
 from daemon.crm.door import Door
 from daemon.crm.http import Outgoing
+from daemon.crm.ovh_door import OvhService
+from daemon.crm.ovh_feed import OvhFeed
+from daemon.crm.ovh_lines import OvhLines
 from daemon.crm.service import CrmService
 from daemon.crm.webhooks import WebhookKeys, WebhookSender, load_or_make_key
-from daemon.crm.zadarma import ZadarmaService
 from daemon.ports import CrmStore, Store, WebhookStore
 from daemon.settings import Settings, read_secret
 
@@ -65,16 +68,25 @@ class Outside:
                 store, self.outgoing, keys, clock, rng, settings.webhooks, sites=sites, notify=self.alerts.notify
             )
 
+        self.ovh = self._ovh(settings, store, clock, rng)
         self.crm: CrmService | None = None
         self.crm_door: Door | None = None
-        self.zadarma: ZadarmaService | None = None
         if isinstance(store, CrmStore):
             random_bytes = rng.randbytes if in_memory else secrets.token_bytes
             key = rng.randbytes(vault.KEY_BYTES) if in_memory else vault.load_or_make_key(folder, random_bytes)
             sealing = vault.Vault(key, random_bytes)
             self.crm = CrmService(store, self.outgoing, sealing, clock, rng, sites=sites, random_bytes=random_bytes)
             self.crm_door = Door(self.crm, store)
-            self.zadarma = ZadarmaService(store, self.outgoing, sealing, clock)
+
+    def _ovh(self, settings: Settings, store: Store, clock: Clock, rng: random.Random) -> OvhService:
+        """A client of their own for the long polls: they last, and must not take the others' connections."""
+        table = settings.ovh
+        count = max(1, len(table.lines))
+        bounds = {"timeout_s": table.poll_s + 5.0, "connections_max": count}
+        self.polls = Outgoing(msgspec.structs.replace(settings.outgoing, **bounds))
+        lines = OvhLines(store, self.outgoing, self.polls, clock, rng, table, read_secret)
+        epoch = f"{rng.getrandbits(40):010x}" if table.feeds else ""
+        return OvhService(lines, OvhFeed(store, clock, table.feeds, read_secret, epoch))
 
     async def _tell(self, topic: str, details: Mapping[str, Any]) -> None:
         if self.webhooks is not None:
@@ -83,17 +95,17 @@ class Outside:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Deliver for the length of the block."""
-        works = {"alerts": self.alerts.run}
+        works = {"ovh": self.ovh.run, "alerts": self.alerts.run}
         if self.webhooks is not None:
             works["webhooks"] = self.webhooks.run
         if self.crm is not None:
             works["crm"] = self.crm.run
-        if self.zadarma is not None:
-            works["zadarma"] = self.zadarma.run
         tasks = [asyncio.create_task(_kept_up(name, run), name=name) for name, run in works.items()]
         try:
             yield
         finally:
             for task in tasks:
                 await closing(task)
+            await self.ovh.close()
+            await self.polls.close()
             await self.outgoing.close()

@@ -32,6 +32,7 @@ from daemon.api import (
     journal_api,
     leads_api,
     openapi,
+    ovh_api,
     people_api,
     public,
     recordings_api,
@@ -42,7 +43,6 @@ from daemon.api import (
     voice_api,
     wall_api,
     webhooks_api,
-    zadarma_api,
 )
 from daemon.api.auth import Auth
 from daemon.api.decode import query_of, read_json
@@ -88,7 +88,7 @@ def all_routes() -> list[Route]:
         alerts_api.routes,
         webhooks_api.routes,
         crm_api.routes,
-        zadarma_api.routes,
+        ovh_api.routes,
         stream.routes,
         public.routes,
         external.routes,
@@ -114,7 +114,7 @@ def build_app(
     mail_to: int = 0,
     webhooks: webhooks_api.Sender | None = None,
     crm: crm_api.CrmDoor | None = None,
-    zadarma: zadarma_api.ZadarmaDoor | None = None,
+    ovh: ovh_api.OvhDoor | None = None,
     webhook_overlap_s: float = 86_400.0,
     tapes: Tapes | None = None,
     demo_token: str = "",
@@ -151,7 +151,7 @@ def build_app(
         alerts=alerts_api.AlertBook(door, clock, told, mail_to),
         webhooks=webhooks,
         crm=crm,
-        zadarma=zadarma,
+        ovh=ovh,
         tapes=tapes,
         webhook_overlap_s=webhook_overlap_s,
         demo_token=demo_token,
@@ -175,6 +175,8 @@ def build_app(
     app.cleanup_ctx.append(_running(deps))
 
     async def say_good_bye(_: web.Application) -> None:
+        if deps.ovh is not None:
+            await deps.ovh.close()
         await deps.streams.close()  # before aiohttp waits for open requests: streams would hold it up
 
     app.on_shutdown.append(say_good_bye)

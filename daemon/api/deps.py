@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from daemon.api.guard import Guard
     from daemon.api.metrics import Metrics
     from daemon.api.minutes import MinuteAlarms
+    from daemon.api.ovh_api import OvhDoor
     from daemon.api.quota import Quotas
     from daemon.api.stream import Streams
     from daemon.api.webhooks_api import Sender
-    from daemon.api.zadarma_api import ZadarmaDoor
 
 
 class Importer(Protocol):
@@ -90,7 +90,7 @@ class Deps:
     notify: Callable[[str, Mapping[str, Any]], None] = log_alert
     webhooks: Sender | None = None
     crm: CrmDoor | None = None
-    zadarma: ZadarmaDoor | None = None
+    ovh: OvhDoor | None = None
     webhook_overlap_s: float = 86_400.0
     demo_token: str = ""
     default_language: str = "fr"
