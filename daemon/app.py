@@ -393,6 +393,7 @@ class Application:
             webhooks=outside.webhooks,
             crm=outside.crm_door,
             ovh=outside.ovh,
+            zadarma=outside.zadarma,
             webhook_overlap_s=self.settings.webhooks.rotation_overlap_s,
         )
         self._notify = outside.alerts.notify

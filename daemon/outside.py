@@ -26,6 +26,7 @@ from daemon.crm.ovh_feed import OvhFeed
 from daemon.crm.ovh_lines import OvhLines
 from daemon.crm.service import CrmService
 from daemon.crm.webhooks import WebhookKeys, WebhookSender, load_or_make_key
+from daemon.crm.zadarma import ZadarmaService
 from daemon.ports import CrmStore, Store, WebhookStore
 from daemon.settings import Settings, read_secret
 
@@ -71,12 +72,14 @@ class Outside:
         self.ovh = self._ovh(settings, store, clock, rng)
         self.crm: CrmService | None = None
         self.crm_door: Door | None = None
+        self.zadarma: ZadarmaService | None = None
         if isinstance(store, CrmStore):
             random_bytes = rng.randbytes if in_memory else secrets.token_bytes
             key = rng.randbytes(vault.KEY_BYTES) if in_memory else vault.load_or_make_key(folder, random_bytes)
             sealing = vault.Vault(key, random_bytes)
             self.crm = CrmService(store, self.outgoing, sealing, clock, rng, sites=sites, random_bytes=random_bytes)
             self.crm_door = Door(self.crm, store)
+            self.zadarma = ZadarmaService(store, self.outgoing, sealing, clock)
 
     def _ovh(self, settings: Settings, store: Store, clock: Clock, rng: random.Random) -> OvhService:
         """A client of their own for the long polls: they last, and must not take the others' connections."""
@@ -100,6 +103,8 @@ class Outside:
             works["webhooks"] = self.webhooks.run
         if self.crm is not None:
             works["crm"] = self.crm.run
+        if self.zadarma is not None:
+            works["zadarma"] = self.zadarma.run
         tasks = [asyncio.create_task(_kept_up(name, run), name=name) for name, run in works.items()]
         try:
             yield

@@ -43,6 +43,7 @@ from daemon.api import (
     voice_api,
     wall_api,
     webhooks_api,
+    zadarma_api,
 )
 from daemon.api.auth import Auth
 from daemon.api.decode import query_of, read_json
@@ -89,6 +90,7 @@ def all_routes() -> list[Route]:
         webhooks_api.routes,
         crm_api.routes,
         ovh_api.routes,
+        zadarma_api.routes,
         stream.routes,
         public.routes,
         external.routes,
@@ -115,6 +117,7 @@ def build_app(
     webhooks: webhooks_api.Sender | None = None,
     crm: crm_api.CrmDoor | None = None,
     ovh: ovh_api.OvhDoor | None = None,
+    zadarma: zadarma_api.ZadarmaDoor | None = None,
     webhook_overlap_s: float = 86_400.0,
     tapes: Tapes | None = None,
     demo_token: str = "",
@@ -152,6 +155,7 @@ def build_app(
         webhooks=webhooks,
         crm=crm,
         ovh=ovh,
+        zadarma=zadarma,
         tapes=tapes,
         webhook_overlap_s=webhook_overlap_s,
         demo_token=demo_token,

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from daemon.api.quota import Quotas
     from daemon.api.stream import Streams
     from daemon.api.webhooks_api import Sender
+    from daemon.api.zadarma_api import ZadarmaDoor
 
 
 class Importer(Protocol):
@@ -91,6 +92,7 @@ class Deps:
     webhooks: Sender | None = None
     crm: CrmDoor | None = None
     ovh: OvhDoor | None = None
+    zadarma: ZadarmaDoor | None = None
     webhook_overlap_s: float = 86_400.0
     demo_token: str = ""
     default_language: str = "fr"
