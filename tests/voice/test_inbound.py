@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,8 +12,10 @@ import pytest
 import daemon.calls.records as rec
 from daemon.calls.records import Agent, Blocked, Campaign, CampaignMode, Inbound, MissedOwner
 from daemon.engine import commands as c
+from daemon.errors import CommandError
 from fake_asterisk import Behaviour, people
 from fake_asterisk.config import Endpoint
+from simulation.checkers import CUSTOMER
 from simulation.loop import VirtualLoop, run
 from simulation.world import World, pbx
 
@@ -42,12 +45,12 @@ class Reception:
         self.world = World(loop, seed=7, mode=mode, pbx_config=replace(config))
         self.loop = loop
 
-    async def open(self, **inbound: Any) -> Campaign:
+    async def open(self, campaign_hours: Sequence[rec.HoursWindow] = (), **inbound: Any) -> Campaign:
         world = self.world
         settings = Inbound(dids=[DID], **inbound)
         self.campaign = await world.furnish(
             agents=len([e for e in world.fake.config.endpoints if e.isdigit()]), leads=0, mode=CampaignMode.INBOUND,
-            inbound=settings, wrap_up_max_s=5.0,
+            inbound=settings, wrap_up_max_s=5.0, hours=list(campaign_hours),
         )  # fmt: skip
         await world.start()
         return self.campaign
@@ -75,6 +78,12 @@ class Reception:
         return list(self.world.store.tables.missed.values())
 
 
+def dialled(world: World) -> list[str]:
+    """Numbers that the PBX was asked to dial, phones apart."""
+    legs = sorted(world.fake.ledger.legs.values(), key=lambda leg: leg.made_at)
+    return [leg.number for leg in legs if CUSTOMER.match(leg.uniqueid) and leg.number.startswith("06")]
+
+
 @pytest.mark.feature("CAMP-05", clause="inbound only: no outbound; calls go to READY agents")
 @pytest.mark.parametrize("mode", MODES)
 def test_a_caller_meets_the_ready_agent(mode: str) -> None:
@@ -100,7 +109,7 @@ def test_a_caller_meets_the_ready_agent(mode: str) -> None:
     "CAMP-12", clause="abandoned inbound counted apart; the ledger of outbound calls knows nothing of it"
 )
 @pytest.mark.feature("ZAD-08", clause="rung in vain: exactly one missed-call task, the default user's")
-@pytest.mark.feature("ZAD-17", clause="a missed call is due to be called back; the hours and limits of its rules bind")
+@pytest.mark.feature("ZAD-17", clause="with the option on, a missed call is a task that is due at once")
 @pytest.mark.parametrize("mode", MODES)
 def test_a_caller_who_leaves_is_one_missed_call(mode: str) -> None:
     async def main(loop: VirtualLoop) -> None:
@@ -116,6 +125,45 @@ def test_a_caller_who_leaves_is_one_missed_call(mode: str) -> None:
         assert live.callers["missed"] == 1 and live.outcomes["abandoned"] == 0
         assert desk.world.store is not None and not desk.world.store.tables.ledger
         await desk.world.stop()
+
+    run(main, seed=7)
+
+
+@pytest.mark.feature("ZAD-17", clause="its owner calls back from the task; out of the campaign's hours that is refused")
+@pytest.mark.parametrize("mode", MODES)
+def test_a_missed_call_is_called_back_within_the_hours(mode: str) -> None:
+    """It is 10:30 in Paris, and the campaign may call from 11:00 on."""
+
+    async def main(loop: VirtualLoop) -> None:
+        desk = Reception(loop, mode, 2)
+        world = desk.world
+        later = [rec.HoursWindow(days=[1, 2, 3, 4, 5, 6, 7], start="11:00", end="19:00")]
+        await desk.open(
+            campaign_hours=later, missed_call_owner=MissedOwner.DEFAULT_USER, default_agent_id=1, call_back=True
+        )
+        desk.caller(hangup_after_s=10.0)
+        await asyncio.sleep(20.0)
+        (task,) = desk.missed
+        owner = next(agent for agent in world.agents if agent.id == task["owner_agent_id"])
+        assert world.store is not None
+        e164 = world.store.tables.attempts[task["attempt_id"]].e164
+        await world.submit(c.SignIn(agent_id=owner.id, campaign_ids=(desk.campaign.id,), ready=False))
+        await world.until(lambda: world.live.desks[owner.id].leg_state == "parked", 30.0)
+        call_back = c.DialNumber(agent_id=owner.id, campaign_id=desk.campaign.id, e164=e164)
+        with pytest.raises(CommandError) as caught:
+            await world.submit(call_back)
+        assert caught.value.code == "call_forbidden" and caught.value.details["until"] is not None
+        await asyncio.sleep(1.0)
+        assert dialled(world) == []
+        await asyncio.sleep(1900.0)
+        await world.submit(call_back)
+        await world.until(lambda: world.live.desks[owner.id].state == "on_call", 60.0)
+        assert dialled(world) == ["0612000001"], "once"
+        await asyncio.sleep(300.0)
+        (row,) = [row for row in world.store.tables.attempts.values() if row.kind == "manual"]
+        assert (row.e164, row.outcome) == ("+33612000001", "connected")
+        assert dialled(world) == ["0612000001"], "nothing calls it again by itself"
+        await world.stop()
 
     run(main, seed=7)
 

@@ -10,6 +10,7 @@ from aiohttp.test_utils import TestClient
 
 from daemon.calls.facts import MissedCall, NumberedFact
 from daemon.calls.records import Intent
+from daemon.engine import commands as c
 from tests.api.fakes import World
 
 Client = TestClient[Any, Any]
@@ -55,6 +56,28 @@ async def test_a_task_is_its_owner_s(client: Client, world: World) -> None:
             assert response.status == 200
     assert [UUID(row["attempt_id"]) for row in await tasks(client, world, "agent")] == [pool]
     assert [row["what"] for row in world.store.tables.audit if row["what"].startswith("missed")] == ["missed_call.done"]
+
+
+@pytest.mark.feature("ZAD-17", clause="called back from the task by the API; who is on the red list meanwhile is not")
+async def test_called_back_from_the_task(client: Client, world: World) -> None:
+    agent, campaign = world.rows["agent"], world.rows["campaign"]
+    (own,) = await missed(world, agent.id)
+    (task,) = await tasks(client, world, "agent")
+    assert "••" in (await tasks(client, world, "supervisor"))[0]["e164"], "masked for who need not call"
+    assert task["due_at"] is not None and task["campaign_id"] == campaign.id
+    path, body = f"/api/v1/agents/{agent.id}/dial", {"number": task["e164"], "campaign_id": task["campaign_id"]}
+    async with client.post(path, headers=world.auth("agent"), json=body) as response:
+        assert response.status == 202
+    (command,) = world.door.of(c.DialNumber)
+    assert (command.agent_id, command.campaign_id, command.e164) == (agent.id, campaign.id, "+33612000001")
+    async with client.post(f"/api/v1/missed-calls/{own}/done", headers=world.auth("agent")) as response:
+        assert response.status == 200
+    assert await tasks(client, world, "agent") == []
+    await world.store.set_dnc(campaign.client_id, "+33612000001", True, "anna", "by letter")
+    async with client.post(path, headers=world.auth("agent"), json=body) as response:
+        answer = await response.json()
+    assert (response.status, answer["code"]) == (403, "call_forbidden"), answer
+    assert len(world.door.of(c.DialNumber)) == 1
 
 
 @pytest.mark.feature("ZAD-18", clause="the blacklist is kept on the API: numbers in E.164, each once")
