@@ -8,7 +8,7 @@ import { live, start, restart, onPaint, onDelta, paint, serverNow, since, fresh,
 import { ui, toasts, toast, confirm, dialog, showDialog, complain, attempt, problemText, chip, request, waiting } from './lib/ui.js';
 
 const CALL_STATES = ['reserved', 'ringing', 'on_call', 'on_hold', 'wrap_up'];
-const own = { desk: null, form: null, problem: '', hangAt: 0, queue: null, begin: 'paused', popup: null, popped: '', crm: null, asked: '' };
+const own = { desk: null, form: null, problem: '', hangAt: 0, queue: null, begin: 'paused', popup: null, popped: '', crm: null, asked: '', keypad: false, digits: '', missed: [] };
 const channel = 'BroadcastChannel' in window ? new BroadcastChannel('cadran-desk') : null;
 const tabId = Math.random().toString(36).slice(2);
 let elsewhere = false;
@@ -22,6 +22,7 @@ const campaign = () => own.desk?.campaigns.find((c) => c.id === (agent()?.campai
 
 async function refresh() {
   try { own.desk = await get('/desk'); own.problem = ''; } catch (error) { own.problem = error.code === 'agent_unknown' ? t('desk.not_agent') : problemText(error); }
+  own.missed = (own.desk && await get('/missed-calls?limit=20').catch(() => null))?.rows || [];
   syncForm();
   pop();
   askCrm();
@@ -115,28 +116,37 @@ async function askCrm() {
   const found = await get(`/crm/pops/${id}`).catch(() => null);
   if (!found?.url || attemptId() !== id || own.crm?.attempt_id === id) return;
   own.crm = found;
-  if (found.automatic && own.popup && !own.popup.closed) { own.popped = id; own.popup.location = found.url; }
+  if (found.automatic && own.popup && !own.popup.closed) { own.popped = id; openCrm(found.url); }
   else if (found.automatic && found.display === 'modal') confirm({ title: found.name || t('desk.open'), body: found.url, verb: t('desk.open'), danger: false, act: () => openCrm(found.url) });
   paint();
 }
-const openCrm = (url) => { own.popup = window.open(url, 'cadran-crm'); };
-const crmButton = (url) => url && h('button', { onclick: () => openCrm(url) }, t('desk.open'));
+// The window is kept, to be steered at the next call: browsers allow that to whom it knows as its opener alone.
+function openCrm(url) {
+  if (own.popup && !own.popup.closed) own.popup.location = url;
+  else own.popup = window.open(url, 'cadran-crm');
+}
+const crmButton = (url) => url && h('button', { 'data-crm': true, onclick: () => openCrm(url) }, t('desk.open'));
 function pop() {
   const url = crmUrl();
   const id = attemptId();
   if (!url || own.popped === id || agent()?.state !== 'on_call') return;
   own.popped = id;
-  if (own.popup && !own.popup.closed) own.popup.location = url;
+  if (own.popup && !own.popup.closed) openCrm(url); else document.querySelector('[data-crm]')?.focus();
 }
 
 // ---- states ----------------------------------------------------------------------------------------------------------
-const key = (letter, label, onclick, more = {}) => h('button', { 'aria-keyshortcuts': letter, disabled: !fresh() || more.disabled || false, title: fresh() ? false : t('age.commands'), class: more.class || '', onclick }, h('kbd', null, letter === 'Control+Enter' ? 'Ctrl+↵' : letter), ' ', label);
+const key = (letter, label, onclick, more = {}) => h('button', { 'aria-keyshortcuts': letter, type: more.type || false, disabled: !fresh() || more.disabled || false, title: fresh() ? false : t('age.commands'), class: more.class || '', onclick }, h('kbd', null, letter === 'Control+Enter' ? 'Ctrl+↵' : letter), ' ', label);
+// Who speaks with the agent or into the call is always shown; who only listens is not.
+const speakers = (a) => (a.listeners || []).map((x) => [x.slice(0, x.lastIndexOf(' ')), x.slice(x.lastIndexOf(' ') + 1)])
+  .filter(([, mode]) => mode !== 'listen').map(([who, mode]) => t(mode === 'barge' ? 'desk.barges' : 'desk.whispers', { who }));
 function band(a) {
   const asked = waiting('desk');
   const left = a.wrap_until ? (Date.parse(a.wrap_until) - serverNow()) / 1000 : null;
   return h('section', { class: `deskband s-${a.state}` }, chip(a.state), a.code && h('b', null, ` ${a.code}`),
     h('span', { class: 'num' }, a.state === 'wrap_up' && left !== null ? t('desk.left', { time: duration(left) }) : duration(since(a.since))),
     call() && h('span', null, `${word('stage', call().stage)}`), campaign() && h('span', { class: 'muted' }, campaign().name),
+    speakers(a).map((who) => h('span', { key: who, class: 'mark watch', role: 'status' }, icon('agents'), ` ${who}`)),
+    own.keypad && a.state === 'on_call' && h('span', { class: 'muted' }, t('line.keypad_on')),
     a.next_state && h('span', { class: 'muted' }, `→ ${word('state', a.next_state)}`), asked && h('span', { class: 'asked slow' }, asked.late ? t('pending.late') : t('pending.asked')), own.queue && h('span', { class: 'asked' }, t('desk.to_send')));
 }
 function today(a) {
@@ -159,8 +169,13 @@ function dialer() {
   return h('form', { class: 'toolbar', onsubmit: (e) => { e.preventDefault(); dial(); } }, h('input', { name: 'number', inputmode: 'tel', placeholder: t('desk.number'), 'aria-label': t('desk.number') }),
     manual.length > 1 && h('select', { name: 'campaign', 'aria-label': t('desk.campaign') }, manual.map((c) => h('option', { key: c.id, value: c.id }, c.name))), key('D', t('desk.dial'), dial));
 }
+// Missed calls of this agent and of everybody: called back by one button, ticked off when nobody need call.
+async function tickOff(row) { if (await attempt(() => post(`/missed-calls/${row.attempt_id}/done`))) { own.missed = own.missed.filter((x) => x !== row); paint(); } }
+const missed = () => own.missed.length > 0 && h('section', { 'data-missed': true }, h('h2', null, t('missed.title')), h('ul', { class: 'list' }, own.missed.map((row) => h('li', { key: row.attempt_id },
+  h('span', { class: 'muted num' }, dateTime(row.at)), h('b', null, phone(row.e164)), ` ${own.desk.campaigns.find((c) => c.id === row.campaign_id)?.name || ''}`,
+  h('span', { class: 'right' }, h('button', { disabled: !fresh(), onclick: () => act('dial', 'call', { number: row.e164, campaign_id: row.campaign_id }) }, t('missed.call')), ' ', h('button', { class: 'quiet', disabled: !fresh(), onclick: () => tickOff(row) }, t('missed.done')))))));
 function waitingForWork(a) {
-  return h('section', { class: 'card' }, h('div', { class: 'toolbar' }, a.state === 'paused' && key('R', t('desk.ready'), ready, { class: 'primary' }), pauses(a), own.desk.campaigns.some((c) => ['preview', 'manual'].includes(c.mode)) && key('S', t('desk.next'), () => act('next', 'call'))), dialer(), today(a));
+  return h('section', { class: 'card' }, h('div', { class: 'toolbar' }, a.state === 'paused' && key('R', t('desk.ready'), ready, { class: 'primary' }), pauses(a), own.desk.campaigns.some((c) => ['preview', 'manual'].includes(c.mode)) && key('S', t('desk.next'), () => act('next', 'call'))), dialer(), missed(), today(a));
 }
 function person() {
   const lead = own.desk.lead;
@@ -191,24 +206,30 @@ function whom(verb) {
   if (!text) { input?.focus(); return; }
   send(verb, /^[0-9]{2,6}$/.test(text) ? { extension: text } : { number: text });
 }
+const DIGITS = '123456789*0#';
+function toggleKeypad() { own.keypad = !own.keypad; own.digits = ''; paint(); }
+function press(digit) { own.digits = (own.digits + digit).slice(-24); send('digits', { digits: digit }); paint(); }
 function line(a) {
   if (!['on_call', 'on_hold'].includes(a.state)) return null;
   const can = (what) => live.state.links[a.site]?.capabilities?.includes(what);
   const plain = (label, onclick, more = {}) => h('button', { disabled: !fresh(), onclick, ...more }, label);
+  const muteTape = a.recording === 'muted' ? 'line.tape_unmute' : 'line.tape_mute';
   const room = a.third === 'room';
   return h('section', { class: 'card', 'data-line': true }, h('div', { class: 'toolbar' },
     can('hold') && a.state === 'on_call' && !room && key('H', t('line.hold'), () => send('hold')),
     a.state === 'on_hold' && key('H', t('line.resume'), () => send('resume'), { class: 'primary' }),
     can('mute') && key('M', t(a.muted ? 'line.unmute' : 'line.mute'), () => send('mute', { on: !a.muted }), { class: a.muted ? 'primary' : '' }),
-    a.recording ? [h('span', { class: 's-on_call' }, a.recording === 'muted' ? t('line.tape_muted') : t('line.tape_on')), plain(t(a.recording === 'muted' ? 'line.tape_unmute' : 'line.tape_mute'), () => send('record/mute', { on: a.recording !== 'muted' }))]
+    can('dtmf') && a.state === 'on_call' && key('K', t('line.keypad'), toggleKeypad, { class: own.keypad ? 'primary' : '' }),
+    a.recording ? [h('span', { class: 's-on_call' }, a.recording === 'muted' ? t('line.tape_muted') : t('line.tape_on')), key('C', t(muteTape), () => send('record/mute', { on: a.recording !== 'muted' }), { class: a.recording === 'muted' ? 'primary' : '' })]
       : can('record_on_demand') && plain(t('line.tape'), () => send('record', { on: true }))),
-  can('hold') ? h('div', { class: 'toolbar' },
+  own.keypad && a.state === 'on_call' && h('div', { class: 'toolbar keypad', role: 'group', 'aria-label': t('line.keypad') }, [...DIGITS].map((d) => h('button', { key: d, disabled: !fresh(), onclick: () => press(d) }, d)), h('output', { class: 'num', 'aria-label': t('line.sent') }, own.digits)),
+  can('hold') ? h('form', { class: 'toolbar', onsubmit: (e) => { e.preventDefault(); whom('consult'); } },
     !a.third && h('input', { name: 'whom', inputmode: 'tel', placeholder: t('line.whom'), 'aria-label': t('line.whom') }),
-    !a.third && plain(t('line.consult'), () => whom('consult')), !a.third && plain(t('line.transfer'), () => whom('transfer')),
+    !a.third && h('button', { disabled: !fresh() }, h('kbd', null, '↵'), ' ', t('line.consult')), !a.third && key('T', t('line.transfer'), () => whom('transfer'), { type: 'button' }),
     a.third && h('span', null, t(`line.third.${a.third}`)),
-    a.third === 'talking' && plain(t('line.complete'), () => send('transfer/complete'), { class: 'primary' }),
-    a.third === 'talking' && can('conference') && plain(t('line.conference'), () => send('conference')),
-    room && plain(t('line.leave'), () => send('conference/leave'))) : h('p', { class: 'muted' }, t('line.not_here')));
+    a.third === 'talking' && plain(t('line.complete'), () => send('transfer/complete'), { class: 'primary', type: 'button' }),
+    a.third === 'talking' && can('conference') && plain(t('line.conference'), () => send('conference'), { type: 'button' }),
+    room && plain(t('line.leave'), () => send('conference/leave'), { type: 'button' })) : h('p', { class: 'muted' }, t('line.not_here')));
 }
 function inCall(a) {
   const preview = a.state === 'reserved' && !a.attempt_id;
@@ -227,7 +248,7 @@ function draw() {
   if (elsewhere) { mount(root, top, h('main', null, h('p', null, t('desk.other_tab')), h('button', { class: 'primary', onclick: takeOver }, t('desk.take')))); return; }
   const a = own.desk && agent();
   const body = own.problem ? h('p', { class: 'band watch' }, own.problem) : !a ? h('p', { class: 'empty' }, t('loading'))
-    : [band(a), a.state === 'signed_out' ? signedOut(a) : CALL_STATES.includes(a.state) ? inCall(a) : [a.last_attempt_id && own.form ? outcome(a) : null, waitingForWork(a)], h('p', { class: 'muted' }, t('desk.keys'))];
+    : [band(a), a.state === 'signed_out' ? signedOut(a) : CALL_STATES.includes(a.state) ? inCall(a) : [a.last_attempt_id && own.form ? outcome(a) : null, waitingForWork(a)], h('p', { class: 'muted' }, t(a.state === 'on_call' || a.state === 'on_hold' ? 'desk.keys_call' : 'desk.keys'))];
   mount(root, top, offline, h('main', null, body), toasts(), dialog());
   showDialog();
 }
@@ -252,6 +273,10 @@ function onKey(e) {
   if (typing) { if (e.key === 'Escape') e.target.blur(); return; }
   if (e.ctrlKey || e.altKey || e.metaKey || !fresh()) return;
   const menu = document.querySelector('details.menu[open]');
+  if (own.keypad && a.state === 'on_call' && !menu) {
+    const sent = (/^[*#]$/.test(e.key) && e.key) || /^(?:Digit|Numpad)([0-9])$/.exec(e.code)?.[1];
+    if (sent) { press(sent); e.preventDefault(); return; }
+  }
   const digit = /^(Digit|Numpad)([1-9])$/.exec(e.code);
   if (digit) {
     const buttons = (menu || document.querySelector('.outcomes'))?.querySelectorAll('button');
@@ -262,7 +287,7 @@ function onKey(e) {
   const actions = {
     r: () => ['paused', 'wrap_up'].includes(a.state) && ready(), p: () => { const d = document.querySelector('details.menu'); if (d) d.open = !d.open; }, d: dial,
     s: () => (a.state === 'reserved' ? act('preview/skip', 'ready', { reason: '' }) : act('next', 'call')), x: () => a.attempt_id && hangUp(),
-    h: () => (a.state === 'on_hold' ? send('resume') : a.state === 'on_call' && a.third !== 'room' && send('hold')), m: () => ['on_call', 'on_hold'].includes(a.state) && send('mute', { on: !a.muted }),
+    ...Object.fromEntries([...'hmktc'].map((k) => [k, () => document.querySelector(`[data-line] [aria-keyshortcuts=${k.toUpperCase()}]`)?.click()])),
     n: () => document.querySelector('[name=notes]')?.focus(), l: () => own.form && keep({ do_not_call: !own.form.do_not_call }), b: () => own.form && keep({ callback_at: tomorrow() }),
   };
   const run = actions[e.key.toLowerCase()];
@@ -286,7 +311,7 @@ async function main() {
     const change = own.desk && delta.agents?.[own.desk.agent_id];
     const a = agent();
     const now = a ? `${a.attempt_id}|${a.lead_id}|${a.last_attempt_id}|${a.campaign_id}` : '';
-    if (change && now !== before) { before = now; refresh(); }
+    if (change && now !== before) { before = now; own.keypad = false; refresh(); } else if (change) { pop(); askCrm(); }
   });
   setInterval(() => { if (own.queue && fresh()) flush(); }, 1000);
   window.addEventListener('keydown', onKey);

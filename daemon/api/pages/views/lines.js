@@ -11,10 +11,10 @@ const HINTS = {
   'Aucune ligne disponible': 'hint.no_line', 'Rate limit dépassé': 'hint.quota', 'Connection timeout': 'hint.timeout',
   'Ligne non disponible ou non autorisée': 'hint.line', 'Domaine non autorisé': 'hint.origin',
 };
-const data = { callers: [], api: [], errors: [] };
+const data = { callers: [], campaigns: [], api: [], errors: [] };
 export async function enter() {
-  const [callers, api, errors] = await Promise.all([attempt(() => all('/caller-ids')), attempt(() => get(`/reports/api_calls?start=${hour()}`)), attempt(() => get(`/reports/api_errors?start=${hour()}`))]);
-  Object.assign(data, { callers: callers || [], api: api?.rows || [], errors: errors?.rows || [] });
+  const [callers, campaigns, api, errors] = await Promise.all([attempt(() => all('/caller-ids')), attempt(() => all('/campaigns')), attempt(() => get(`/reports/api_calls?start=${hour()}`)), attempt(() => get(`/reports/api_errors?start=${hour()}`))]);
+  Object.assign(data, { callers: callers || [], campaigns: campaigns || [], api: api?.rows || [], errors: errors?.rows || [] });
   paint();
 }
 const hour = () => { const d = new Date(); d.setUTCMinutes(0, 0, 0); return d.toISOString(); };
@@ -51,15 +51,22 @@ async function addCaller(e) {
   const made = await attempt(() => post('/caller-ids', formValues(form)));
   if (made) { data.callers.push(made); form.reset(); paint(); }
 }
+// What a number is for: shown by campaigns (named, or by its pool), and answered by the one campaign that takes its calls.
+const names = (test) => data.campaigns.filter(test).map((c) => c.name).join(', ');
+function caller(c) {
+  const shown = names((x) => x.group_id === c.group_id && (x.caller_id_ids.includes(c.id) || (c.pool && x.caller_id_pool === c.pool)));
+  const takes = names((x) => x.group_id === c.group_id && x.inbound.dids.includes(c.e164));
+  return h('tr', { key: c.id }, h('th', { scope: 'row', title: c.e164 }, h('b', null, phone(c.e164)), ` ${c.name}`), h('td', null, c.pool || '—'), h('td', { title: shown }, shown || '—'), h('td', { title: takes }, takes || '—'), h('td', null, t(c.enabled ? 'list.active' : 'list.inactive')));
+}
 export function view() {
   const sites = Object.keys(live.state.links);
   const api = data.api[0];
   return [
     h('section', { class: 'card' }, h('h1', null, t('nav.lignes')), pool(),
       may('administer') && h('form', { class: 'form', onsubmit: add }, field(t('line.name'), h('input', { name: 'name', required: true })), field(t('campaign.site'), select('site', sites[0], sites.map((s) => [s, s]))), field(t('line.kind'), select('kind', 'trunk', ['trunk', 'extension'].map((k) => [k, t(`kind.${k}`)]))), field(t('line.endpoint'), h('input', { name: 'endpoint', required: true }), t('line.endpoint_hint')), field(t('line.capacity'), h('input', { type: 'number', name: 'capacity', min: 1, value: 1 })), h('button', null, t('lines.add')))),
-    h('div', { class: 'columns' },
-      h('section', { class: 'card' }, h('h2', null, t('lines.caller_ids')), data.callers.length === 0 ? h('p', { class: 'empty' }, t('lines.no_caller_ids')) : h('ul', { class: 'list' }, data.callers.map((c) => h('li', { key: c.id }, h('b', { title: c.e164 }, phone(c.e164)), ` ${c.name}`, h('span', { class: 'right muted' }, c.enabled ? t('list.active') : t('list.inactive'))))),
-        may('administer') && h('form', { class: 'toolbar', onsubmit: addCaller }, h('input', { name: 'e164', required: true, placeholder: '+33…', 'aria-label': t('lines.caller_id') }), h('input', { name: 'name', placeholder: t('line.name'), 'aria-label': t('line.name') }), h('button', null, t('do.add')))),
+    h('div', { class: 'columns numbers' },
+      h('section', { class: 'card' }, h('h2', null, t('lines.caller_ids')), data.callers.length === 0 ? h('p', { class: 'empty' }, t('lines.no_caller_ids')) : h('table', { class: 'grid', 'data-numbers': true }, h('thead', null, h('tr', null, ['caller_id', 'pool', 'shown_by', 'answered_by', 'state'].map((n) => h('th', { key: n, scope: 'col' }, t(`lines.${n}`))))), h('tbody', null, data.callers.map(caller))),
+        may('administer') && h('form', { class: 'toolbar', onsubmit: addCaller }, h('input', { name: 'e164', required: true, placeholder: '+33…', 'aria-label': t('lines.caller_id') }), h('input', { name: 'name', placeholder: t('campaign.name'), 'aria-label': t('campaign.name') }), h('input', { name: 'pool', size: 10, placeholder: t('lines.pool'), 'aria-label': t('lines.pool') }), h('button', null, t('do.add')))),
       h('section', { class: 'card' }, h('h2', null, t('lines.api')), api ? h('p', { title: 'api_calls.sql' }, t('lines.api_hour', { calls: num(api.calls), ok: num(api.succeeded), ms: api.response_mean_ms === null ? '—' : num(api.response_mean_ms) })) : h('p', { class: 'empty' }, t('lines.api_none')),
         h('ul', { class: 'list' }, data.errors.map((x, i) => h('li', { key: i }, h('b', { class: 'num' }, num(x.calls)), ` ${x.error}`, h('span', { class: 'muted' }, HINTS[x.error] ? t(HINTS[x.error]) : ''))))))];
 }

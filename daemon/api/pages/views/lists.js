@@ -5,6 +5,7 @@ import { num, dateTime, phone } from '../lib/format.js';
 import { paint } from '../lib/live.js';
 import { all, get, post, patch, request as http, may } from '../lib/api.js';
 import { attempt, confirm, field, formValues, select, toast, complain, ui } from '../lib/ui.js';
+import { missedCalls, loadMissed, blacklist, loadBlocked } from './reception.js';
 
 const FIELDS = ['', 'phone', 'alt_phone', 'first_name', 'last_name', 'full_name', 'company', 'email', 'address1', 'address2', 'address3', 'city', 'postal_code', 'state', 'country_code', 'comments', 'vendor_lead_code', 'status', 'priority', 'consent_at', 'consent_source', 'consent_text_version', 'consent_out_of_hours', 'consent_automated', 'running_contract'];
 const data = { lists: [], clients: [], job: null, mapping: {}, found: null, query: '', listId: 0 };
@@ -15,6 +16,8 @@ export async function enter(route) {
   data.lists = (await attempt(() => all('/lists'))) || [];
   data.clients = (await attempt(() => all('/clients'))) || [];
   if (data.tab === 'importer' && route.rest[1]) await refresh(route.rest[1]);
+  if (data.tab === 'rappels') await loadMissed();
+  if (data.tab === 'rouge') await loadBlocked();
   paint();
 }
 
@@ -165,7 +168,7 @@ export function redList(clients) {
 }
 
 export function view() {
-  const tabs = ['listes', ...(may('manage') ? ['importer'] : []), 'recherche', ...(may('manage') ? ['rouge'] : [])];
-  const body = { listes: lists, importer, recherche: finder, rouge: () => h('section', { class: 'card' }, h('h2', null, t('tab.rouge')), redList(data.clients)) }[data.tab] || lists;
+  const tabs = ['listes', ...(may('manage') ? ['importer'] : []), 'recherche', ...(may('manage') ? ['rouge'] : []), 'rappels'];
+  const body = { listes: lists, importer, recherche: finder, rouge: () => [h('section', { class: 'card' }, h('h2', null, t('tab.rouge')), redList(data.clients)), blacklist()], rappels: missedCalls }[data.tab] || lists;
   return [h('div', { class: 'tabs' }, tabs.map((name) => h('a', { key: name, class: 'button', 'aria-current': data.tab === name ? 'page' : false, href: `#/listes/${name}` }, t(`tab.${name}`)))), body()];
 }
