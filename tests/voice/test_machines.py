@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from daemon.calls.records import AmdSettings
+from daemon.calls.records import AmdSettings, Status
 from daemon.engine import commands as c
 from fake_asterisk import Behaviour, people
 from simulation.loop import VirtualLoop, run
@@ -134,6 +134,45 @@ def test_thresholds(mode: str) -> None:
         await world.submit(c.SignIn(agent_id=world.agents[0].id, campaign_ids=(campaign.id,), ready=True))
         await world.submit(c.StartCampaign(campaign_id=campaign.id))
         await world.until(lambda: any("2000,,600,,,,4" in text for text in asked), 30.0)
+        await world.stop()
+
+    run(main, seed=9)
+
+
+@pytest.mark.feature(
+    "AMD-04", clause="reports: machines filtered, machines that agents met and said so, people lost by estimate"
+)
+def test_the_figures_of_detection() -> None:
+    """Six machines, four that detection can't tell, which the agent says were machines, and five people."""
+
+    async def main(loop: VirtualLoop) -> None:
+        voices = ["machine"] * 6 + ["silent"] * 4 + ["human"] * 5
+        heard = {
+            f"019900{n:04d}": Behaviour(answer_after_s=0.5, media_s=6.0, hangup_after_s=12.0, voice=voice)
+            for n, voice in enumerate(voices)
+        }
+        world = World(loop, seed=9, pbx_config=pbx(2, people.People(fixed=heard)))
+        campaign = await world.furnish(agents=1, leads=len(voices), amd=True)
+        assert world.store is not None and world.group is not None
+        await world.store.create(Status(group_id=world.group.id, code="REPONDEUR", name="Répondeur", machine=True))
+        await world.start()
+        await world.submit(c.SignIn(agent_id=world.agents[0].id, campaign_ids=(campaign.id,), ready=True))
+        await world.until(lambda: next(iter(world.live.desks.values())).state == "ready", 30.0)
+        await world.submit(c.StartCampaign(campaign_id=campaign.id))
+        desk, rows = next(iter(world.live.desks.values())), world.store.tables.attempts
+        while len(rows) < len(voices) or world.live.calls or desk.state == "wrap_up":
+            assert loop.time() < 3600.0
+            await asyncio.sleep(1.0)
+            if desk.state == "wrap_up" and not desk.disposed:
+                row = rows[desk.last_call.attempt_id]
+                code = "REPONDEUR" if heard[f"0{row.e164[3:]}"].voice == "silent" else "VENTE"
+                await world.submit(c.Dispose(agent_id=desk.id, attempt_id=row.id, code=code))
+        await asyncio.sleep(5.0)
+        (totals,) = await world.store.report("totals")
+        said = {row["disposition"]: row["connected"] for row in await world.store.report("by_status")}
+        lost = sum(row["false_positives"] for row in await world.store.report("abandonment"))
+        assert (totals["machines"], said["REPONDEUR"], said["VENTE"]) == (6, 4, 5)
+        assert lost == pytest.approx(9 * 0.03 / 0.97), "for each of the nine let through"
         await world.stop()
 
     run(main, seed=9)
