@@ -396,6 +396,8 @@ class Application:
             zadarma=outside.zadarma,
             webhook_overlap_s=self.settings.webhooks.rotation_overlap_s,
         )
+        if outside.zadarma_feed is not None:
+            outside.zadarma_feed.door = self.hub
         self._notify = outside.alerts.notify
         await stack.enter_async_context(outside.running())
         if self.settings.ovh.feeds:

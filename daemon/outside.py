@@ -27,6 +27,7 @@ from daemon.crm.ovh_lines import OvhLines
 from daemon.crm.service import CrmService
 from daemon.crm.webhooks import WebhookKeys, WebhookSender, load_or_make_key
 from daemon.crm.zadarma import ZadarmaService
+from daemon.crm.zadarma_feed import ZadarmaFeed
 from daemon.ports import CrmStore, Store, WebhookStore
 from daemon.settings import Settings, read_secret
 
@@ -73,6 +74,7 @@ class Outside:
         self.crm: CrmService | None = None
         self.crm_door: Door | None = None
         self.zadarma: ZadarmaService | None = None
+        self.zadarma_feed: ZadarmaFeed | None = None
         if isinstance(store, CrmStore):
             random_bytes = rng.randbytes if in_memory else secrets.token_bytes
             key = rng.randbytes(vault.KEY_BYTES) if in_memory else vault.load_or_make_key(folder, random_bytes)
@@ -80,6 +82,7 @@ class Outside:
             self.crm = CrmService(store, self.outgoing, sealing, clock, rng, sites=sites, random_bytes=random_bytes)
             self.crm_door = Door(self.crm, store)
             self.zadarma = ZadarmaService(store, self.outgoing, sealing, clock)
+            self.zadarma_feed = ZadarmaFeed(store, self.outgoing, self.zadarma.secret)
 
     def _ovh(self, settings: Settings, store: Store, clock: Clock, rng: random.Random) -> OvhService:
         """A client of their own for the long polls: they last, and must not take the others' connections."""
@@ -105,6 +108,8 @@ class Outside:
             works["crm"] = self.crm.run
         if self.zadarma is not None:
             works["zadarma"] = self.zadarma.run
+        if self.zadarma_feed is not None:
+            works["zadarma feed"] = self.zadarma_feed.run
         tasks = [asyncio.create_task(_kept_up(name, run), name=name) for name, run in works.items()]
         try:
             yield

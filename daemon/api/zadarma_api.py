@@ -28,6 +28,7 @@ BODY_BYTES_MAX = 32_768
 Phone = Annotated[str, Meta(pattern=r"^[0-9]{2,10}$")]
 Words = Annotated[str, Meta(max_length=200)]
 HttpsUrl = Annotated[str, Meta(pattern=r"^https?://[^\s<>\"\\?#]{1,300}$")]
+FeedUrl = Annotated[str, Meta(pattern=r"^(https?://[^\s<>\"\\]{1,500})?$")]
 
 
 class ZadarmaDoor(Protocol):
@@ -68,6 +69,7 @@ class ZadarmaLinkView(Answer, kw_only=True):
     list_id: int
     missed_call_owner: str
     default_agent_id: int
+    feed_url: str
 
 
 class ZadarmaPatch(Body, kw_only=True):
@@ -87,6 +89,7 @@ class ZadarmaPatch(Body, kw_only=True):
     list_id: IdOrZero | UnsetType = UNSET
     missed_call_owner: MissedOwner | UnsetType = UNSET
     default_agent_id: IdOrZero | UnsetType = UNSET
+    feed_url: FeedUrl | UnsetType = UNSET
 
 
 class ZadarmaUserBody(Body, kw_only=True):

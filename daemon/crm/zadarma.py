@@ -92,7 +92,8 @@ class ZadarmaService:
         """The secret as it is kept."""
         return self._vault.seal({"secret": secret}, f"zadarma of group {link_group}")
 
-    def _secret(self, link: ZadarmaLink) -> str:
+    def secret(self, link: ZadarmaLink) -> str:
+        """Raises CommandError not_available if the key file is another."""
         try:
             return str(self._vault.open(link.sealed, f"zadarma of group {link.group_id}").get("secret", ""))
         except VaultError as error:
@@ -100,7 +101,7 @@ class ZadarmaService:
 
     def client(self, link: ZadarmaLink) -> ZadarmaClient:
         """Raises not_available without key and secret."""
-        secret = self._secret(link)
+        secret = self.secret(link)
         if not (link.key and secret):
             raise CommandError("not_available", {"what": "Zadarma without key and secret"})
         return ZadarmaClient(self._http, link.api_url, link.key, secret)
@@ -153,7 +154,7 @@ class ZadarmaService:
         if event not in SIGNED:
             await self._keep_unknown(link, fields, body)
             return {}
-        if not (secret := self._secret(link)) or not same(signature, signature_of(secret, fields)):
+        if not (secret := self.secret(link)) or not same(signature, signature_of(secret, fields)):
             await self._store.note("zadarma", "zadarma.signature_wrong", f"zadarma:{link.id}",
                                    {"group_id": link.group_id, "event": event, "address": peer})  # fmt: skip
             raise CommandError("zadarma_signature")
