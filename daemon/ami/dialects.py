@@ -50,7 +50,7 @@ MODERN: Final = Dialect(
 )
 LEGACY: Final = Dialect(
     name="legacy",
-    version_min=(0,),
+    version_min=(1, 1),
     translator=LegacyTranslator,
     snapshot=read_legacy_snapshot,
     modes={"basic": LegacyMode},

@@ -77,7 +77,8 @@ def other_end_prior(ring_timeout_s: float) -> Array:
     """A third fail within a few seconds (busy, congestion), the rest ring out."""
     ages = (np.arange(CALL_BINS) + 0.5) * CALL_BIN_S
     quick = np.exp(-ages / 4.0)
-    late = np.exp(-0.5 * ((ages - ring_timeout_s - 2.5) / 1.5) ** 2)
+    rings_out = min(ring_timeout_s + 2.5, float(ages[-1]))  # the last bin holds all that is later
+    late = np.exp(-0.5 * ((ages - rings_out) / 1.5) ** 2)
     return np.asarray(quick / quick.sum() / 3 + late / late.sum() * 2 / 3)
 
 

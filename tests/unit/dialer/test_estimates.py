@@ -155,3 +155,10 @@ def test_agents_late_in_wrap_up_are_freer_than_agents_who_just_began_to_talk() -
 def test_other_end_prior_has_quick_failures_and_ring_outs() -> None:
     prior = other_end_prior(20.0)
     assert prior[:10].sum() > 0.2 and prior[40:52].sum() > 0.5
+
+
+@pytest.mark.parametrize("ring_timeout_s", [126.0, 300.0, 3600.0])
+def test_who_rings_out_later_than_the_last_bin_is_in_the_last_bins(ring_timeout_s: float) -> None:
+    prior = other_end_prior(ring_timeout_s)
+    assert prior.sum() == pytest.approx(1.0)
+    assert prior[-8:].sum() > 0.5
