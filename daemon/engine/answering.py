@@ -158,6 +158,7 @@ class AnsweredCalls(CallEnds):
         live.timers.clear(("bridge", desk.leg))
         live.timers.clear(("need", call.attempt_id))
         live.timers.clear(("verdict", call.attempt_id))
+        call.waits_for_leg = ""
         desk.leg_state, desk.connecting, desk.call, call.desk = LegState.BRIDGED, None, call, desk
         if call.answered_at is None:
             self._on_answer(call)

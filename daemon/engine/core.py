@@ -233,6 +233,8 @@ class EngineCore:
                 return
             if isinstance(event, ev.ActionRefused):
                 self.recordings.refused(owner, event)
+            if owner.unsure and isinstance(event, ev.LegHungUp):
+                self.recovery.recall(owner)
             if not self.transfers.customer_event(owner, event):
                 self.calls.on_event(owner, event)
         elif isinstance(owner, Desk):

@@ -175,12 +175,30 @@ class Recovery:
                 desk.call.outcome = desk.call.outcome or Outcome.PBX_LOST
                 desk.next_state = desk.next_state or AgentState.READY
             self._desks.on_event(desk, ev.LegHungUp(at=live.now, leg=desk.leg))
+        elif desk.leg_state is LegState.CLOSING and not self._joined_late(leg):
+            # Our hang-up was perhaps never read. Again, with a new bound: the old one would end a later conversation.
+            live.act(Hangup(leg=desk.leg))
+            live.timers.set(("agentgone", desk.leg), live.now + live.dialer.verdict_grace_s)
         elif leg.parked:
+            live.timers.clear(("bridge", desk.leg))
             desk.leg_state = LegState.RINGING  # sure only when it answers a probe
             live.act(ProbeParked(leg=desk.leg))
             live.timers.set(("agentring", desk.leg), live.now + live.dialer.verdict_grace_s)
         elif leg.bridged_with:
+            live.timers.clear(("bridge", desk.leg))
+            live.timers.clear(("agentgone", desk.leg))
             desk.leg_state = LegState.BRIDGED
+
+    def _joined_late(self, leg: ev.LegSeen) -> bool:
+        """A Connect given up for too slow was obeyed after all: two people have begun to talk, and stay together."""
+        customer = self._live.legs.get(leg.bridged_with or "")
+        return isinstance(customer, Call) and customer.waits_for_leg == leg.leg
+
+    def recall(self, call: Call) -> None:
+        """The end of an adopted call is told before any snapshot: what its history knew is true of it all the same."""
+        if call.answered_at is None:
+            call.answered_at = call.need_at = self._since(call, "answered_at")
+        call.connected_at = call.connected_at or self._since(call, "connected_at")
 
     def _settle_call(self, call: Call, leg: ev.LegSeen | None, seen: dict[str, ev.LegSeen]) -> None:
         live = self._live

@@ -9,6 +9,7 @@ import pytest
 from daemon.calls.records import CampaignMode
 from daemon.engine import commands as c
 from fake_asterisk import people
+from fake_asterisk.control import Control
 from simulation.loop import VirtualLoop, run
 from simulation.world import World, pbx
 
@@ -93,6 +94,51 @@ def test_a_pbx_that_boots_slowly() -> None:
         await asyncio.sleep(30.0)
         assert logins[0] < booted < logins[-1]
         assert world.live.link.synced
+        await world.stop()
+
+    run(main, seed=6)
+
+
+@pytest.mark.feature("RELY-04", clause="after a half-open link, conversations last as long as the people talk")
+@pytest.mark.parametrize("patient", [False, True])
+def test_a_hang_up_that_a_dead_link_swallowed(patient: bool) -> None:
+    """A Connect goes into a dead link, so does the hang-up of the agent's leg that follows when it is late. The bound on
+    that hang-up must not end what the agent talks when the link is back (found beside a real Asterisk: talk was booked
+    short), nor may the customer, if still there, wait on."""
+
+    async def main(loop: VirtualLoop) -> None:
+        crowd = people.People(answer_chance=1.0, talk_mean_s=600.0, ring_mean_s=1.0, machine_share=0.0)
+        world = World(loop, seed=6, pbx_config=pbx(4, crowd))
+        campaign = await world.furnish(agents=4, leads=60)
+        await world.start()
+        await world.staff(campaign)
+        await asyncio.sleep(5.0)
+        assert loop.network is not None
+        swallowed: list[float] = []
+
+        def swallow(data: bytes) -> None:
+            if b"EXEC Bridge" in data and not swallowed:
+                swallowed.append(loop.time())
+                world.fake.faults.half_open()
+
+        loop.network.to_server.append(swallow)
+        await world.submit(c.StartCampaign(campaign_id=campaign.id))
+        await world.until(lambda: bool(swallowed), 30.0)
+        await asyncio.sleep(2.0)
+        (customer,) = (call.leg for call in world.live.calls.values() if call.waits_for_leg)
+        if not patient:
+            Control(world.fake).do("hangup", channel=customer)
+        world.fake.faults.half_open(False)
+        world.fake.faults.cut()
+        await asyncio.sleep(0.1)
+        await world.until(lambda: world.live.link.synced, 10.0)
+        await asyncio.sleep(1.5)
+        early = [call for call in world.live.calls.values() if call.state == "talking"]
+        assert not any(call.waits_for_leg for call in world.live.calls.values())
+        await asyncio.sleep(max(0.0, swallowed[0] + 7.0 - loop.time()))
+        assert len(early) >= 3
+        assert all(call.state == "talking" and call.unbridged_at is None for call in early)
+        assert len([call for call in world.live.calls.values() if call.state == "talking"]) == 4
         await world.stop()
 
     run(main, seed=6)
