@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,6 +22,7 @@ from daemon.api.app import build_app
 from daemon.compliance.rules import load_rule_sets
 from daemon.leads.service import ImportService
 from daemon.settings import HttpTable
+from daemon.tapes import Tapes
 from tests.api.fakes import HandClock, World, crm_of, make_world
 
 CHROMIUM = os.environ.get("CADRAN_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser") or ""
@@ -71,9 +72,14 @@ class Site:
 
 @asynccontextmanager
 async def open_site(
-    browser: Browser, *, demo: str = "root", locale: str = "fr-FR", **context: Any
+    browser: Browser,
+    *,
+    demo: str = "root",
+    locale: str = "fr-FR",
+    tapes: Callable[[World, Path], Awaitable[Tapes]] | None = None,
+    **context: Any,
 ) -> AsyncIterator[Site]:
-    """`demo`: whose token loopback browsers get; "" = they must sign in."""
+    """`demo`: whose token loopback browsers get; "" = they must sign in. `tapes` makes the recordings, in a folder."""
     world = await make_world()
     world.clock = world.door.clock = WallClock()
     folder = TemporaryDirectory()
@@ -82,6 +88,7 @@ async def open_site(
         world.door, world.store, HttpTable(stream_interval_s=0.05), world.clock, random.Random(3),
         site_ids=("main",), rule_sets=RULES, importer=importer, crm=crm_of(world),
         demo_token=world.tokens[demo] if demo else "",
+        tapes=await tapes(world, Path(folder.name)) if tapes else None,
     )  # fmt: skip
     server = TestServer(app)
     await server.start_server()

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -16,11 +17,14 @@ from playwright.async_api import Browser, Page, expect
 from daemon.calls.facts import MissedCall, NumberedFact
 from daemon.calls.records import Blocked, CallerIdNumber, Campaign, Intent
 from daemon.engine import commands as c
-from tests.api.fakes import call_view
+from daemon.tapes import Tapes
+from tests.api.fakes import World, call_view
 from tests.e2e.site import Site, open_site
-from tests.e2e.test_pages import ATTEMPT, desk_world, shot
+from tests.e2e.test_pages import ATTEMPT, desk_world, people, shot
+from tests.voice.test_recordings import Desk as Recorded
 
 SECOND = "01999999-0000-7000-8000-000000000002"
+LANGUAGES = [("light", "fr-FR"), ("dark", "en-GB")]
 ALL = ("conference", "dtmf", "hold", "mute", "record", "record_on_demand", "spy")
 
 
@@ -123,6 +127,7 @@ async def test_missed_calls_are_tasks_on_the_lists_page_and_the_desk(browser: Br
         await missed_call(site)
         site.world.door.change("agents", site.world.rows["agent"].id, state="paused")
         desk = await site.open("/desk")
+        await expect(desk.locator("[data-missed] li")).to_be_visible()
         await shot(desk, "desk-2-missed-fr-light")
         async with desk.expect_request("**/dial") as asked:  # whether it may be called now, the law says
             await desk.locator("[data-missed]").get_by_role("button", name="Rappeler").click()
@@ -160,7 +165,7 @@ async def test_numbers_are_refused_and_numbers_say_who_answers(browser: Browser)
 
 
 @pytest.mark.feature("RECD-02", clause="a card number is muted by a key of the desk")
-@pytest.mark.parametrize(("theme", "locale"), [("light", "fr-FR"), ("dark", "en-GB")])
+@pytest.mark.parametrize(("theme", "locale"), LANGUAGES)
 async def test_the_desk_handles_a_call_by_keys(browser: Browser, theme: Any, locale: str) -> None:
     async with open_site(browser, demo="agent", locale=locale, color_scheme=theme) as site:
         door = await desk_world(site)
@@ -197,6 +202,9 @@ async def test_the_desk_handles_a_call_by_keys(browser: Browser, theme: Any, loc
         )
         await told(page, conference.click())
         await shot(page, f"desk-6-transfer-{locale[:2]}-{theme}")
+        await expect(page.locator("[aria-keyshortcuts=X]")).to_contain_text(
+            "Raccrocher" if locale == "fr-FR" else "Hang up"
+        )
         await fits(page)
         sent = [x for x in door.commands if isinstance(x, c.CallCommand)]
         kinds = [
@@ -244,4 +252,88 @@ async def test_a_screen_pop_opens_by_a_click_and_follows_the_next_call(browser: 
         async with window.expect_navigation(timeout=15_000):
             await in_call(site, SECOND, last_attempt_id=ATTEMPT)
         assert opened == ["n=%2B33199001234&e=on_call"] * 2 and len(page.context.pages) == 2
+        assert not site.troubles, site.troubles
+
+
+@pytest.mark.feature("SUPV-01", clause="listen, whisper, barge and take over from the board")
+@pytest.mark.parametrize(("theme", "locale"), LANGUAGES)
+async def test_a_supervisor_joins_a_call_from_the_board(browser: Browser, theme: Any, locale: str) -> None:
+    async with open_site(browser, locale=locale, color_scheme=theme) as site:
+        await desk_world(site)
+        people(site, 6)
+        await in_call(site)
+        page, door, agent = await site.open("/#/agents"), site.world.door, site.world.rows["agent"].id
+        await page.get_by_role("link", name="S. Benali").click()
+        drawer = page.locator("[data-supervise]")
+        words = ["Écouter", "Souffler", "Intervenir", "Prendre l’appel"] if locale == "fr-FR" else []
+        for number in range(4):
+            button = drawer.get_by_role("button").nth(number)
+            assert not words or await button.inner_text() == words[number]
+            if number == 0:  # without a phone of one's own, it says what is missing
+                await button.click()
+                await expect(page.locator(".toast.alert")).to_be_visible()
+                await drawer.locator("[name=supv]").fill("1900")
+            await told(page, button.click())
+        assert [(x.mode, x.extension) for x in door.of(c.Supervise)] == [
+            ("listen", "1900"), ("whisper", "1900"), ("barge", "1900"),
+        ]  # fmt: skip
+        assert [x.extension for x in door.of(c.TakeOver)] == ["1900"]
+        door.change("agents", agent, listeners=("Duval whisper",))
+        await expect(page.locator(".drawer")).to_contain_text("Duval")
+        await expect(page.locator("tr.row", has_text="S. Benali")).to_contain_text("Duval")
+        await shot(page, f"agents-supervise-{locale[:2]}-{theme}")
+        await told(page, drawer.get_by_role("button").nth(4).click())
+        assert door.of(c.StopSupervising) and not site.troubles, site.troubles
+        await fits(page)
+
+
+async def recorded(world: World, folder: Path) -> Tapes:
+    """One call that was recorded, its file taken in."""
+    desk = Recorded(world, folder)
+    await desk.call()
+    desk.record(3.0)
+    assert await desk.tapes.take_in() == 1
+    return desk.tapes
+
+
+@pytest.mark.feature("RECD-01", clause="searched, heard and downloaded on the page")
+@pytest.mark.parametrize(("theme", "locale"), LANGUAGES)
+async def test_a_recording_is_found_heard_and_downloaded(browser: Browser, theme: Any, locale: str) -> None:
+    async with open_site(browser, demo="supervisor", locale=locale, color_scheme=theme, tapes=recorded) as site:
+        page = await site.open("/#/rapports")
+        await page.locator("main a[href='#/enregistrements']").click()
+        row = page.locator("main tbody tr")
+        await expect(row).to_contain_text("Assurance Auto 31")
+        await page.locator("main form [name=number]").fill("01 99 00 99 99")
+        await page.keyboard.press("Enter")
+        await expect(row).to_have_count(0)
+        await page.locator("main form [name=number]").fill("01 99 00 12 34")
+        await page.keyboard.press("Enter")
+        await expect(row).to_contain_text("0:12")
+        async with page.expect_download() as download:
+            await row.get_by_role("button").nth(1).click()
+        assert (await download.value).suggested_filename == "call-1-1.wav"
+        await row.get_by_role("button").nth(0).click()
+        await expect(page.locator("audio")).to_have_js_property("duration", 3)
+        await shot(page, f"enregistrements-{locale[:2]}-{theme}")
+        await fits(page)
+        assert not site.troubles, site.troubles
+
+
+@pytest.mark.parametrize(("theme", "locale"), LANGUAGES)
+async def test_integrations_and_settings_open_in_both_languages(browser: Browser, theme: Any, locale: str) -> None:
+    async with open_site(browser, locale=locale, color_scheme=theme) as site:
+        page = await site.open("/")
+        await page.locator(".rail a[href='#/integrations']").click()
+        await expect(page.locator("select[name=template]")).to_be_visible()
+        await shot(page, f"integrations-{locale[:2]}-{theme}")
+        await fits(page)
+        await page.goto(site.url("/#/campagnes/1/reglages"))
+        for section in ("agent", "machines", "tape", "law", "shown", "inbound"):
+            await page.locator(f"[data-section={section}] summary").click()
+        await expect(page.locator("[name='inbound.call_back']")).to_be_visible()
+        await fits(page)
+        assert "campaign." not in await page.locator("main").inner_text()
+        await page.locator("[data-section=machines]").scroll_into_view_if_needed()
+        await shot(page, f"campagnes-1-reglages-{locale[:2]}-{theme}")
         assert not site.troubles, site.troubles

@@ -64,7 +64,7 @@ const act = (verb, wanted, body) => {
 const ready = () => act('ready', 'ready');
 const pause = (code) => act('pause', 'paused', { code });
 function hangUp() {
-  if (agent().state === 'on_call' && Date.now() - own.hangAt > 2000) { own.hangAt = Date.now(); paint(); setTimeout(paint, 2100); return; }
+  if (['on_call', 'on_hold'].includes(agent().state) && Date.now() - own.hangAt > 2000) { own.hangAt = Date.now(); paint(); setTimeout(paint, 2100); return; }
   own.hangAt = 0;
   act('hang-up', 'off');
 }
@@ -235,7 +235,7 @@ function inCall(a) {
   const preview = a.state === 'reserved' && !a.attempt_id;
   const again = Date.now() - own.hangAt < 2000;
   return h('div', { class: 'columns desk' }, person(), h('div', null,
-    h('section', { class: 'card' }, h('div', { class: 'toolbar' }, preview && key('D', t('desk.call'), dial, { class: 'primary' }), preview && key('S', t('desk.skip'), () => act('preview/skip', 'ready', { reason: '' })), a.attempt_id && a.state !== 'wrap_up' && key('X', again ? t('desk.again') : a.state === 'on_call' ? t('desk.hang_up') : t('desk.cancel'), hangUp, { class: 'danger' }), pauses(a))),
+    h('section', { class: 'card' }, h('div', { class: 'toolbar' }, preview && key('D', t('desk.call'), dial, { class: 'primary' }), preview && key('S', t('desk.skip'), () => act('preview/skip', 'ready', { reason: '' })), a.attempt_id && a.state !== 'wrap_up' && key('X', again ? t('desk.again') : ['on_call', 'on_hold'].includes(a.state) ? t('desk.hang_up') : t('desk.cancel'), hangUp, { class: 'danger' }), pauses(a))),
     !preview && line(a), !preview && outcome(a), today(a)));
 }
 

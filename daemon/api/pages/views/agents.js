@@ -65,7 +65,7 @@ function drawer(id) {
       h('p', null, t('agents.today', { calls: num(a.today.calls || 0), sales: num(a.today.sales || 0), talk: duration(a.today.talk_s || 0) })),
       call && h('p', null, t('agents.call', { number: num(call.number), stage: word('stage', call.stage) }), ' ',
         may('steer') && h('button', { disabled: Boolean(off), onclick: () => confirm({ title: t('agents.hang_up', { name: a.name }), body: t('agents.hang_up_body'), verb: t('do.hang_up'), act: () => attempt(() => post(`/calls/${call.id}/hang-up`)) }) }, t('do.hang_up'))),
-      a.listeners?.length > 0 && h('p', { class: 'mark watch' }, t('supv.heard_by', { who: a.listeners.join(', ') })),
+      a.listeners?.length > 0 && h('p', { class: 'mark watch' }, t('supv.heard_by', { who: a.listeners.map(heard).join(' · ') })),
       may('steer') && call && ['on_call', 'on_hold'].includes(a.state) && supervise(a, off),
       may('steer') && a.state !== 'signed_out' && h('div', { class: 'toolbar' },
         h('button', { disabled: Boolean(off), onclick: () => act(a, 'ready', 'ready') }, icon('ready'), ' ', t('agents.ready')),
@@ -78,6 +78,8 @@ function drawer(id) {
   };
 }
 
+// "Duval whisper" → "souffle : Duval", in the page's words.
+function heard(text) { const at = text.lastIndexOf(' '); return `${word('supv_mode', text.slice(at + 1))} : ${text.slice(0, at)}`; }
 // Listening in is asked for by the supervisor's own extension, which is remembered here; what it may not do, it says.
 function supervise(a, off) {
   const ask = (verb, body) => {
@@ -101,7 +103,7 @@ function row(id, index) {
   return h('tr', { key: id, 'aria-rowindex': index + 2, class: 'row' },
     h('th', { scope: 'row' }, h('a', { href: `#/agents/${id}`, onclick: (e) => { e.preventDefault(); ui.drawer = drawer(id); paint(); } }, a.name)),
     h('td', null, a.extension),
-    h('td', null, chip(a.state), a.code && ` ${a.code}`, a.next_state && h('span', { class: 'muted' }, ` → ${word('state', a.next_state)}`)),
+    h('td', null, chip(a.state), a.code && ` ${a.code}`, a.listeners?.length > 0 && h('span', { class: 'muted', title: a.listeners.map(heard).join(', ') }, ` (${a.listeners.map(heard).join(', ')})`), a.next_state && h('span', { class: 'muted' }, ` → ${word('state', a.next_state)}`)),
     h('td', { class: 'n num' }, a.over_run && h('span', { class: 'mark watch' }, icon('watch'), h('span', { class: 'sr' }, t('level.watch'))), ' ', duration(since(a.since))),
     h('td', null, live.state.campaigns[a.campaign_id || a.campaign_ids[0]]?.name || '—'),
     h('td', null, call ? `${num(call.number)} · ${word('stage', call.stage)}` : '—'),
