@@ -299,6 +299,12 @@ class Streams:
             }
         return beat
 
+    def tell(self, agent_id: int, event: str, data: object) -> None:
+        """An event for one agent's desks alone. It is of the moment: who comes back later does not get it."""
+        for channel in self._channels.values():
+            if agent_id and channel.scope.agent_id == agent_id:
+                channel.send(frame(event, data))
+
     def join(self, scope: Scope, reader: Reader, last_event_id: str) -> Channel:
         """Add a reader; its first frames (resumed deltas, or a snapshot) are queued."""
         if self.readers_count() >= READERS_MAX:

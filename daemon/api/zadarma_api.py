@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Protocol
 
@@ -38,7 +39,9 @@ class ZadarmaDoor(Protocol):
     async def extensions(self, link: ZadarmaLink) -> list[str]: ...
     async def balance(self, link: ZadarmaLink) -> dict[str, Any]: ...
     async def callback(self, link: ZadarmaLink, start: str, to: str, sip: str, predicted: bool) -> None: ...
-    async def notified(self, link: ZadarmaLink, peer: str, signature: str, body: bytes) -> dict[str, Any]: ...
+    async def notified(
+        self, link: ZadarmaLink, peer: str, signature: str, body: bytes, tell: Callable[[int, dict[str, Any]], None]
+    ) -> dict[str, Any]: ...
 
 
 class ZadarmaQuery(Query, kw_only=True):
@@ -216,7 +219,11 @@ async def notify(ask: Ask) -> Reply:
     if len(body) > BODY_BYTES_MAX:
         raise CommandError("body_too_large", {"allowed": BODY_BYTES_MAX})
     signature = ask.request.headers.get("Signature", "")
-    return Reply(await _door(ask).notified(link, ask.request[PEER], signature, body))
+
+    def tell(agent_id: int, shown: dict[str, Any]) -> None:
+        ask.deps.streams.tell(agent_id, "phone", shown)
+
+    return Reply(await _door(ask).notified(link, ask.request[PEER], signature, body, tell))
 
 
 # -- settings ---------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -28,6 +28,8 @@ from daemon.engine.inbound import to_e164
 from daemon.errors import CommandError, StoreConflict, StoreError
 from daemon.ports import Store
 
+Tell = Callable[[int, dict[str, Any]], None]
+"""(agent, what is to be shown)."""
 log = structlog.get_logger("cadran.zadarma")
 
 ANSWER_S: Final = 0.8
@@ -145,8 +147,11 @@ class ZadarmaService:
 
     # -- notifications -----------------------------------------------------------------------------------------------
 
-    async def notified(self, link: ZadarmaLink, peer: str, signature: str, body: bytes) -> dict[str, Any]:
-        """Check, keep and answer one. Raises address_refused, signature_wrong, field_invalid."""
+    async def notified(self, link: ZadarmaLink, peer: str, signature: str, body: bytes, tell: Tell) -> dict[str, Any]:
+        """Check, keep and answer one; `tell` hears of it for the agent whose extension it names.
+
+        Raises zadarma_address, zadarma_signature, field_missing, field_invalid, not_available.
+        """
         if not _listed(peer, link.addresses):
             raise CommandError("zadarma_address", {"address": peer})
         fields = fields_of(body)
@@ -160,7 +165,7 @@ class ZadarmaService:
             raise CommandError("zadarma_signature")
         if not 0 < len(fields.get("pbx_call_id", "")) <= 100:
             raise CommandError("field_missing", {"field": "pbx_call_id"})
-        kept = asyncio.create_task(self._kept(link, fields), name=f"zadarma {event}")
+        kept = asyncio.create_task(self._kept(link, fields, tell), name=f"zadarma {event}")
         self._tasks.add(kept)
         kept.add_done_callback(self._tasks.discard)
         if event not in ("NOTIFY_START", "NOTIFY_IVR"):
@@ -194,10 +199,11 @@ class ZadarmaService:
                 answer |= {"redirect": extension, "return_timeout": RETURN_S} if extension else {}
         return answer
 
-    async def _kept(self, link: ZadarmaLink, fields: Mapping[str, str]) -> None:
+    async def _kept(self, link: ZadarmaLink, fields: Mapping[str, str], tell: Tell) -> None:
         """Note it in the call's row, then do what the end of a call brings. One at a time: each effect once."""
         async with self._turn:
             row = await self._noted(link, fields)
+            await self._shown(link, row, fields, tell)
             if link.create_lead and row.direction == "in" and row.e164 and not row.lead_id:
                 row = await self._with_lead(link, row)
             if row.state == "ended" and row.direction == "in" and row.disposition != "answered" and not row.task:
@@ -261,6 +267,20 @@ class ZadarmaService:
         )  # fmt: skip
         with suppress(StoreConflict):  # a repetition
             await self._store.create(row)
+
+    async def _shown(self, link: ZadarmaLink, row: ZadarmaCall, fields: Mapping[str, str], tell: Tell) -> None:
+        """What the agent's own desk is told of the call on the agent's phone (ZAD-12)."""
+        extension = fields.get("internal", "")
+        users = await self._store.find(ZadarmaUser, link_id=link.id, extension=extension) if extension else []
+        for user in users:
+            lead = next(iter(await self._leads(link, row.e164)), None) if row.e164 else None
+            tell(
+                user.agent_id,
+                {
+                    "event": fields["event"], "call": row.id, "direction": row.direction, "state": row.state,
+                    "e164": row.e164, "name": _name(lead) if lead else "", "lead_id": int(lead["id"]) if lead else 0,
+                },
+            )  # fmt: skip
 
     # -- what follows ------------------------------------------------------------------------------------------------
 

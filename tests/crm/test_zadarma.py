@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -288,3 +291,32 @@ async def test_calls_are_forgotten_after_ninety_days() -> None:
             await linked.service.look()
             assert len(await linked.calls(day=day)) == left
         assert await linked.office.world.store.find(ZadarmaLink)
+
+
+@pytest.mark.feature("ZAD-12", clause="an event on the live stream of the mapped agent, and of nobody else")
+async def test_the_call_shows_on_the_stream_of_whose_phone_rings() -> None:
+    async with make_linked() as linked:
+        ada = linked.office.agents[0].id
+        _, lead_id = await known(linked, ada)
+        await linked.link()
+        await linked.ask("POST", "/users", 201, json={"agent_id": ada, "extension": "101"})
+
+        @asynccontextmanager
+        async def stream(token: str) -> AsyncIterator[Any]:
+            headers = {"Authorization": f"Bearer {token}"}
+            async with linked.client.get("/api/v1/stream", headers=headers) as answer:
+                await answer.content.readuntil(b"event: beat")
+                yield answer.content
+
+        bob = linked.office.agents[1].id
+        await linked.ask("POST", "/users", 201, json={"agent_id": bob, "extension": "102"})
+        async with stream("ada") as hers, stream("bob") as his, asyncio.timeout(5):
+            await linked.tell("NOTIFY_INTERNAL", internal="101")
+            await linked.tell("NOTIFY_INTERNAL", internal="102", pbx_call_id="in_2", caller_id="+33700000000")
+            shown = []
+            for each in (hers, his):
+                await each.readuntil(b"event: phone\ndata: ")
+                shown.append(json.loads(await each.readuntil(b"\n\n")))
+            assert [each["e164"] for each in shown] == [NUMBER, "+33700000000"]
+            assert (shown[0]["name"], shown[0]["lead_id"], shown[0]["direction"]) == ("Zoé Lune", lead_id, "in")
+            assert (shown[1]["name"], shown[1]["lead_id"]) == ("", 0)
