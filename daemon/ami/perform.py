@@ -256,7 +256,8 @@ class Performer:
             return
         except PbxError as error:
             log.info("ami.probe_refused", site=self._site, leg=action.leg, reason=str(error))
-        if leg.probing and self._channels.legs.get(action.leg) is leg:
+        talks = leg.connecting or leg.peer is not None  # the probe waits behind the conversation
+        if leg.probing and not talks and self._channels.legs.get(action.leg) is leg:
             await self._hang_up(Hangup(leg=action.leg))
 
     async def _waits_on_music(self, leg: Leg) -> bool:

@@ -299,7 +299,8 @@ class ModernTranslator(VoiceEvents):
                 self._deliver(ev.MessagePlayed(at=at, leg=leg.id, heard=code == 0 and not leg.closing))
         elif kind == "noop":
             leg.probing = False
-            self._parked(leg, at)
+            if not leg.connecting and leg.peer is None:  # else it waited its turn, and the leg has been given since
+                self._parked(leg, at)
         elif kind in ("room", "answer") and code >= 0:
             self._parked(leg, at)
         elif kind == "amd":
@@ -315,7 +316,11 @@ class ModernTranslator(VoiceEvents):
 
     def _bridge_over(self, agent: Leg, customer: str, at: float, *, alive: bool) -> None:
         """The agent's EXEC Bridge ended. `connecting` still set: no bridge ever formed, the customer was gone; the
-        ConnectFailed says that the agent waits again, a LegParked behind it could be taken for the end of the next."""
+        ConnectFailed says that the agent waits again, a LegParked behind it could be taken for the end of the next.
+        The end of an earlier command says nothing of the customer who is there by now."""
+        now_with = agent.connecting or (agent.peer.id if agent.peer is not None else "")
+        if alive and now_with and now_with != customer:
+            return
         self._separate(agent, at)
         refused = agent.connecting == customer
         agent.connecting = ""

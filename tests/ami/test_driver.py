@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from daemon.ami import perform
 from daemon.calls import events as ev
-from daemon.calls.actions import Connect, Hangup
+from daemon.calls.actions import Connect, Hangup, ProbeParked
 from tests.ami.contract import Ground, Site, site_on
 from tests.ami.link import until
 from tests.ami.scripted import Action, ScriptedAmi, Session, healthy, silent
@@ -75,6 +76,28 @@ async def test_an_originate_in_doubt_that_runs_is_found(pbx: ScriptedAmi) -> Non
         await site.seen(ev.ActionInDoubt, leg=leg)
         (seen,) = (await site.seen(ev.PbxSnapshot, since=len(site.events))).legs
         assert (seen.leg, seen.ringing, seen.up, seen.parked) == (leg, True, False, False)
+
+
+@pytest.mark.parametrize("joined", [False, True])
+async def test_a_probe_never_ends_a_conversation(
+    pbx: ScriptedAmi, joined: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Connect of before the cut runs late, and the probe waits behind it; a leg that does nothing is hung up."""
+    monkeypatch.setattr(perform, "PROBE_DEADLINE_S", 0.1)
+    agent = "par-ag-7-01a2013e08a01958"
+    async with site_on(ground(pbx), "asyncagi") as site:
+        leg = site.customer(NUMBERS["talks"])
+        await until(lambda: pbx.actions("originate"))
+        parked(pbx.sessions[-1], leg, agent)
+        await site.seen(ev.LegParked, leg=agent)
+        site.driver.perform(ProbeParked(leg=agent))
+        await until(lambda: pbx.actions("agi"))
+        if joined:
+            pbx.sessions[-1].event("BridgeEnter", BridgeUniqueid="b1", Uniqueid=agent)
+            pbx.sessions[-1].event("BridgeEnter", BridgeUniqueid="b1", Uniqueid=leg)
+            await site.seen(ev.LegBridged, leg=agent)
+        await asyncio.sleep(0.25)
+        assert len(pbx.actions("hangup")) == (0 if joined else 1)
 
 
 async def test_what_ended_during_the_resync_ends_with_its_cause(pbx: ScriptedAmi) -> None:

@@ -316,3 +316,28 @@ def test_nothing_is_kept_of_legs_that_ended() -> None:
     channels = heard.channels
     assert not (channels.legs or channels.by_channel or channels.children or channels.names or channels.bridges)
     assert heard.say(wire.dial_end(CUSTOMER, "ANSWER"), wire.originate_response(CUSTOMER, "Failure", 0)) == []
+
+
+def test_the_late_end_of_an_earlier_connect_leaves_the_conversation_alone() -> None:
+    heard = Heard()
+    heard.park(AGENT, CUSTOMER_2)
+    agent = heard.channels.legs[AGENT]
+    agent.parked, agent.connecting = False, CUSTOMER_2
+    assert heard.say(wire.agi_exec(AGENT, f"bridge.{CUSTOMER}.1")) == []
+    assert agent.connecting == CUSTOMER_2
+    assert heard.say(wire.enter(AGENT, "b2"), wire.enter(CUSTOMER_2, "b2")) == ["LegBridged"]
+    assert heard.say(wire.agi_exec(AGENT, f"bridge.{CUSTOMER}.1")) == []
+    assert heard.say(wire.agi_exec(AGENT, f"bridge.{CUSTOMER_2}.2")) == ["LegUnbridged", "LegParked"]
+
+
+@pytest.mark.parametrize("joined", [False, True])
+def test_a_probe_answered_after_a_connect_does_not_say_that_the_agent_waits(joined: bool) -> None:
+    """It stood behind the conversation before, whose end freed the leg already."""
+    heard = Heard()
+    heard.park(AGENT, CUSTOMER)
+    agent = heard.channels.legs[AGENT]
+    agent.parked, agent.connecting, agent.probing = False, CUSTOMER, True
+    if joined:
+        heard.say(wire.enter(AGENT, "b1"), wire.enter(CUSTOMER, "b1"))
+    assert heard.say(wire.agi_exec(AGENT, "noop.1")) == []
+    assert not agent.probing
