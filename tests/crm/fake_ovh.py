@@ -23,7 +23,7 @@ def event(name: str, number: int = 1, **data: Any) -> dict[str, Any]:
 
 
 class FakeOvh:
-    """`script`: what the next polls get, instead of their events: a status, "hang", "html" or "cut" (the events are
+    """`script`: what the next polls get, instead of their events: a status, "html" or "cut" (the events are
     handed out, and the answer never arrives)."""
 
     def __init__(self) -> None:
@@ -53,8 +53,6 @@ class FakeOvh:
         step = self.script.pop(0) if self.script else ""
         if isinstance(step, int):
             return web.Response(status=step)
-        if step == "hang":
-            await asyncio.sleep(30)
         if step == "html":
             return web.Response(text="<html>maintenance</html>", content_type="text/html")
         if request.query.get("token") not in self.tokens:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 import structlog
 
-from daemon.crm.http import Outgoing
+from daemon.crm.http import Answer, Outgoing, OutgoingError
 from daemon.crm.ovh import ApiKeys, EventStream, MadeToken, OvhEvent, ReadyToken, TokenSource, signature
 from daemon.settings import OutgoingTable
 from tests.crm.fake_ovh import LINE, TOKEN, FakeOvh, event
@@ -32,19 +34,19 @@ class Bench:
     pauses: list[float] = field(default_factory=list)
 
     async def until(self, done: Callable[[], bool]) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while not done():  # noqa: ASYNC110 - what is waited for raises no event
                 await asyncio.sleep(0.005)
 
 
 @asynccontextmanager
 async def make_bench(
-    *script: int | str, poll_s: float = 5.0, source: Callable[[FakeOvh, Outgoing], TokenSource] | None = None
+    *script: int | str, source: Callable[[FakeOvh, Outgoing], TokenSource] | None = None
 ) -> AsyncIterator[Bench]:
     ovh = FakeOvh()
     await ovh.server.start_server()
     ovh.script += script
-    http = Outgoing(OutgoingTable(allow_networks=("127.0.0.0/8",), timeout_s=5.0))
+    http = Outgoing(OutgoingTable(allow_networks=("127.0.0.0/8",), timeout_s=20.0))
     tokens = source(ovh, http) if source else ReadyToken(TOKEN)
     pauses: list[float] = []
 
@@ -52,7 +54,7 @@ async def make_bench(
         pauses.append(seconds)
         await asyncio.sleep(0)
 
-    bench = Bench(ovh, http, EventStream(http, tokens, random.Random(1), url=ovh.url, poll_s=poll_s, sleep=sleep))
+    bench = Bench(ovh, http, EventStream(http, tokens, random.Random(1), url=ovh.url, poll_s=20.0, sleep=sleep))
     bench.pauses = pauses
 
     async def take(found: OvhEvent) -> None:
@@ -80,18 +82,63 @@ async def test_the_session_is_carried_over() -> None:
         assert (bench.got[0].calling, bench.got[0].called, bench.got[0].call_id) == ("0033612345678", LINE, "call-1")
 
 
+class Script:
+    """A server in memory: each request gets the next step, those beyond wait for ever. `urls`: what was asked."""
+
+    def __init__(self, *steps: Any) -> None:
+        self.steps = list(steps)
+        self.urls: list[str] = []
+
+    async def request(self, method: str, url: str, **_: Any) -> Answer:
+        self.urls.append(url)
+        if not self.steps:
+            await asyncio.Event().wait()
+        step = self.steps.pop(0)
+        if step == "timeout":
+            raise OutgoingError("timeout", "no answer in time")
+        body = step if isinstance(step, bytes) else json.dumps(step).encode()
+        return Answer(step, {}, b"") if isinstance(step, int) else Answer(200, {}, body)
+
+
+async def read_script(*steps: Any) -> tuple[Script, list[float], list[str]]:
+    """What is asked, the pauses in between and the events' calls, once all steps were taken."""
+    server, pauses, got = Script(*steps), list[float](), list[str]()
+    asked_all = asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    async def take(found: OvhEvent) -> None:
+        got.append(found.call_id)
+        if not server.steps:
+            asked_all.set()
+
+    stream = EventStream(server, ReadyToken(TOKEN), random.Random(1), url="https://events.example/", sleep=sleep)
+    task = asyncio.create_task(stream.run(take))
+    async with asyncio.timeout(5):
+        await asked_all.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    return server, pauses, got
+
+
+def answer_of(session: str, number: int) -> dict[str, Any]:
+    return {"Session": session, "Events": [event("start_ringing", number)]}
+
+
 @pytest.mark.feature("OVH-03", clause="5xx and timeouts: growing pauses, the session kept")
 async def test_failures_pause_longer_each_time() -> None:
-    async with make_bench("", 503, "hang", 502, "html", *[500] * 6, poll_s=0.3) as bench:
-        bench.ovh.happen(event("start_ringing", 1))
-        await bench.until(lambda: len(bench.pauses) >= 10)
-        bench.ovh.happen(event("end_ringing", 2))
-        await bench.until(lambda: len(bench.got) == 2)
-        assert {poll.get("session") for poll in bench.ovh.polls[1:12]} == {"s1"}
-        for number, pause in enumerate(bench.pauses[:10]):
-            assert 0.75 * min(60.0, 2.0**number) <= pause <= min(60.0, 2.0**number)
-        await bench.until(lambda: bench.stream.session == "s2")
-        assert [each.call_id for each in bench.got] == ["call-1", "call-2"]
+    failing = [503, "timeout", 502, b"<html>", 429, *[500] * 5]
+    server, pauses, got = await read_script(answer_of("s1", 1), *failing, answer_of("s2", 2))
+    assert all(url.endswith("&session=s1") for url in server.urls[1:12])
+    for number, pause in enumerate(pauses):
+        assert 0.75 * min(60.0, 2.0**number) <= pause <= min(60.0, 2.0**number)
+    assert (len(pauses), got) == (10, ["call-1", "call-2"])
+
+
+async def test_a_success_forgets_the_failures_before() -> None:
+    _, pauses, _ = await read_script(500, 500, 500, answer_of("s1", 1), 500, answer_of("s2", 2))
+    assert len(pauses) == 4 and pauses[2] > 2.0 >= 1.0 >= pauses[3]
 
 
 @pytest.mark.feature("OVH-03", clause="no event lost or doubled over a forced reconnect")
@@ -120,9 +167,8 @@ async def test_a_forgotten_session_doubles_nothing() -> None:
 
 async def test_a_quiet_line_is_asked_again_soon() -> None:
     """A poll that brings nothing must not make the next event late."""
-    async with make_bench(*["hang"] * 6, poll_s=0.02) as bench:
-        await bench.until(lambda: len(bench.pauses) >= 6)
-        assert max(bench.pauses) <= 2.0
+    _, pauses, got = await read_script(*["timeout"] * 8, answer_of("s1", 1))
+    assert len(pauses) == 8 and max(pauses) <= 2.0 and got == ["call-1"]
 
 
 def made_token(ovh: FakeOvh, http: Outgoing) -> MadeToken:
@@ -160,7 +206,7 @@ async def test_secrets_are_in_no_log() -> None:
             bench.ovh.api_status = 403
             await bench.until(lambda: len(bench.pauses) >= 2)
             assert bench.stream.last_error == "no token from the API: status 403 This credential is not valid"
-    assert len(lines) >= 6
+    assert len(lines) >= 5
     shown = f"{lines} {KEYS} {ReadyToken(TOKEN)} {bench.stream.last_error}"
     for secret in (TOKEN, KEYS.secret, KEYS.consumer):
         assert secret not in shown
