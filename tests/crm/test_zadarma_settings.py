@@ -84,9 +84,7 @@ async def test_calling_out() -> None:
         assert path == "/v1/request/callback/"
         assert asked == {"from": "101", "to": "33612345678", "sip": "200", "format": "json"}
         await linked.ask("POST", "/call", 403, token="ada", json={"to": "+33612345678", "predicted": True})
-        await linked.service.callback(
-            (await linked.office.world.store.find(ZadarmaLink))[0], "101", "+33612345678", "", True
-        )
+        await linked.ask("POST", "/call", 202, token="boss", json={"to": "+33612345678", "predicted": True})
         assert linked.zadarma.asked[-1][1]["predicted"] == "1"
         await linked.office.world.store.create(Blocked(group_id=linked.office.world.group.id, e164="+33612345678"))
         await linked.ask("POST", "/call", 409, token="ada", json={"to": "+33612345678"})

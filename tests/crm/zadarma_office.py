@@ -125,7 +125,7 @@ async def make_linked(answer_s: float = 0.8, **http: Any) -> AsyncIterator[Linke
     async with make_office() as office:
         store, outgoing = office.world.store, Outgoing(OutgoingTable(allow_networks=("127.0.0.0/8",)))
         for token, role, agent in (
-            ("admin", Role.ADMINISTRATOR, 0), ("manager", Role.MANAGER, 0),
+            ("admin", Role.ADMINISTRATOR, 0), ("manager", Role.MANAGER, 0), ("boss", Role.MANAGER, office.agents[0].id),
             ("ada", Role.AGENT, office.agents[0].id), ("bob", Role.AGENT, office.agents[1].id),
         ):  # fmt: skip
             await store.create(
