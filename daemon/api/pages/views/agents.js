@@ -78,8 +78,8 @@ function drawer(id) {
   };
 }
 
-// "Duval whisper" → "souffle : Duval", in the page's words.
-function heard(text) { const at = text.lastIndexOf(' '); return `${word('supv_mode', text.slice(at + 1))} : ${text.slice(0, at)}`; }
+// "Duval whisper" → "Duval (souffle)", in the page's words.
+function heard(text) { const at = text.lastIndexOf(' '); return `${text.slice(0, at)} (${word('supv_mode', text.slice(at + 1))})`; }
 // Listening in is asked for by the supervisor's own extension, which is remembered here; what it may not do, it says.
 function supervise(a, off) {
   const ask = (verb, body) => {
@@ -103,7 +103,7 @@ function row(id, index) {
   return h('tr', { key: id, 'aria-rowindex': index + 2, class: 'row' },
     h('th', { scope: 'row' }, h('a', { href: `#/agents/${id}`, onclick: (e) => { e.preventDefault(); ui.drawer = drawer(id); paint(); } }, a.name)),
     h('td', null, a.extension),
-    h('td', null, chip(a.state), a.code && ` ${a.code}`, a.listeners?.length > 0 && h('span', { class: 'muted', title: a.listeners.map(heard).join(', ') }, ` (${a.listeners.map(heard).join(', ')})`), a.next_state && h('span', { class: 'muted' }, ` → ${word('state', a.next_state)}`)),
+    h('td', null, chip(a.state), a.code && ` ${a.code}`, ' ', a.listeners?.length > 0 && h('span', { class: 'mark watch', title: t('supv.heard_by', { who: a.listeners.map(heard).join(' · ') }) }, ' ', icon('agents'), ` ${a.listeners.map((x) => x.slice(0, x.lastIndexOf(' '))).join(', ')}`), a.next_state && h('span', { class: 'muted' }, ` → ${word('state', a.next_state)}`)),
     h('td', { class: 'n num' }, a.over_run && h('span', { class: 'mark watch' }, icon('watch'), h('span', { class: 'sr' }, t('level.watch'))), ' ', duration(since(a.since))),
     h('td', null, live.state.campaigns[a.campaign_id || a.campaign_ids[0]]?.name || '—'),
     h('td', null, call ? `${num(call.number)} · ${word('stage', call.stage)}` : '—'),
