@@ -92,7 +92,7 @@ class CallEnds:
         if call.verdict == ev.Amd.HANGUP:
             return Outcome.NO_ANSWER
         if call.answered_at is not None or hung.was_up:
-            if call.unsure and call.desk is not None:
+            if call.desk is not None and (call.unsure or (call.adopted and call.state is CallState.ANSWERED)):
                 return Outcome.UNKNOWN  # given to an agent in an earlier life: whether they talked nobody saw
             if call.state is CallState.CONNECTING or (call.desk is not None and not self._overdue(call)):
                 return Outcome.CANCELLED  # a person who left while an agent was being given to them, in time

@@ -102,9 +102,9 @@ def test_a_pbx_that_boots_slowly() -> None:
 @pytest.mark.feature("RELY-04", clause="after a half-open link, conversations last as long as the people talk")
 @pytest.mark.parametrize("patient", [False, True])
 def test_a_hang_up_that_a_dead_link_swallowed(patient: bool) -> None:
-    """A Connect goes into a dead link, so does the hang-up of the agent's leg that follows when it is late. The bound on
-    that hang-up must not end what the agent talks when the link is back (found beside a real Asterisk: talk was booked
-    short), nor may the customer, if still there, wait on."""
+    """A Connect goes into a dead link, so does the hang-up of the agent's leg that follows when it is late. The bound
+    on that hang-up must not end what the agent talks when the link is back (found beside a real Asterisk: talk was
+    booked short), nor may the customer, if still there, wait on."""
 
     async def main(loop: VirtualLoop) -> None:
         crowd = people.People(answer_chance=1.0, talk_mean_s=600.0, ring_mean_s=1.0, machine_share=0.0)
@@ -139,6 +139,45 @@ def test_a_hang_up_that_a_dead_link_swallowed(patient: bool) -> None:
         assert len(early) >= 3
         assert all(call.state == "talking" and call.unbridged_at is None for call in early)
         assert len([call for call in world.live.calls.values() if call.state == "talking"]) == 4
+        await world.stop()
+
+    run(main, seed=6)
+
+
+@pytest.mark.feature("RELY-02", clause="an end told while the next life logs in is never booked as cancelled")
+@pytest.mark.parametrize("told", [b"Action: DeviceStateList", b"Action: Status", b"Action: BridgeList"])
+def test_a_conversation_that_ends_while_the_next_life_logs_in(told: bytes) -> None:
+    """The daemon dies as two people begin to talk; the customer hangs up while the next one lists what there is."""
+
+    async def main(loop: VirtualLoop) -> None:
+        crowd = people.People(answer_chance=1.0, talk_mean_s=600.0, ring_mean_s=1.0, machine_share=0.0)
+        world = World(loop, seed=6, pbx_config=pbx(1, crowd))
+        campaign = await world.furnish(agents=1, leads=10)
+        await world.start()
+        await world.staff(campaign)
+        await asyncio.sleep(5.0)
+        await world.submit(c.StartCampaign(campaign_id=campaign.id))
+        assert loop.network is not None
+        await world.until(lambda: any(call.state == "ringing" for call in world.live.calls.values()), 60.0)
+        await world.submit(c.PauseCampaign(campaign_id=campaign.id))
+        await world.until(lambda: any(call.state == "talking" for call in world.live.calls.values()), 60.0, 0.001)
+        customer = next(call.leg for call in world.live.calls.values() if call.state == "talking")
+        world.kill()
+        await asyncio.sleep(3.0)
+        done: list[bytes] = []
+
+        def leave(data: bytes) -> None:
+            if told in data and not done:
+                done.append(data)
+                Control(world.fake).do("hangup", channel=customer)
+
+        loop.network.to_server.append(leave)
+        await world.start()
+        await asyncio.sleep(20.0)
+        assert done
+        assert world.store is not None
+        (row,) = (row for id, row in world.store.tables.attempts.items() if id.hex in customer)
+        assert row.outcome in ("unknown", "connected")
         await world.stop()
 
     run(main, seed=6)
