@@ -37,8 +37,8 @@ class Recovery:
         self._suspects: set[str] = set()
         self.on_settled: Callable[[dict[str, ev.LegSeen]], None] = lambda seen: None
         self.on_talking: Callable[[Call], None] = lambda call: None
-        self.on_held: Callable[[Call, bool], None] = lambda call, back: None
-        """A customer waits in the middle of a conversation; `back`: for what an earlier life alone knew."""
+        self.on_held: Callable[[Call, bool, bool], None] = lambda call, parked, back: None
+        """A customer waits (`parked`) or is in a room, mid-conversation; `back`: for what an earlier life knew."""
         self._spared: set[str] = set()
         self._thirds: set[str] = set()
         """Third parties of an earlier life that talk with a customer; they end with that."""
@@ -224,6 +224,8 @@ class Recovery:
         elif leg.parked:
             self._calls.enter(call, CallState.WAITING)
             self._calls.offer(call)
+        elif leg.up and self._talked_before(call):
+            self._held_meanwhile(call, seen, parked=False)
         elif leg.up:
             self._calls.enter(call, CallState.ANSWERED)
             live.timers.set(("need", call.attempt_id), live.now + live.dialer.connect_deadline_s)
@@ -261,14 +263,15 @@ class Recovery:
         """Whether an earlier life saw the conversation begin, and this one knows nothing of the call yet."""
         return call.state is CallState.DIALLING and self._since(call, "connected_at") is not None
 
-    def _held_meanwhile(self, call: Call, seen: dict[str, ev.LegSeen]) -> None:
-        """The conversation had begun, so this is a customer on hold, whom nobody may count as waiting in vain."""
+    def _held_meanwhile(self, call: Call, seen: dict[str, ev.LegSeen], *, parked: bool = True) -> None:
+        """The conversation had begun, so this is a customer on hold, whom nobody may count as waiting in vain; or, not
+        `parked`, one in a room with others (a conference of an earlier life), who comes out of it."""
         first = call.state is not CallState.HELD
         if first:
             call.connected_at = self._since(call, "connected_at")
         held = call.desk is not None and call.desk.state is AgentState.ON_HOLD
         asked = any(third_of(leg) == call.attempt_id for leg in seen)
-        self.on_held(call, first and (asked or not held))
+        self.on_held(call, parked, first and (asked or not held or not parked))
 
     def _passing(self, call: Call) -> Desk:
         """A phone that click-to-call rang in an earlier life, in conversation now; the PBX alone knows which it is."""

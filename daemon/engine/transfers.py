@@ -249,15 +249,22 @@ class Transfers:
         if call.desk is None:
             self.rescue(call)
 
-    def held_meanwhile(self, call: Call, back: bool) -> None:
+    def held_meanwhile(self, call: Call, parked: bool, back: bool) -> None:
         """After a resync: a customer on hold stays so for the agent who holds; with `back` (a third party of an earlier
-        life is hung up) the customer comes back to the agent, or to whoever is ready next."""
-        desk = call.desk
+        life is hung up) the customer comes back to the agent, or to whoever is ready next. Not `parked`: both come out
+        of the room they are in first."""
+        live, desk = self._live, call.desk
         self._calls.enter(call, CallState.HELD)
-        call.parked, call.room = True, ""
+        call.parked, call.room = parked, ""
         call.returns = call.returns or back
+        if not parked:
+            live.act(Park(leg=call.leg))
+            if desk is not None and desk.leg:
+                live.act(Park(leg=desk.leg))
         if desk is None:
-            if self.third_of(call) is None:
+            if call.campaign is None:  # click-to-call: its phone can't be told from others, and nobody else could come
+                self._calls.hang_up(call, by="daemon_down")
+            elif parked and self.third_of(call) is None:
                 self.rescue(call)
             return
         desk.last_call = call

@@ -234,7 +234,7 @@ def test_no_line_for_it_leaves_the_conversation_as_it_was() -> None:
     "RELY-06", clause="a restart in the middle of an attended transfer: the customer talks on, no orphan"
 )
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("when", ["ringing", "asking", "given"])
+@pytest.mark.parametrize("when", ["ringing", "asking", "given", "conference"])
 def test_a_restart_in_the_middle_of_an_attended_transfer(mode: str, when: str) -> None:
     async def main(loop: VirtualLoop) -> None:
         world, desk, call = await conversation(loop, mode)
@@ -245,6 +245,9 @@ def test_a_restart_in_the_middle_of_an_attended_transfer(mode: str, when: str) -
         if when == "given":
             await world.submit(c.CompleteTransfer(agent_id=desk.id))
             await world.until(lambda: together(world, call.leg, thirds(world)[0]), 30.0)
+        if when == "conference":
+            await world.submit(c.Conference(agent_id=desk.id))
+            await world.until(lambda: together(world, desk.leg, thirds(world)[0], call.leg), 5.0)
         await asyncio.sleep(0.3)
         world.kill()
         await asyncio.sleep(4.0)
@@ -286,6 +289,26 @@ def test_a_restart_while_the_customer_is_on_hold(mode: str) -> None:
         await world.until(lambda: together(world, world.live.desks[desk.id].leg, again.leg), 5.0)
         hangs_up(world, again.leg)
         assert await over(world, again) == "connected"
+        await world.stop()
+
+    plays(main)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_restart_while_a_clicked_call_is_on_hold(mode: str) -> None:
+    """Which phone held it, nobody knows any more: both are let go at once, instead of ten minutes of music."""
+
+    async def main(loop: VirtualLoop) -> None:
+        world, call = await clicked(loop, mode)
+        await world.submit(c.HoldCall(attempt_id=call.attempt_id))
+        await world.until(lambda: call.parked, 5.0)
+        await asyncio.sleep(1.0)
+        world.kill()
+        await asyncio.sleep(4.0)
+        await world.start()
+        await asyncio.sleep(5.0)
+        assert list(world.fake.channels) == []
+        assert await over(world, call) == "connected"
         await world.stop()
 
     plays(main)
