@@ -16,10 +16,10 @@ from daemon.api import scope
 from daemon.api.agents_api import agent_of
 from daemon.api.control import submit
 from daemon.api.history import key_of, live_call
-from daemon.api.numbers import e164_of
+from daemon.api.numbers import e164_of, refuse_red_listed
 from daemon.api.routes import Ask, Permission, Reply, Routes
 from daemon.api.types import Accepted, Body, Number
-from daemon.calls.records import Agent, Client
+from daemon.calls.records import Agent
 from daemon.engine import commands as c
 from daemon.engine.views import CallView
 from daemon.errors import CommandError
@@ -65,10 +65,8 @@ async def _whom(ask: Ask, group_id: int) -> dict[str, Any]:
         raise CommandError("field_missing", {"field": "extension"})
     if body.extension:
         return {"extension": body.extension}
-    e164, store = e164_of(body.number or "", "number"), ask.deps.store
-    for client in await store.find(Client, group_id=group_id):
-        if await store.on_red_list(client.id, e164):
-            raise CommandError("call_forbidden", {"rule": "red_list", "clause": "red list", "until": None})
+    e164 = e164_of(body.number or "", "number")
+    await refuse_red_listed(ask.deps.store, group_id, e164)
     return {"e164": e164}
 
 

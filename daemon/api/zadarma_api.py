@@ -18,6 +18,7 @@ from msgspec import UNSET, Meta, UnsetType
 from daemon.api import scope
 from daemon.api.decode import read_bytes
 from daemon.api.guard import PEER
+from daemon.api.numbers import e164_of, refuse_red_listed
 from daemon.api.routes import Ask, Permission, Reply, Routes
 from daemon.api.types import E164, Accepted, Answer, Body, Id, IdOrZero, Query
 from daemon.calls.records import Agent, LeadList, MissedOwner, Role
@@ -346,7 +347,9 @@ async def call(ask: Ask) -> Reply:
     users = await ask.deps.store.find(ZadarmaUser, link_id=link.id, agent_id=ask.who.agent_id)
     if not ask.who.agent_id or not users:
         raise CommandError("not_found", {"what": "an extension of yours"})
-    await _door(ask).callback(link, users[0].extension, ask.body.to, ask.body.sip, ask.body.predicted)
+    to = e164_of(ask.body.to, "to")
+    await refuse_red_listed(ask.deps.store, link.group_id, to)
+    await _door(ask).callback(link, users[0].extension, to, ask.body.sip, ask.body.predicted)
     await ask.deps.store.note(ask.who.name, "zadarma.call", f"agent:{ask.who.agent_id}", {"group_id": link.group_id})
     return Reply(Accepted(), 202)
 

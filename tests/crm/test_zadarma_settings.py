@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from daemon.calls.records import Blocked
+from daemon.calls.records import Blocked, Client
 from daemon.calls.zadarma_records import ZadarmaLink
 from tests.crm.zadarma_office import KEY, SECRET, make_linked
 
@@ -86,6 +86,10 @@ async def test_calling_out() -> None:
         await linked.ask("POST", "/call", 403, token="ada", json={"to": "+33612345678", "predicted": True})
         await linked.ask("POST", "/call", 202, token="boss", json={"to": "+33612345678", "predicted": True})
         assert linked.zadarma.asked[-1][1]["predicted"] == "1"
+        clients = await linked.office.world.store.find(Client, group_id=linked.office.world.group.id)
+        await linked.office.world.store.set_dnc(clients[0].id, "+33612345679", True, "ada", "test")
+        refused = await linked.ask("POST", "/call", 403, token="ada", json={"to": "+33612345679"})
+        assert refused["details"]["rule"] == "red_list"
         await linked.office.world.store.create(Blocked(group_id=linked.office.world.group.id, e164="+33612345678"))
         await linked.ask("POST", "/call", 409, token="ada", json={"to": "+33612345678"})
         assert len(linked.zadarma.asked) == 2
