@@ -177,6 +177,7 @@ class LeaseTable(_Table, frozen=True, kw_only=True):
     ttl_s: Annotated[float, Meta(ge=2, le=60)] = 4.0
     renew_s: Annotated[float, Meta(ge=0.2, le=30)] = 1.0
     margin_s: Annotated[float, Meta(ge=0.2, le=30)] = 1.0
+    standby: bool = False
 
 
 class AriTable(_Table, frozen=True, kw_only=True):

@@ -74,6 +74,7 @@ class Run:
         self.mode = mode or drawn
         store = MemoryStore(VirtualClock(loop), faults=self.store_faults)
         self.world = World(loop, seed, pbx_config=pbx(self.agents, crowd), mode=self.mode, store=store)
+        self.world.two_machines = random.Random(seed + 11).random() < 0.5
         self.world.habits.wrap_up_s = self.rng.uniform(1.0, 6.0)
         self.schedule = Schedule(self.world, self.store_faults, seed, self._note, left_out)
 

@@ -272,15 +272,16 @@ class Schedule:
             files.room = 1 << 40
 
     async def _failover(self) -> None:
-        """A second daemon on the site: the leader dies, or no longer reaches the database, and the other takes over;
-        they never act at once. What the old one still had in its journal is applied when it next leads."""
+        """A second daemon on the site: the leader dies or, where both know of each other, no longer reaches the
+        database, and the other takes over; they never act at once. What the old one still had in its journal is
+        applied when it next leads."""
         world = self.world
         old, old_life = world.app, world.life
         await world.stand_by()
         await asyncio.sleep(self.rng.uniform(1.0, 8.0))
         if world.standby is None or old_life.dead:
             return
-        if self.rng.random() < 0.5:
+        if self.rng.random() < 0.5 or not world.two_machines:
             world.kill()
         else:
             world.cut_off(old)

@@ -160,6 +160,8 @@ class World:
         self.instance = "sim"
         self._disks: dict[str, dict[str, MemoryFiles]] = {}
         self.standby: tuple[str, Application, Life] | None = None
+        self.two_machines = False
+        """Whether both daemons are told that there is another: only then may one outlive its way to the database."""
         self.group: Group | None = None
         self.client: Client | None = None
 
@@ -194,6 +196,8 @@ class World:
                 )
             ],
         )
+        lease = msgspec.structs.replace(settings.lease, standby=self.two_machines)
+        settings = msgspec.structs.replace(settings, lease=lease)
         return self.settings_changes(settings) if self.settings_changes else settings
 
     async def start(self, wait: bool = True) -> None:

@@ -500,13 +500,22 @@ class SiteRunner:
             self._watchdog.look()
 
     async def _keep_lease(self) -> None:
-        """Renew each second; by our own clock we stop acting a margin before the lease could end."""
+        """Renew each second; by our own clock we stop acting a margin before the lease could end.
+
+        Alone on its site, a daemon without its database still serves the calls there are. Where a standby may have
+        taken the site, it must not: two daemons would give one customer to two agents (seen in simulation).
+        """
         settings = self._lease_settings
         assert self.lease is not None
         while True:
             started = self._clock.now()
+            left_s = self.core.live.acts_until_at - started
+            if settings.standby and left_s <= 0:
+                log.error("lease.ran_out", site=self.site, fence=self.lease.fence)
+                raise LeaseLost(self.site)
+            bound_s = min(settings.ttl_s, left_s) if settings.standby else settings.ttl_s
             try:
-                async with asyncio.timeout(settings.ttl_s):
+                async with asyncio.timeout(bound_s):
                     kept = await self._store.renew_lease(self.lease)
                 if not kept:
                     log.error("lease.lost", site=self.site, fence=self.lease.fence)
@@ -514,7 +523,8 @@ class SiteRunner:
                 self.core.live.acts_until_at = started + self.lease.ttl_s - settings.margin_s
             except (StoreUnavailable, TimeoutError) as error:
                 log.warning("lease.not_renewed", site=self.site, error=str(error))
-            await asyncio.sleep(settings.renew_s)
+            left_s = self.core.live.acts_until_at - self._clock.now()
+            await asyncio.sleep(max(0.0, min(settings.renew_s, left_s)) if settings.standby else settings.renew_s)
 
     # ---- configuration -----------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from contextvars import copy_context
+from typing import Any
 
 import msgspec
 import pytest
@@ -12,8 +13,10 @@ import pytest
 from daemon.app import build
 from daemon.engine import commands as c
 from daemon.engine.views import CallView
+from daemon.settings import LeaseTable
 from daemon.store.memory import MemoryStore
 from fake_asterisk import people
+from simulation import chaos
 from simulation.checkers import CUSTOMER, after_settling
 from simulation.loop import LIFE, Life, VirtualLoop, run
 from simulation.world import World, pbx
@@ -71,3 +74,28 @@ def test_standby_takes_over() -> None:
         await world.stop()
 
     run(main, seed=12)
+
+
+def _split(monkeypatch: pytest.MonkeyPatch, *, told: bool) -> tuple[object, ...]:
+    """A chaos in which the leader loses its way to the database and the standby takes the site; what was broken."""
+
+    class TwoMachines(chaos.Run):
+        def __init__(self, *args: Any, **more: Any) -> None:
+            super().__init__(*args, **more)
+            self.world.two_machines = True
+            if not told:
+                self.world.settings_changes = lambda settings: msgspec.structs.replace(settings, lease=LeaseTable())
+
+    monkeypatch.setattr(chaos, "Run", TwoMachines)
+    return tuple(chaos.run_seed(7770097).violations)
+
+
+@pytest.mark.feature(
+    "RELY-07", clause="cut off from the database, the old leader gives up its calls where a standby is"
+)
+def test_a_leader_without_its_database_leaves_the_calls_to_the_standby(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _split(monkeypatch, told=True) == ()
+
+
+def test_the_same_without_being_told_of_the_standby_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert any("talked with 2 agents" in str(found) for found in _split(monkeypatch, told=False))
