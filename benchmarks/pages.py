@@ -18,7 +18,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -99,8 +99,8 @@ class Door:
         """All views."""
         return self._views
 
-    def listen(self, listener: Callable[[Changes], None]) -> Callable[[], None]:
-        """Hear of changes."""
+    def listen(self, listener: Callable[[Changes], None], tables: Iterable[str] = ()) -> Callable[[], None]:
+        """Hear of changes, of all tables."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 

@@ -54,7 +54,7 @@ class AlertBook:
             if "system" in changes:
                 self._look(changes["system"])
 
-        return self._door.listen(heard)
+        return self._door.listen(heard, ("system",))
 
     def _look(self, rows: Any) -> None:
         now = self._clock.utcnow()

@@ -82,9 +82,7 @@ async def test_a_working_site_s_bounds(world: Rows) -> None:
     assert _value(text, "cadran_engine_count", site="main", what="batches") > 0
 
 
-@pytest.mark.feature(
-    "RELY-09", clause="the engine's inbox at its bound: the link is dropped, and comes back"
-)
+@pytest.mark.feature("RELY-09", clause="the engine's inbox at its bound: the link is dropped, and comes back")
 def test_a_full_inbox_drops_the_link(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main(loop: VirtualLoop) -> None:
         world = World(loop, seed=3, pbx_config=pbx(2))

@@ -43,9 +43,7 @@ def _well(world: World) -> bool:
     return in_use == len(world.live.calls) and "on_call" not in states
 
 
-@pytest.mark.feature(
-    "RELY-03", clause="what the engine's own tables contradict is mended, with a reason"
-)
+@pytest.mark.feature("RELY-03", clause="what the engine's own tables contradict is mended, with a reason")
 @pytest.mark.parametrize(
     ("sabotage", "what", "reason"),
     [

@@ -14,7 +14,6 @@ import pytest
 
 from daemon.calls import facts as f
 from daemon.calls.ids import uuid7
-from daemon.calls.records import Group
 from daemon.errors import SettingsError, StoreConflict, StoreError, StoreUnavailable
 from daemon.store import EmbeddedPostgres, PostgresStore, embedded
 from daemon.store.embedded import account_to_use, closed_parent
