@@ -28,6 +28,7 @@ from daemon.crm.service import CrmService
 from daemon.crm.webhooks import WebhookKeys, WebhookSender, load_or_make_key
 from daemon.crm.zadarma import ZadarmaService
 from daemon.crm.zadarma_feed import ZadarmaFeed
+from daemon.keyfile import KEY_BYTES
 from daemon.ports import CrmStore, Store, WebhookStore
 from daemon.settings import Settings, read_secret
 
@@ -60,7 +61,7 @@ class Outside:
     ) -> None:
         self.outgoing = Outgoing(settings.outgoing)
         folder = Path(settings.daemon.data_dir)
-        keys = WebhookKeys(rng.randbytes(32)) if in_memory else load_or_make_key(folder, secrets.token_bytes)
+        keys = WebhookKeys(rng.randbytes(KEY_BYTES)) if in_memory else load_or_make_key(folder, secrets.token_bytes)
         password_file = settings.alerts.smtp_password_file
         sender = smtp_sender(settings.alerts, lambda: read_secret("alerts.smtp_password_file", password_file))
         self.webhooks: WebhookSender | None = None
@@ -77,7 +78,7 @@ class Outside:
         self.zadarma_feed: ZadarmaFeed | None = None
         if isinstance(store, CrmStore):
             random_bytes = rng.randbytes if in_memory else secrets.token_bytes
-            key = rng.randbytes(vault.KEY_BYTES) if in_memory else vault.load_or_make_key(folder, random_bytes)
+            key = rng.randbytes(KEY_BYTES) if in_memory else vault.load_or_make_key(folder, random_bytes)
             sealing = vault.Vault(key, random_bytes)
             self.crm = CrmService(store, self.outgoing, sealing, clock, rng, sites=sites, random_bytes=random_bytes)
             self.crm_door = Door(self.crm, store)

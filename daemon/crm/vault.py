@@ -6,7 +6,6 @@ A copy of the database alone opens nothing; a backup of it needs the file too. D
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,10 @@ import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from daemon.errors import DaemonError, SettingsError
+from daemon import keyfile
+from daemon.errors import DaemonError
 
 KEY_FILE = "crm.key"
-KEY_BYTES = 32
 NONCE_BYTES = 12
 
 
@@ -54,27 +53,5 @@ class Vault:
 
 
 def load_or_make_key(folder: Path, random_bytes: Callable[[int], bytes]) -> bytes:
-    """The key in `folder`, made at the first start (0600, owned as the folder is). Raises SettingsError."""
-    path = folder / KEY_FILE
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            key = bytes.fromhex(path.read_text("ascii").strip())
-        else:
-            key = random_bytes(KEY_BYTES)
-            with os.fdopen(handle, "w") as file:
-                file.write(f"{key.hex()}\n")
-                file.flush()
-                os.fsync(file.fileno())
-            if os.geteuid() == 0:
-                owner = folder.stat()
-                os.chown(path, owner.st_uid, owner.st_gid)
-    except OSError as error:
-        raise SettingsError("daemon.data_dir", str(path), f"can't be read or made: {error.strerror}") from error
-    except ValueError as error:
-        raise SettingsError("daemon.data_dir", str(path), "is not a key: 64 hexadecimal digits") from error
-    if len(key) != KEY_BYTES:
-        raise SettingsError("daemon.data_dir", str(path), "is not a whole key: 64 hexadecimal digits")
-    return key
+    """The key in `folder`, made at the first start. Raises SettingsError."""
+    return keyfile.load_or_make(folder / KEY_FILE, random_bytes)

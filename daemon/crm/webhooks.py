@@ -14,7 +14,6 @@ import asyncio
 import base64
 import hashlib
 import hmac
-import os
 import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -26,17 +25,17 @@ from typing import Any
 import msgspec
 import structlog
 
+from daemon import keyfile
 from daemon.calls.records import Group, Webhook
 from daemon.clock import Clock
 from daemon.crm.http import Outgoing, OutgoingError
-from daemon.errors import SettingsError, StoreError
+from daemon.errors import StoreError
 from daemon.ports import OutboxKey, Store, WebhookStore
 from daemon.settings import WebhooksTable
 
 log = structlog.get_logger("cadran.webhooks")
 
 KEY_FILE = "webhook.key"
-KEY_BYTES = 32
 ANSWER_BYTES_MAX = 64 * 1024
 """Receivers have nothing to tell us but a status; a page of an error is read no further than this."""
 REST_AFTER = 3
@@ -75,35 +74,8 @@ class WebhookKeys:
 
 
 def load_or_make_key(folder: Path, random_bytes: Callable[[int], bytes]) -> WebhookKeys:
-    """The key in `folder`, made at the first start (0600, owned as the folder is). Raises SettingsError."""
-    path = folder / KEY_FILE
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            return WebhookKeys(_read(path))
-        key = random_bytes(KEY_BYTES)
-        with os.fdopen(handle, "w") as file:
-            file.write(f"{key.hex()}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        if os.geteuid() == 0:
-            owner = folder.stat()
-            os.chown(path, owner.st_uid, owner.st_gid)
-    except OSError as error:
-        raise SettingsError("daemon.data_dir", str(path), f"can't be read or made: {error.strerror}") from error
-    return WebhookKeys(key)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        key = bytes.fromhex(path.read_text("ascii").strip())
-    except ValueError as error:
-        raise SettingsError("daemon.data_dir", str(path), "is not a key: 64 hexadecimal digits") from error
-    if len(key) != KEY_BYTES:
-        raise SettingsError("daemon.data_dir", str(path), "is not a whole key: 64 hexadecimal digits")
-    return key
+    """Those of the key in `folder`, made at the first start. Raises SettingsError."""
+    return WebhookKeys(keyfile.load_or_make(folder / KEY_FILE, random_bytes))
 
 
 def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:

@@ -7,14 +7,12 @@ few enough of them to try, so a hash without a key would hide nothing.
 from __future__ import annotations
 
 import hmac
-import os
 from collections.abc import Callable
 from pathlib import Path
 
-from daemon.errors import SettingsError
+from daemon import keyfile
 
 KEY_FILE = "pseudonym.key"
-KEY_BYTES = 32
 MARK = "~"
 """How a pseudonym begins; no number does."""
 
@@ -36,35 +34,5 @@ class Pseudonyms:
 
 
 def load_or_make_key(folder: Path, random_bytes: Callable[[int], bytes]) -> Pseudonyms:
-    """The key in `folder`, made at the first start (0600, owned as the folder is). Raises SettingsError.
-
-    Daemons that share a database need the same file; a backup of the database is of use only with it.
-    """
-    path = folder / KEY_FILE
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            return Pseudonyms(_read(path))
-        key = random_bytes(KEY_BYTES)
-        with os.fdopen(handle, "w") as file:
-            file.write(f"{key.hex()}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        if os.geteuid() == 0:
-            owner = folder.stat()
-            os.chown(path, owner.st_uid, owner.st_gid)
-    except OSError as error:
-        raise SettingsError("daemon.data_dir", str(path), f"can't be read or made: {error.strerror}") from error
-    return Pseudonyms(key)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        key = bytes.fromhex(path.read_text("ascii").strip())
-    except ValueError as error:
-        raise SettingsError("daemon.data_dir", str(path), "is not a key: 64 hexadecimal digits") from error
-    if len(key) != KEY_BYTES:
-        raise SettingsError("daemon.data_dir", str(path), "is not a whole key: 64 hexadecimal digits")
-    return key
+    """Those of the key in `folder`, made at the first start. Raises SettingsError."""
+    return Pseudonyms(keyfile.load_or_make(folder / KEY_FILE, random_bytes))

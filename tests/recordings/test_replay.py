@@ -76,7 +76,7 @@ def test_nothing_to_replay_is_a_failure(tmp_path: Path, capsys: pytest.CaptureFi
 
 def test_the_command_counts_and_shows_what_differs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     if not SHARED.is_dir():
-        pytest.skip(f"no {SHARED}")
+        pytest.skip(f"no recordings in {SHARED}")
     for name in ("login_failed", "permission_denied"):
         for suffix in (".json", ".ami"):
             data = (SHARED / name).with_suffix(suffix).read_bytes()

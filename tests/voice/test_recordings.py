@@ -194,7 +194,7 @@ def noise(path: Path, seconds: int) -> None:
     os.utime(path, (old, old))
 
 
-@pytest.mark.feature("RECD-01", clause="MP3 by a real encoder: about 120 kB a minute, and it plays")
+@pytest.mark.feature("RECD-01", clause="MP3 by a real encoder: about 120 kB a minute")
 @pytest.mark.parametrize("encoder", ["lame", "ffmpeg"])
 async def test_about_120_kb_a_minute(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoder: str
