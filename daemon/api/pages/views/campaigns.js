@@ -23,19 +23,19 @@ export async function enter(route) {
   const id = route.rest[0];
   tab = route.rest[1] || 'cadence';
   conflict = null;
-  if (!id || id === 'nouvelle') { row = null; if (id) await loadOptions(); paint(); return; }
+  if (!id || id === 'nouvelle') { row = null; if (id) await loadOptions(null); paint(); return; }
   if (!row || String(row.id) !== id) row = null;
   await attempt(async () => {
     const found = await http('GET', `/api/v1/campaigns/${id}`);
-    [row, etag] = [found.data, found.etag];
-    await loadOptions();
+    await loadOptions(found.data);
+    [row, etag] = [found.data, found.etag]; // only now: a form painted without its choices would send other ones
   });
   if (tab === 'journal' && row) journal = await attempt(() => get(`/campaigns/${id}/journal?limit=200`));
   paint();
 }
-async function loadOptions() {
+async function loadOptions(of) {
   for (const [name, path] of Object.entries({ ...LINKS, client_id: '/clients' })) options[name] = (await attempt(() => all(path))) || [];
-  const codes = async (path) => ((await attempt(() => all(path))) || []).filter((r) => !row || (r.group_id === row.group_id && [0, undefined, row.id].includes(r.campaign_id)));
+  const codes = async (path) => ((await attempt(() => all(path))) || []).filter((r) => !of || (r.group_id === of.group_id && [0, undefined, of.id].includes(r.campaign_id)));
   [options.statuses, options.pauses] = [await codes('/statuses'), await codes('/pause-codes')];
 }
 
@@ -101,7 +101,10 @@ function cadence(c) {
 
 // ---- settings: only changed fields are sent; a stale page compares instead of overwriting ---------------------------------
 function input(name, value) {
-  if (name === 'client_id') return select(name, value, (options.client_id || []).filter((r) => r.group_id === row.group_id).map((r) => [r.id, r.name]));
+  if (name === 'client_id') { // the present one stays a choice where the clients could not be read
+    const known = (options.client_id || []).filter((r) => r.group_id === row.group_id).map((r) => [r.id, r.name]);
+    return select(name, value, known.some(([key]) => key === value) ? known : [[value, `n° ${value}`], ...known]);
+  }
   if (CHOICES[name]) return select(name, value, CHOICES[name].map((c) => [c, t(`choice.${c}`)]));
   if (typeof value === 'boolean') return h('input', { type: 'checkbox', name, checked: value });
   if (typeof value === 'number') return h('input', { type: 'number', step: 'any', name, value });
