@@ -3,12 +3,22 @@
 const SVG = 'http://www.w3.org/2000/svg';
 const SVG_TAGS = new Set(['svg', 'use', 'path', 'g', 'polyline', 'line', 'rect', 'circle', 'text', 'title']);
 
+// A kid knows its place: the index it was written at, those that are absent counted, "2.0" inside an array. So what
+// stands behind `condition && h(…)` or behind a list keeps its element when the condition or the list changes.
+function place(kids, path, out) {
+  kids.forEach((k, i) => {
+    if (Array.isArray(k)) place(k, `${path}${i}.`, out);
+    else if (k !== null && k !== undefined && typeof k !== 'boolean') {
+      const v = typeof k === 'object' ? k : { text: String(k) };
+      v.at = `${path}${i}`;
+      out.push(v);
+    }
+  });
+  return out;
+}
+
 export function h(tag, props, ...kids) {
-  const list = kids.flat(Infinity).filter((k) => k !== null && k !== undefined && k !== false && k !== true);
-  return {
-    tag, props: props || {}, key: props ? props.key : undefined,
-    kids: list.map((k) => (typeof k === 'object' ? k : { text: String(k) })),
-  };
+  return { tag, props: props || {}, key: props ? props.key : undefined, at: '', kids: place(kids, '', []) };
 }
 
 function setProp(el, name, value, before) {
@@ -45,16 +55,36 @@ function update(old, v) {
   for (const [name, value] of Object.entries(v.props)) setProp(v.el, name, value, old.props[name]);
 }
 
-function patchKids(parent, olds, news, svg) {
+// Which old kid each new one goes on as: by its key; else by its place; else the next of its tag that is left, a field of
+// a form only under its own name (typed text must not move to another field).
+const FIELD = new Set(['input', 'select', 'textarea']);
+function partners(olds, news) {
   const keyed = new Map();
-  const plain = [];
-  for (const o of olds) if (o.key === undefined) plain.push(o); else keyed.set(o.key, o);
-  const used = new Set();
-  let next = 0;
-  for (const v of news) {
-    const o = v.key === undefined ? plain[next++] : keyed.get(v.key);
-    if (o && o.tag === v.tag && !used.has(o)) { used.add(o); update(o, v); } else create(v, svg);
+  const placed = new Map();
+  for (const o of olds) {
+    if (o.key === undefined) placed.set(o.at, o);
+    else if (keyed.has(o.key)) keyed.get(o.key).push(o);
+    else keyed.set(o.key, [o]);
   }
+  const found = new Map();
+  const used = new Set();
+  const fits = (o, v) => o && o.tag === v.tag && !used.has(o) && (!FIELD.has(v.tag) || o.props.name === v.props.name);
+  const take = (o, v) => { used.add(o); found.set(v, o); };
+  for (const v of news) {
+    const o = v.key === undefined ? placed.get(v.at) : keyed.get(v.key)?.shift();
+    if (fits(o, v)) take(o, v);
+  }
+  for (const v of news) {
+    if (found.has(v) || v.key !== undefined) continue;
+    const o = olds.find((x) => x.key === undefined && fits(x, v));
+    if (o) take(o, v);
+  }
+  return { found, used };
+}
+
+function patchKids(parent, olds, news, svg) {
+  const { found, used } = partners(olds, news);
+  for (const v of news) { const o = found.get(v); if (o) update(o, v); else create(v, svg); }
   for (const o of olds) if (!used.has(o)) o.el.remove();
   let cursor = parent.firstChild;
   for (const v of news) {
