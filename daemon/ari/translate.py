@@ -169,7 +169,8 @@ class Translator:
                 cause_text=event.get("cause_txt", ""),
                 tech_cause=event.get("tech_cause") or None,
                 dial_status=status,
-                was_up=leg.answered if leg is not None else channel["state"] == "Up",
+                # Its answer may have come while nobody listened: how the channel was at its end tells it too.
+                was_up=channel["state"] == "Up" or (leg is not None and leg.answered),
             )
         )
         if leg is not None:

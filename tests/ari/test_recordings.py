@@ -82,6 +82,20 @@ def test_recorded_failures() -> None:
     assert not any(end.was_up for end in ends)
 
 
+@needs_recordings
+def test_an_answer_that_nobody_heard_is_told_by_the_end() -> None:
+    """As when the link is taken up anew between ringing and the end: busy and answered are not the same."""
+    told: list[ev.PbxEvent] = []
+    translator = Translator(Legs("par"), deliver=told.append, react=lambda *_: None, device=lambda *_: None)
+    text = json.dumps(recorded(BRIDGED)).replace("call-1795294620.1", CUSTOMER)
+    for at, event in enumerate(json.loads(text)):
+        channel = event.get("channel") or event.get("peer") or {}
+        if channel.get("id") == CUSTOMER and (channel["state"] != "Up" or event["type"] == "ChannelDestroyed"):
+            translator.handle(event, float(at))
+    assert [type(event).__name__ for event in told] == ["LegCreated", "LegRinging", "LegHungUp"]
+    assert isinstance(told[-1], ev.LegHungUp) and told[-1].was_up
+
+
 # -- the fake, held to the same recordings ----------------------------------------------------------------------------
 
 
