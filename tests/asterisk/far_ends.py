@@ -211,7 +211,7 @@ class Seen:
 _LINE = re.compile(r"(?P<what>[a-z]+)\|(?P<at>[^|]+)\|(?P<call>[^|]+)\|(?P<number>.*)")
 
 
-def _parse(line: str) -> Seen | None:
+def parse(line: str) -> Seen | None:
     """A line of the log; None if the test run ended in the middle of writing it."""
     match = _LINE.fullmatch(line)
     if match is None:
@@ -226,7 +226,7 @@ _given: list[int] = []
 START_TRIES = 5
 
 
-def _free_rtp_port() -> int:
+def free_rtp_port() -> int:
     """An even port with free ones after it: SIPp takes RTP ports upwards from the one named, and ends if the first is
     taken. Above the range of the bed's own Asterisk, below the one the kernel hands out."""
     for port in range(18_000 + os.getpid() % 7 * 2, 32_000, 700):
@@ -268,7 +268,7 @@ class FarEnd:
         """One try; RuntimeError with SIPp's own words if it was the last."""
         with (self.folder / "stdout").open("wb") as out:
             self._process = subprocess.Popen(
-                [*self._words, "-mp", str(_free_rtp_port())],
+                [*self._words, "-mp", str(free_rtp_port())],
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
@@ -299,7 +299,7 @@ class FarEnd:
         if not self._log.exists():
             return []
         lines = self._log.read_text("ascii", "replace").splitlines()
-        return [found for line in lines if (found := _parse(line))]
+        return [found for line in lines if (found := parse(line))]
 
     def invited(self) -> dict[str, int]:
         """How often each number was called here."""
