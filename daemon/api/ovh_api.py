@@ -17,6 +17,7 @@ from daemon.calls.records import Group
 from daemon.errors import CommandError
 
 routes = Routes("", "ovh")
+FEED_PATH = "/api/public/ovh/events"
 FEED_WAIT_S = 25.0
 """An answer without events by then: proxies close what is silent for longer."""
 
@@ -57,20 +58,33 @@ class LinePops(Answer, kw_only=True):
 
 
 class LineRow(Answer, kw_only=True):
-    """`connected`: its last poll was answered; `failures`: polls in a row that were not."""
+    """`connected`: its last poll was answered; `waiting`: a poll is under way, not refused so far; `failures`: polls in
+    a row that were not answered."""
 
     service: str
     group: str
     agent: str
     display: str
     connected: bool
+    waiting: bool
     failures: int
     last_error: str
     events: int
 
 
+class FeedRow(Answer, kw_only=True):
+    """A phone of ours in the feed; its token is in a file and shown nowhere."""
+
+    group: str
+    agent: str
+
+
 class LineRows(Answer, kw_only=True):
+    """`feeds`: whose calls other software may read at `feed_path`."""
+
     rows: list[LineRow]
+    feeds: list[FeedRow]
+    feed_path: str
 
 
 class HeardQuery(Query, kw_only=True):
@@ -101,10 +115,12 @@ class OvhDoor(Protocol):
     async def pops(self, agent_id: int, after: int, wait_s: float) -> tuple[int, Sequence[Any]]: ...
     def heard(self, group: str, limit: int) -> Sequence[Any]: ...
     def status(self, group: str) -> list[dict[str, Any]]: ...
+    def feeds(self, group: str) -> list[dict[str, str]]: ...
+    async def try_line(self, group: str, service: str) -> dict[str, Any] | None: ...
     async def close(self) -> None: ...
 
 
-@routes.get("/api/public/ovh/events", permission=Permission.PUBLIC, query=FeedQuery, reply=FeedAnswer, extra=(401,))
+@routes.get(FEED_PATH, permission=Permission.PUBLIC, query=FeedQuery, reply=FeedAnswer, extra=(401,))
 async def feed(ask: Ask) -> Reply:
     """A line's events since the session, in OVHcloud's shape; waits for one if there is none."""
     door: OvhDoor | None = ask.deps.ovh
@@ -137,8 +153,20 @@ async def _group(ask: Ask) -> str | None:
 async def lines(ask: Ask) -> Reply:
     """The lines at OVHcloud and how they fare."""
     door, code = ask.deps.ovh, await _group(ask)
-    rows = door.status(code) if door is not None and code is not None else []
-    return Reply(LineRows(rows=[LineRow(**row) for row in rows]))
+    if door is None or code is None:
+        return Reply(LineRows(rows=[], feeds=[], feed_path=FEED_PATH))
+    feeds = [FeedRow(**row) for row in door.feeds(code)]
+    return Reply(LineRows(rows=[LineRow(**row) for row in door.status(code)], feeds=feeds, feed_path=FEED_PATH))
+
+
+@routes.post("/api/v1/ovh/lines/{key}/try", permission=Permission.ADMINISTER, reply=LineRow)
+async def try_line(ask: Ask) -> Reply:
+    """Poll a line now instead of after its pause; how it fares then."""
+    door, code, service = ask.deps.ovh, await _group(ask), ask.request.match_info["key"]
+    row = await door.try_line(code, service) if door is not None and code is not None else None
+    if row is None:
+        raise CommandError("not_found", {"what": f"line {service[:40]}"})
+    return Reply(LineRow(**row))
 
 
 @routes.get("/api/v1/ovh/events", permission=Permission.WATCH, query=HeardQuery, reply=HeardRows)

@@ -76,6 +76,10 @@ class ZadarmaLinkView(Answer, kw_only=True):
     feed_url: str
 
 
+class ZadarmaLinks(Answer, kw_only=True):
+    rows: list[ZadarmaLinkView]
+
+
 class ZadarmaPatch(Body, kw_only=True):
     """What is left out stays as it is; the link is made at the first time. An empty `secret` is none given."""
 
@@ -184,13 +188,15 @@ async def _link(ask: Ask, group_id: int) -> ZadarmaLink:
     return rows[0]
 
 
-def _view(link: ZadarmaLink) -> Reply:
+def _shown(link: ZadarmaLink) -> ZadarmaLinkView:
     known = msgspec.structs.asdict(link)
     shown = {name: known[name] for name in ZadarmaLinkView.__struct_fields__ if name in known}
     path = f"{routes.prefix}/notify/{link.id}"
-    return scope.with_etag(
-        ZadarmaLinkView(**shown, key_set=bool(link.key), secret_set=bool(link.sealed), notify_path=path)
-    )
+    return ZadarmaLinkView(**shown, key_set=bool(link.key), secret_set=bool(link.sealed), notify_path=path)
+
+
+def _view(link: ZadarmaLink) -> Reply:
+    return scope.with_etag(_shown(link))
 
 
 # -- what Zadarma asks ------------------------------------------------------------------------------------------------
@@ -228,6 +234,13 @@ async def notify(ask: Ask) -> Reply:
 
 
 # -- settings ---------------------------------------------------------------------------------------------------------
+
+
+@routes.get("/links", permission=Permission.ADMINISTER, query=ZadarmaQuery, reply=ZadarmaLinks)
+async def list_links(ask: Ask) -> Reply:
+    """The link of the group, if it has one: what the page asks."""
+    rows = await ask.deps.store.find(ZadarmaLink, group_id=scope.home_group(ask, ask.query.group_id))
+    return Reply(ZadarmaLinks(rows=[_shown(link) for link in rows]))
 
 
 @routes.get("/link", permission=Permission.ADMINISTER, query=ZadarmaQuery, reply=ZadarmaLinkView, extra=(404,))

@@ -200,20 +200,45 @@ class EventStream:
         self._seen: OrderedDict[tuple[str, ...], None] = OrderedDict()
         self._token = self._refused = ""
         self.session = ""
-        self.failures = self.events = self.repeated = 0
+        self.failures = self.events = self.repeated = self.polls = 0
         self.last_error = ""
+        self.waiting = False
+        self._asked = asyncio.Event()
+        self._told = asyncio.Condition()
 
     async def run(self, handle: Callable[[OvhEvent], Awaitable[None]]) -> None:
         """Until cancelled. `handle` is given each event once, in order; one that fails does not stop the others."""
         while True:
+            self.waiting = True
             try:
                 session, found = await self._poll()
             except OvhError as error:
                 await self._failed(error)
                 continue
+            finally:
+                self.waiting = False
             for event in found:
                 await self._give(event, handle)
             self.failures, self.last_error, self.session = 0, "", session
+            await self._tell()
+
+    async def try_now(self, wait_s: float) -> None:
+        """End the pause after a failure, and wait until that poll is answered, or for `wait_s`: a quiet line's poll
+        that is not refused stays without an answer for long."""
+        if self.waiting or (self.session and not self.failures):
+            return
+        before = self.polls
+        self._asked.set()
+        try:
+            async with asyncio.timeout(wait_s), self._told:
+                await self._told.wait_for(lambda: self.polls > before)
+        except TimeoutError:
+            pass
+
+    async def _tell(self) -> None:
+        async with self._told:
+            self.polls += 1
+            self._told.notify_all()
 
     async def _poll(self) -> tuple[str, list[OvhEvent]]:
         """The next session and what it brings. Raises OvhError."""
@@ -256,4 +281,19 @@ class EventStream:
         pause = min(longest, PAUSE_FIRST_S * 2.0 ** min(20, self.failures))
         if not error.quiet or self.failures < 2:
             self.failures += 1
-        await self._sleep(pause * self._rng.uniform(0.75, 1.0))
+        self._asked.clear()
+        self.waiting = False
+        await self._tell()
+        await self._pause(pause * self._rng.uniform(0.75, 1.0))
+
+    async def _pause(self, seconds: float) -> None:
+        """Until the time has passed, or somebody asks for a try."""
+        works = [asyncio.ensure_future(self._sleep(seconds)), asyncio.ensure_future(self._asked.wait())]
+        try:
+            await asyncio.wait(works, return_when=asyncio.FIRST_COMPLETED)
+            if works[0].done():
+                works[0].result()
+        finally:
+            for work in works:
+                work.cancel()
+            await asyncio.gather(*works, return_exceptions=True)

@@ -34,6 +34,12 @@ class OvhService:
     def status(self, group: str) -> list[dict[str, Any]]:
         return self.lines.status(group)
 
+    async def try_line(self, group: str, service: str) -> dict[str, Any] | None:
+        return await self.lines.try_line(group, service)
+
+    def feeds(self, group: str) -> list[dict[str, str]]:
+        return self.feed.listed(group)
+
     async def close(self) -> None:
         """Let go of who waits, so that the server can stop."""
         await self.lines.close()

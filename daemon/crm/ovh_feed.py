@@ -104,6 +104,11 @@ class OvhFeed:
         except asyncio.QueueFull:
             self.dropped += 1
 
+    def listed(self, group: str) -> list[dict[str, str]]:
+        """Whose phones are in it ("" = of all groups). No secret is in it."""
+        tables = [line.table for line in self._lines]
+        return [{"group": table.group, "agent": table.agent} for table in tables if group in ("", table.group)]
+
     # -- work --------------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:

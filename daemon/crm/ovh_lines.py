@@ -33,6 +33,8 @@ TRIGGERS: Final = frozenset({"start_ringing", "member-queue-start"})
 """Somebody calls the line, or its queue. `start_calling` is a call that the line makes itself."""
 KEPT_MAX: Final = 500
 SILENT_MAX: Final = 20
+TRY_WAIT_S: Final = 5.0
+"""A refusal comes at once; a poll that is still unanswered then was taken."""
 Secret = Callable[[str, str], str]
 """A settings key and a file to its secret (daemon.settings.read_secret)."""
 
@@ -209,12 +211,20 @@ class OvhLines:
         return [
             {
                 "service": line.service, "group": line.group, "agent": line.agent, "display": line.display,
-                "connected": bool(stream.session) and not stream.failures, "failures": stream.failures,
-                "last_error": stream.last_error, "events": stream.events,
+                "connected": bool(stream.session) and not stream.failures, "waiting": stream.waiting,
+                "failures": stream.failures, "last_error": stream.last_error, "events": stream.events,
             }
             for line, stream in zip(self._lines, self._streams, strict=True)
             if group in ("", line.group)
         ]  # fmt: skip
+
+    async def try_line(self, group: str, service: str) -> dict[str, Any] | None:
+        """Poll a line now if it pauses after a failure; how it fares then. None: no such line."""
+        for line, stream in zip(self._lines, self._streams, strict=True):
+            if line.service == service and group in ("", line.group):
+                await stream.try_now(TRY_WAIT_S)
+                return next(row for row in self.status(group) if row["service"] == service)
+        return None
 
     async def close(self) -> None:
         """Let go of who waits."""

@@ -49,6 +49,12 @@ class Desk:
     hooks: list[str]
     hook_status: list[int]
     pauses: list[float] = field(default_factory=list)
+    go: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def post(self, path: str, token: str = "admin", status: int = 200) -> Any:
+        async with self.client.post(path, headers={"Authorization": f"Bearer {token}"}) as answer:
+            assert answer.status == status, await answer.text()
+            return await answer.json()
 
     async def get(self, path: str, token: str = "agent", status: int = 200) -> Any:
         async with self.client.get(path, headers={"Authorization": f"Bearer {token}"} if token else {}) as answer:
@@ -86,9 +92,13 @@ async def make_desk(**line: Any) -> AsyncIterator[Desk]:
             hooks.append(request.path_qs)
             return web.Response(status=hook_status.pop(0) if hook_status else 200)
 
+        go = asyncio.Event()
+        go.set()
+
         async def sleep(seconds: float) -> None:
             pauses.append(seconds)
             await asyncio.sleep(0)
+            await go.wait()
 
         page = web.Application()
         page.router.add_get("/hook", hook)
@@ -124,7 +134,7 @@ async def make_desk(**line: Any) -> AsyncIterator[Desk]:
         await client.start_server()
         work = asyncio.create_task(service.run())
         try:
-            yield Desk(office, ovh, http, client, service, door, hooks, hook_status, pauses)
+            yield Desk(office, ovh, http, client, service, door, hooks, hook_status, pauses, go)
         finally:
             work.cancel()
             await asyncio.gather(work, return_exceptions=True)
@@ -228,6 +238,19 @@ async def test_administrators_see_how_a_line_fares() -> None:
         found = (await desk.get("/api/v1/ovh/lines", "admin"))["rows"][0]
         assert (found["connected"], found["last_error"]) == (False, "status 503")
         assert (await desk.get("/api/v1/ovh/lines", "stranger"))["rows"] == []
+
+
+async def test_a_failing_line_is_tried_at_once_when_asked() -> None:
+    async with make_desk() as desk:
+        desk.go.clear()
+        desk.ovh.script.append(503)
+        await desk.until(lambda: desk.service.status("")[0]["failures"] == 1)
+        desk.ovh.happen(event("registered", 1))
+        await desk.post(f"/api/v1/ovh/lines/{LINE}/try", "stranger", 404)
+        await desk.post(f"/api/v1/ovh/lines/{LINE}/try", "supervisor", 403)
+        found = await desk.post(f"/api/v1/ovh/lines/{LINE}/try")
+        assert (found["connected"], found["failures"], found["last_error"]) == (True, 0, "")
+        assert len(desk.ovh.polls) >= 2 and desk.pauses == [pytest.approx(1.0, abs=0.3)]
 
 
 async def feed(desk: Desk, session: str = "", token: str = FEED_TOKEN) -> Any:

@@ -77,9 +77,11 @@ async def open_site(
     demo: str = "root",
     locale: str = "fr-FR",
     tapes: Callable[[World, Path], Awaitable[Tapes]] | None = None,
+    outside: Callable[[World], dict[str, Any]] | None = None,
     **context: Any,
 ) -> AsyncIterator[Site]:
-    """`demo`: whose token loopback browsers get; "" = they must sign in. `tapes` makes the recordings, in a folder."""
+    """`demo`: whose token loopback browsers get; "" = they must sign in. `tapes` makes the recordings, in a folder;
+    `outside` the doors of Zadarma or OVHcloud."""
     world = await make_world()
     world.clock = world.door.clock = WallClock()
     folder = TemporaryDirectory()
@@ -88,7 +90,7 @@ async def open_site(
         world.door, world.store, HttpTable(stream_interval_s=0.05), world.clock, random.Random(3),
         site_ids=("main",), rule_sets=RULES, importer=importer, crm=crm_of(world),
         demo_token=world.tokens[demo] if demo else "",
-        tapes=await tapes(world, Path(folder.name)) if tapes else None,
+        tapes=await tapes(world, Path(folder.name)) if tapes else None, **(outside(world) if outside else {}),
     )  # fmt: skip
     server = TestServer(app)
     await server.start_server()

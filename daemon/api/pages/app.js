@@ -22,7 +22,7 @@ import * as recordings from './views/recordings.js';
 const PAGES = [
   ['direct', direct, 'watch', 'd'], ['agents', agents, 'watch', 'a'], ['campagnes', campaigns, 'watch', 'c'], ['listes', lists, 'watch', 'l'],
   ['lignes', lines, 'watch', 'i'], ['conformite', compliance, 'watch', 'o'], ['rapports', reports, 'watch', 'r'], ['acces', access, 'steer', 'x'],
-  ['integrations', integrations, 'administer', 'n'],
+  ['integrations', integrations, 'watch', 'n'],
 ];
 const HIDDEN = { debut: first, alertes: alerts, enregistrements: recordings };
 let route = { page: 'direct', rest: [], query: new URLSearchParams() };

@@ -5,6 +5,7 @@ import { t, word, load, chosen, lang } from './lib/i18n.js';
 import { num, pct, duration, clock, day, dateTime, phone } from './lib/format.js';
 import { session, signIn, signOut, whoAmI, get, post, request as http } from './lib/api.js';
 import { live, start, restart, onPaint, onDelta, paint, serverNow, since, fresh, age } from './lib/live.js';
+import { phoneBands, startPhone } from './lib/phone.js';
 import { ui, toasts, toast, confirm, dialog, showDialog, complain, attempt, problemText, chip, request, waiting } from './lib/ui.js';
 
 const CALL_STATES = ['reserved', 'ringing', 'on_call', 'on_hold', 'wrap_up'];
@@ -249,7 +250,7 @@ function draw() {
   const a = own.desk && agent();
   const body = own.problem ? h('p', { class: 'band watch' }, own.problem) : !a ? h('p', { class: 'empty' }, t('loading'))
     : [band(a), a.state === 'signed_out' ? signedOut(a) : CALL_STATES.includes(a.state) ? inCall(a) : [a.last_attempt_id && own.form ? outcome(a) : null, waitingForWork(a)], h('p', { class: 'muted' }, t(a.state === 'on_call' || a.state === 'on_hold' ? 'desk.keys_call' : 'desk.keys'))];
-  mount(root, top, offline, h('main', null, body), toasts(), dialog());
+  mount(root, top, offline, phoneBands(), h('main', null, body), toasts(), dialog());
   showDialog();
 }
 function login() {
@@ -301,6 +302,7 @@ channel?.addEventListener('message', ({ data }) => { if (data.take && data.take 
 function begin() {
   if (started) restart(session.who.csrf); else start(session.who.csrf);
   started = true;
+  startPhone((url, quietly) => { const there = !elsewhere && own.popup && !own.popup.closed; if (there || !quietly) openCrm(url); return there; });
   takeOver();
 }
 async function main() {

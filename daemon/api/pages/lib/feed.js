@@ -44,6 +44,7 @@ export class Feed {
       this.beatAt = Date.now();
       this.say({ kind: 'beat', beat: this.beat });
     });
+    source.addEventListener('phone', (e) => this.say({ kind: 'phone', told: JSON.parse(e.data) })); // of this moment only
     source.addEventListener('bye', (e) => {
       const { reason } = JSON.parse(e.data);
       this.say({ kind: 'bye', reason });

@@ -4,11 +4,13 @@ import { Feed, empty, merge } from './feed.js';
 export const live = { state: empty(), beat: null, beatAt: 0, skew: 0, version: '', reload: false, events: [] };
 const listeners = new Set();
 const watchers = new Set();
+const callers = new Set();
 let scheduled = false;
 let port = null;
 let feed = null;
 
 export const onPaint = (fn) => { listeners.add(fn); return () => listeners.delete(fn); };
+export const onPhone = (fn) => { callers.add(fn); return () => callers.delete(fn); };
 export const onDelta = (fn) => { watchers.add(fn); return () => watchers.delete(fn); };
 
 export function paint() {
@@ -59,6 +61,7 @@ function hear(message) {
     for (const fn of [...watchers]) fn(message.delta);
   }
   if (message.kind === 'beat') hearBeat(message.beat, 0);
+  if (message.kind === 'phone') for (const fn of [...callers]) fn(message.told);
   if (message.kind === 'refused') window.dispatchEvent(new Event('cadran:refused'));
   if (message.kind === 'bye' && message.reason !== 'restart') window.dispatchEvent(new Event('cadran:signed-out'));
   paint();

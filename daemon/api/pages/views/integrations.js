@@ -3,8 +3,10 @@ import { h } from '../lib/dom.js';
 import { t } from '../lib/i18n.js';
 import { dateTime, num } from '../lib/format.js';
 import { paint } from '../lib/live.js';
-import { get, patch, post, remove, request } from '../lib/api.js';
+import { get, may, patch, post, remove, request } from '../lib/api.js';
 import { attempt, confirm, field, formValues, select, toast } from '../lib/ui.js';
+import * as ovh from './ovh.js';
+import * as zadarma from './zadarma.js';
 
 const data = { rows: [], templates: [], chosen: null, steps: [], tried: [], users: null, agents: [], journal: null, key: '', busy: '' };
 const SHOWN_STATES = ['pending', 'sending', 'done', 'doubt', 'held', 'dead', 'skipped'];
@@ -17,7 +19,8 @@ async function refresh() {
   if (data.chosen) data.chosen = data.rows.find((r) => r.id === data.chosen.id) || null;
   paint();
 }
-export async function enter() { await refresh(); }
+// Who supervises sees what OVHcloud's lines tell; settings are the administrators'.
+export const enter = () => Promise.all(may('administer') ? [refresh(), zadarma.enter(), ovh.enter()] : [ovh.enter()]);
 
 async function choose(row) {
   Object.assign(data, { chosen: row, steps: [], tried: [], users: null, journal: null });
@@ -125,9 +128,10 @@ const chosen = (r) => [
   trying(), people(), told()];
 
 export function view() {
+  if (!may('administer')) return h('section', null, ovh.view());
   return [
     h('section', { class: 'card' }, h('h1', null, t('nav.integrations')),
       data.rows.length === 0 && h('p', { class: 'muted' }, t('crm.none')),
       h('ul', { class: 'list' }, data.rows.map((r) => h('li', { key: r.id }, h('button', { class: 'quiet', onclick: () => choose(r) }, h('b', null, r.name)), ` ${r.template?.name || ''} `, state(r))))),
-    data.chosen ? chosen(data.chosen) : adding()];
+    data.chosen ? chosen(data.chosen) : adding(), zadarma.view(), ovh.view()];
 }
