@@ -26,7 +26,8 @@ class Habit:
 
     `refuses`: final SIP status instead of answering. `rings_ms`: time of 180 (or 183 with `early_media`) before
     answering or refusing; None = rings until the caller gives up. `talks_ms`: hangs up that long after answering;
-    None = stays until the other side hangs up. `voice`: file of sounds.write_voices sent as RTP, or silent.
+    None = stays until the other side hangs up. `voice`: file of sounds.write_voices sent as RTP, or silent; `packets`: one
+    of captured packets instead, sent as they were captured.
     `mute`: never replies at all.
     """
 
@@ -35,6 +36,7 @@ class Habit:
     early_media: bool = False
     talks_ms: int | None = None
     voice: str = ""
+    packets: str = ""
     mute: bool = False
 
 
@@ -48,6 +50,7 @@ CUSTOMER_HABITS = {
     "16": Habit(talks_ms=3000),
     "17": Habit(talks_ms=20_000, voice="talk"),
     "18": Habit(voice="low"),
+    "19": Habit(rings_ms=0, packets="bad_line"),
     "20": Habit(refuses=(486, "Busy Here"), rings_ms=0),
     "21": Habit(refuses=(404, "Not Found"), rings_ms=0),
     "22": Habit(refuses=(603, "Decline"), rings_ms=0),
@@ -151,6 +154,8 @@ def _branch(name: str, habit: Habit) -> str:
     steps += _reply(200, "OK", sdp, retransmitted=True) + '<recv request="ACK"/>\n' + _note("answered")
     if habit.voice:
         steps += f'<nop><action><exec rtp_stream="{habit.voice}.ulaw,-1,0"/></action></nop>\n'
+    if habit.packets:
+        steps += f'<nop><action><exec play_pcap_audio="{habit.packets}.pcap"/></action></nop>\n'
     steps += _wait_for("BYE", habit.talks_ms, f"{name}bye") + _go("hungup")
     if habit.talks_ms is not None:
         steps += f'<label id="{name}bye"/>\n' + _note("leaves") + _BYE

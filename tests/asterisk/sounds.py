@@ -82,6 +82,28 @@ def write_spoken(folder: Path) -> None:
             raw.write_bytes(silence(0.3) + raw.read_bytes() + silence(10 if kind == "person" else 4))
 
 
+LOST_EVERY, LATE_EVERY, LATE_S = 8, 4, 0.045
+"""Of a bad line: each eighth packet is lost, each fourth comes late."""
+
+
+def write_bad_line(path: Path, seconds: float = 60.0) -> None:
+    """A conversation over a bad line, as captured packets (pcap, raw IPv4): RTP of 20 ms with gaps and late ones.
+    Addresses are put in by who plays it."""
+    frame = ulaw_tone(LOW_HZ, 1.0)
+    with path.open("wb") as out:
+        out.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65_535, 1))
+        for n in range(int(seconds * 50)):
+            if n % LOST_EVERY == LOST_EVERY - 1:
+                continue
+            start = n * 160 % RATE_HZ
+            rtp = struct.pack(">BBHII", 0x80, 0, n & 0xFFFF, n * 160, 0x5EED) + frame[start : start + 160]
+            udp = struct.pack(">HHHH", 6000, 6000, 8 + len(rtp), 0) + rtp
+            ip = struct.pack(">BBHHHBBHII", 0x45, 0, 20 + len(udp), n & 0xFFFF, 0, 64, 17, 0, 0x7F000001, 0x7F000001)
+            packet = b"\0" * 12 + b"\x08\0" + ip + udp
+            at = n * 0.02 + (LATE_S if n % LATE_EVERY == 0 else 0.0)
+            out.write(struct.pack("<IIII", int(at), int(at % 1 * 1e6), len(packet), len(packet)) + packet)
+
+
 def write_all(data: Path) -> None:
     """What a campaign plays (safe message of 3 s, beep of 1 s) and the waiting music, under Asterisk's data folder."""
     tone(data / "sounds/en/cadran-safe-harbour.wav", 600, 3)
@@ -98,4 +120,5 @@ def write_voices(folder: Path) -> None:
     (folder / "low.ulaw").write_bytes(ulaw_tone(LOW_HZ, 1.0))
     (folder / "high.ulaw").write_bytes(ulaw_tone(HIGH_HZ, 1.0))
     write_spoken(folder)
+    write_bad_line(folder / "bad_line.pcap")
     (folder / "talk.ulaw").write_bytes(b"".join(speech(rng, 0.8) + silence(0.4) for _ in range(5)))
