@@ -28,6 +28,7 @@ from daemon.crm.service import CrmService
 from daemon.crm.webhooks import WebhookKeys, WebhookSender, load_or_make_key
 from daemon.crm.zadarma import ZadarmaService
 from daemon.crm.zadarma_feed import ZadarmaFeed
+from daemon.crm.zadarma_keys import ZadarmaKeys
 from daemon.keyfile import KEY_BYTES
 from daemon.ports import CrmStore, Store, WebhookStore
 from daemon.settings import Settings, read_secret
@@ -82,7 +83,8 @@ class Outside:
             sealing = vault.Vault(key, random_bytes)
             self.crm = CrmService(store, self.outgoing, sealing, clock, rng, sites=sites, random_bytes=random_bytes)
             self.crm_door = Door(self.crm, store)
-            self.zadarma = ZadarmaService(store, self.outgoing, sealing, clock)
+            keys_of = ZadarmaKeys(store, sealing, settings.zadarma.accounts)
+            self.zadarma = ZadarmaService(store, self.outgoing, keys_of, clock)
             self.zadarma_feed = ZadarmaFeed(store, self.outgoing, self.zadarma.secret)
 
     def _ovh(self, settings: Settings, store: Store, clock: Clock, rng: random.Random) -> OvhService:

@@ -144,6 +144,20 @@ class OvhTable(_Table, frozen=True, kw_only=True):
     feeds: list[OvhFeedTable] = []
 
 
+class ZadarmaAccountTable(_Table, frozen=True, kw_only=True):
+    """Where a group's key and secret at Zadarma are read; they can't be entered on the page then."""
+
+    group: Annotated[str, Meta(min_length=1, max_length=40)]
+    key_file: Annotated[str, Meta(min_length=1)]
+    secret_file: Annotated[str, Meta(min_length=1)]
+
+
+class ZadarmaTable(_Table, frozen=True, kw_only=True):
+    """A link's other settings are rows, changed on the page (docs/zadarma.md)."""
+
+    accounts: list[ZadarmaAccountTable] = []
+
+
 class DialerTable(_Table, frozen=True, kw_only=True):
     tick_s: Annotated[float, Meta(ge=0.05, le=1)] = 0.25
     dirty_interval_s: Annotated[float, Meta(ge=0.01, le=1)] = 0.05
@@ -254,6 +268,7 @@ class Settings(_Table, frozen=True, kw_only=True):
     webhooks: WebhooksTable = WebhooksTable()
     alerts: AlertsTable = AlertsTable()
     ovh: OvhTable = OvhTable()
+    zadarma: ZadarmaTable = ZadarmaTable()
     sites: list[SiteTable] = []
 
 

@@ -37,6 +37,7 @@ class ZadarmaDoor(Protocol):
     """What the routes need of daemon.crm.zadarma."""
 
     def seal(self, link_group: int, secret: str) -> str: ...
+    async def from_files(self, group_id: int) -> bool: ...
     async def extensions(self, link: ZadarmaLink) -> list[str]: ...
     async def balance(self, link: ZadarmaLink) -> dict[str, Any]: ...
     async def callback(self, link: ZadarmaLink, start: str, to: str, sip: str, predicted: bool) -> None: ...
@@ -54,7 +55,8 @@ class EchoQuery(Query, kw_only=True):
 
 
 class ZadarmaLinkView(Answer, kw_only=True):
-    """`notify_path`: where Zadarma is to send its notifications, behind this daemon's address."""
+    """`notify_path`: where Zadarma is to send its notifications, behind this daemon's address. `from_files`: key and
+    secret are files named by the settings, and can't be entered."""
 
     id: int
     version: int
@@ -62,6 +64,7 @@ class ZadarmaLinkView(Answer, kw_only=True):
     enabled: bool
     key_set: bool
     secret_set: bool
+    from_files: bool
     notify_path: str
     addresses: list[str]
     api_url: str
@@ -188,15 +191,21 @@ async def _link(ask: Ask, group_id: int) -> ZadarmaLink:
     return rows[0]
 
 
-def _shown(link: ZadarmaLink) -> ZadarmaLinkView:
+async def _shown(ask: Ask, link: ZadarmaLink) -> ZadarmaLinkView:
     known = msgspec.structs.asdict(link)
     shown = {name: known[name] for name in ZadarmaLinkView.__struct_fields__ if name in known}
     path = f"{routes.prefix}/notify/{link.id}"
-    return ZadarmaLinkView(**shown, key_set=bool(link.key), secret_set=bool(link.sealed), notify_path=path)
+    files = await _from_files(ask, link.group_id)
+    key_set, secret_set = files or bool(link.key), files or bool(link.sealed)
+    return ZadarmaLinkView(**shown, key_set=key_set, secret_set=secret_set, from_files=files, notify_path=path)
 
 
-def _view(link: ZadarmaLink) -> Reply:
-    return scope.with_etag(_shown(link))
+async def _from_files(ask: Ask, group_id: int) -> bool:
+    return ask.deps.zadarma is not None and await ask.deps.zadarma.from_files(group_id)
+
+
+async def _view(ask: Ask, link: ZadarmaLink) -> Reply:
+    return Reply(await _shown(ask, link), headers={"ETag": scope.etag(link.version)})
 
 
 # -- what Zadarma asks ------------------------------------------------------------------------------------------------
@@ -240,13 +249,13 @@ async def notify(ask: Ask) -> Reply:
 async def list_links(ask: Ask) -> Reply:
     """The link of the group, if it has one: what the page asks."""
     rows = await ask.deps.store.find(ZadarmaLink, group_id=scope.home_group(ask, ask.query.group_id))
-    return Reply(ZadarmaLinks(rows=[_shown(link) for link in rows]))
+    return Reply(ZadarmaLinks(rows=[await _shown(ask, link) for link in rows]))
 
 
 @routes.get("/link", permission=Permission.ADMINISTER, query=ZadarmaQuery, reply=ZadarmaLinkView, extra=(404,))
 async def read_link(ask: Ask) -> Reply:
     """The group's link with Zadarma."""
-    return _view(await _link(ask, ask.query.group_id))
+    return await _view(ask, await _link(ask, ask.query.group_id))
 
 
 @routes.patch("/link", permission=Permission.ADMINISTER, body=ZadarmaPatch, reply=ZadarmaLinkView)
@@ -257,17 +266,21 @@ async def change_link(ask: Ask) -> Reply:
     link = known[0] if known else ZadarmaLink(group_id=group_id)
     names = [name for name in ZadarmaPatch.__struct_fields__ if name not in ("group_id", "secret")]
     changes = {name: value for name in names if (value := getattr(ask.body, name)) is not UNSET}
+    files = await _from_files(ask, group_id)
+    if files and (ask.body.secret or changes.get("key")):
+        allowed = "none: key and secret of this group are the files named in the settings"
+        raise CommandError("field_invalid", {"field": "secret", "value": "", "allowed": allowed})
     if ask.body.secret:
         changes["sealed"] = _door(ask).seal(group_id, ask.body.secret)
     after = msgspec.structs.replace(link, **changes)
-    await _check(ask, after)
+    await _check(ask, after, files)
     row = await store.update(ZadarmaLink, link.id, changes, link.version) if known else await store.create(after)
     shown = ", ".join("secret" if name == "sealed" else name for name in sorted(changes))
     await store.note(ask.who.name, "zadarma.changed", f"zadarma:{row.id}", {"group_id": group_id, "changed": shown})
-    return _view(row)
+    return await _view(ask, row)
 
 
-async def _check(ask: Ask, link: ZadarmaLink) -> None:
+async def _check(ask: Ask, link: ZadarmaLink, files: bool) -> None:
     """Raises field_invalid for what can't work."""
     for each in link.addresses:
         try:
@@ -285,7 +298,7 @@ async def _check(ask: Ask, link: ZadarmaLink) -> None:
         raise CommandError("field_missing", {"field": "list_id"})
     if link.missed_call_owner is MissedOwner.DEFAULT_USER and not link.default_agent_id:
         raise CommandError("field_missing", {"field": "default_agent_id"})
-    if link.enabled and not (link.key and link.sealed):
+    if link.enabled and not files and not (link.key and link.sealed):
         raise CommandError("field_missing", {"field": "secret" if link.key else "key"})
 
 

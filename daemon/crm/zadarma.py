@@ -21,9 +21,9 @@ import structlog
 from daemon.calls.records import Agent, Blocked, LeadDraft, MissedOwner
 from daemon.calls.zadarma_records import ZadarmaCall, ZadarmaLink, ZadarmaUser
 from daemon.clock import Clock
-from daemon.crm.vault import Vault, VaultError
 from daemon.crm.wire import Http
 from daemon.crm.zadarma_api import SIGNED, ZadarmaClient, same, signature_of
+from daemon.crm.zadarma_keys import ZadarmaKeys
 from daemon.engine.inbound import to_e164
 from daemon.errors import CommandError, StoreConflict, StoreError
 from daemon.ports import Store
@@ -80,8 +80,10 @@ class _Cached:
 class ZadarmaService:
     """One a daemon. What the API's routes ask (daemon.api.zadarma_api.ZadarmaDoor), and the work behind them."""
 
-    def __init__(self, store: Store, http: Http, vault: Vault, clock: Clock, *, answer_s: float = ANSWER_S) -> None:
-        self._store, self._http, self._vault, self._clock = store, http, vault, clock
+    def __init__(
+        self, store: Store, http: Http, keys: ZadarmaKeys, clock: Clock, *, answer_s: float = ANSWER_S
+    ) -> None:  # fmt: skip
+        self._store, self._http, self._keys, self._clock = store, http, keys, clock
         self._answer_s = answer_s
         self._cache: dict[tuple[int, int, str], _Cached] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -92,21 +94,22 @@ class ZadarmaService:
 
     def seal(self, link_group: int, secret: str) -> str:
         """The secret as it is kept."""
-        return self._vault.seal({"secret": secret}, f"zadarma of group {link_group}")
+        return self._keys.seal(link_group, secret)
 
-    def secret(self, link: ZadarmaLink) -> str:
-        """Raises CommandError not_available if the key file is another."""
-        try:
-            return str(self._vault.open(link.sealed, f"zadarma of group {link.group_id}").get("secret", ""))
-        except VaultError as error:
-            raise CommandError("not_available", {"what": "the Zadarma secret: enter it again"}) from error
+    async def from_files(self, group_id: int) -> bool:
+        """Whether the group's key and secret are files of the settings, and can't be entered."""
+        return await self._keys.account(group_id) is not None
 
-    def client(self, link: ZadarmaLink) -> ZadarmaClient:
+    async def secret(self, link: ZadarmaLink) -> str:
+        """Raises CommandError not_available if a file can't be read, or the vault's key is another."""
+        return (await self._keys.of(link))[1]
+
+    async def client(self, link: ZadarmaLink) -> ZadarmaClient:
         """Raises not_available without key and secret."""
-        secret = self.secret(link)
-        if not (link.key and secret):
+        key, secret = await self._keys.of(link)
+        if not (key and secret):
             raise CommandError("not_available", {"what": "Zadarma without key and secret"})
-        return ZadarmaClient(self._http, link.api_url, link.key, secret)
+        return ZadarmaClient(self._http, link.api_url, key, secret)
 
     async def extensions(self, link: ZadarmaLink) -> list[str]:
         """Of the account; asked for at most once in ten minutes."""
@@ -123,7 +126,7 @@ class ZadarmaService:
             place = (link.id, link.version, what)
             known = self._cache.get(place)
             if known is None or self._clock.now() - known.at >= for_s:
-                client = self.client(link)
+                client = await self.client(link)
                 known = _Cached(self._clock.now())
                 for old in [each for each in self._cache if each[0] == link.id and each[2] == what]:
                     del self._cache[old]
@@ -143,7 +146,7 @@ class ZadarmaService:
         for lead in await self._leads(link, to):
             if lead["blocked_by"] and lead["eligible_at"] is None:
                 raise CommandError("zadarma_blocked", {"number": to})
-        await self.client(link).callback(start, to.lstrip("+"), sip=sip, predicted=predicted)
+        await (await self.client(link)).callback(start, to.lstrip("+"), sip=sip, predicted=predicted)
 
     # -- notifications -----------------------------------------------------------------------------------------------
 
@@ -159,7 +162,7 @@ class ZadarmaService:
         if event not in SIGNED:
             await self._keep_unknown(link, fields, body)
             return {}
-        if not (secret := self.secret(link)) or not same(signature, signature_of(secret, fields)):
+        if not (secret := await self.secret(link)) or not same(signature, signature_of(secret, fields)):
             await self._store.note("zadarma", "zadarma.signature_wrong", f"zadarma:{link.id}",
                                    {"group_id": link.group_id, "event": event, "address": peer})  # fmt: skip
             raise CommandError("zadarma_signature")
@@ -366,7 +369,7 @@ class ZadarmaService:
             return
         changes: dict[str, Any]
         try:
-            url, until = await self.client(link).recording(row.recording_id)
+            url, until = await (await self.client(link)).recording(row.recording_id)
             changes = {"recording_state": "done", "recording_url": url, "recording_until": until}
         except CommandError as error:
             log.warning("zadarma.recording_not_there", call=row.id, reason=error.details.get("reason", error.code))

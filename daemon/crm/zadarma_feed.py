@@ -74,7 +74,7 @@ class ZadarmaFeed:
     """One a daemon. `secret` opens a link's; `door` is the engine's, listened to while somebody wants to hear."""
 
     def __init__(
-        self, store: Store, http: Http, secret: Callable[[ZadarmaLink], str],
+        self, store: Store, http: Http, secret: Callable[[ZadarmaLink], Awaitable[str]],
         *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:  # fmt: skip
         self._store, self._http, self._secret, self._sleep = store, http, secret, sleep
@@ -177,7 +177,7 @@ class ZadarmaFeed:
     async def _send(self, link: ZadarmaLink, fields: Mapping[str, str]) -> bool:
         headers = {
             "Content-Type": "application/x-www-form-urlencoded",
-            "Signature": signature_of(self._secret(link), fields),
+            "Signature": signature_of(await self._secret(link), fields),
         }
         body = urlencode(fields).encode()
         for attempt in range(TRIES):

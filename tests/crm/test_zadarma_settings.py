@@ -3,17 +3,40 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
 from daemon.calls.records import Blocked, Client
 from daemon.calls.zadarma_records import ZadarmaLink
+from daemon.settings import ZadarmaAccountTable
 from tests.crm.zadarma_office import KEY, SECRET, make_linked
 
 
 @pytest.mark.feature(
-    "ZAD-01", clause="the secret is kept encrypted under a key that is a file; no answer holds it, or the key"
+    "ZAD-01", clause="a group whose account is files: read from those alone, what is entered is refused"
 )
+async def test_key_and_secret_are_files(tmp_path: Path) -> None:
+    files = [tmp_path / "key", tmp_path / "secret"]
+    files[0].write_text(f"{KEY}\n")
+    account = ZadarmaAccountTable(group="acme", key_file=str(files[0]), secret_file=str(files[1]))
+    async with make_linked(accounts=(account,)) as linked:
+        rows = [await linked.link(key="", secret=""), (await linked.ask("GET", "/links"))["rows"][0]]
+        assert all(row["from_files"] and row["secret_set"] for row in rows)
+        missing = await linked.ask("GET", "/balance", 501)
+        assert str(files[1]) in str(missing)
+        files[1].write_text(f"{SECRET}\n")
+        linked.office.clock.forward(60)
+        assert (await linked.ask("GET", "/balance"))["balance"] == 10.34
+        await linked.tell("NOTIFY_START")
+        for entered in ({"secret": "another"}, {"key": "another"}):
+            await linked.ask("PATCH", "/link", 400, json=entered)
+        kept = (await linked.office.world.store.find(ZadarmaLink))[0]
+        assert (kept.key, kept.sealed) == ("", "")
+        assert SECRET not in str([*rows, missing, *linked.audit()]) and KEY not in str([*rows, *linked.audit()])
+
+
+@pytest.mark.feature("ZAD-01", clause="entered ones: no answer holds key or secret, the secret is kept encrypted")
 async def test_the_secret_goes_in_and_never_comes_out() -> None:
     async with make_linked() as linked:
         await linked.ask("GET", "/link", 404)

@@ -21,7 +21,8 @@ from daemon.calls.records import ApiToken, Role
 from daemon.crm.http import Outgoing
 from daemon.crm.vault import Vault
 from daemon.crm.zadarma import ZadarmaService
-from daemon.settings import HttpTable, OutgoingTable
+from daemon.crm.zadarma_keys import ZadarmaKeys
+from daemon.settings import HttpTable, OutgoingTable, ZadarmaAccountTable
 from daemon.store import MemoryStore
 from tests.api.fakes import FakeDoor
 from tests.crm.office import Office, make_office
@@ -116,7 +117,9 @@ class Linked:
 
 
 @asynccontextmanager
-async def make_linked(answer_s: float = 0.8, **http: Any) -> AsyncIterator[Linked]:
+async def make_linked(
+    answer_s: float = 0.8, accounts: tuple[ZadarmaAccountTable, ...] = (), **http: Any
+) -> AsyncIterator[Linked]:
     zadarma = FakeZadarma()
     app = web.Application()
     app.router.add_route("*", "/{rest:.*}", zadarma.answer)
@@ -132,7 +135,8 @@ async def make_linked(answer_s: float = 0.8, **http: Any) -> AsyncIterator[Linke
                 ApiToken(group_id=office.world.group.id, name=token, role=role, agent_id=agent, sha256=hash_of(token))
             )
         sealing = Vault(bytes(32), random.Random(5).randbytes)
-        service = ZadarmaService(store, outgoing, sealing, office.clock, answer_s=answer_s)
+        keys = ZadarmaKeys(store, sealing, accounts)
+        service = ZadarmaService(store, outgoing, keys, office.clock, answer_s=answer_s)
         api = build_app(
             FakeDoor(office.clock), store, HttpTable(bad_requests_per_minute=100_000, **http), office.clock,  # type: ignore[arg-type]
             random.Random(3), zadarma=service,

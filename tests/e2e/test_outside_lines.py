@@ -23,6 +23,7 @@ from daemon.crm.ovh_feed import OvhFeed
 from daemon.crm.ovh_lines import OvhLines
 from daemon.crm.vault import Vault
 from daemon.crm.zadarma import ZadarmaService
+from daemon.crm.zadarma_keys import ZadarmaKeys
 from daemon.settings import OutgoingTable, OvhFeedTable, OvhLineTable, OvhTable
 from tests.api.fakes import World
 from tests.crm.fake_ovh import LINE, TOKEN, FakeOvh, event
@@ -43,7 +44,8 @@ async def zadarma_site(browser: Browser, **site: Any) -> AsyncIterator[tuple[Sit
     http = Outgoing(OutgoingTable(allow_networks=("127.0.0.0/8",)))
 
     def outside(world: World) -> dict[str, Any]:
-        return {"zadarma": ZadarmaService(world.store, http, Vault(bytes(32), random.Random(5).randbytes), world.clock)}
+        keys = ZadarmaKeys(world.store, Vault(bytes(32), random.Random(5).randbytes))
+        return {"zadarma": ZadarmaService(world.store, http, keys, world.clock)}
 
     async with TestServer(app) as server:
         try:
