@@ -26,8 +26,8 @@ class Habit:
 
     `refuses`: final SIP status instead of answering. `rings_ms`: time of 180 (or 183 with `early_media`) before
     answering or refusing; None = rings until the caller gives up. `talks_ms`: hangs up that long after answering;
-    None = stays until the other side hangs up. `voice`: file of sounds.write_voices sent as RTP, or silent; `packets`: one
-    of captured packets instead, sent as they were captured.
+    None = stays until the other side hangs up. `voice`: file of sounds.write_voices sent as RTP, or silent; `packets`:
+    one of captured packets instead, sent as they were captured.
     `mute`: never replies at all.
     """
 
@@ -51,6 +51,7 @@ CUSTOMER_HABITS = {
     "17": Habit(talks_ms=20_000, voice="talk"),
     "18": Habit(voice="low"),
     "19": Habit(rings_ms=0, packets="bad_line"),
+    "42": Habit(rings_ms=100, talks_ms=20_000, voice="fax"),
     "20": Habit(refuses=(486, "Busy Here"), rings_ms=0),
     "21": Habit(refuses=(404, "Not Found"), rings_ms=0),
     "22": Habit(refuses=(603, "Decline"), rings_ms=0),

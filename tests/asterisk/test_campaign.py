@@ -85,9 +85,14 @@ async def test_a_campaign_with_cuts_and_a_restart(fresh_lab: Lab, tmp_path: Path
 
 
 async def tried(cadran: Cadran, campaign: lab_campaign.Campaign, count: int) -> None:
-    """Wait until so many leads have been tried."""
-    async with asyncio.timeout(600):
-        while True:
-            if len(await cadran.attempts(campaign.id)) >= count:
-                return
-            await asyncio.sleep(0.3)
+    """Wait until so many leads have been tried. TimeoutError tells why it does not go on."""
+    why: object = None
+    try:
+        async with asyncio.timeout(300):
+            while len(await cadran.attempts(campaign.id)) < count:
+                why = await cadran.get(f"/api/v1/campaigns/{campaign.id}/why")
+                await asyncio.sleep(0.3)
+    except TimeoutError:
+        view = await cadran.get("/api/v1/snapshot")
+        states = {name: view[name] for name in ("agents", "calls", "lines")}
+        raise TimeoutError(f"{count} leads not tried after 300 s; {why}\n{states}\n{cadran.last_words()}") from None

@@ -30,6 +30,11 @@ async def lines(cadran: Cadran) -> dict[str, dict[str, Any]]:
     return {line["name"]: line for line in (await cadran.get("/api/v1/snapshot"))["lines"].values()}
 
 
+async def all_told(cadran: Cadran) -> bool:
+    """Whether enough is known of each line for a score."""
+    return all(line["quality"].get("mos") is not None for line in (await lines(cadran)).values())
+
+
 async def talking(cadran: Cadran, folder: Path) -> lab_campaign.Campaign:
     """A person on each line, talking: the first in the list on line-a, whose only call it is; the second on line-b."""
     campaign = await lab_campaign.set_up(cadran, extensions=EXTENSIONS, on_demand=(), capacity=1)
@@ -64,7 +69,7 @@ async def test_a_bad_line_is_told_from_a_good_one(fresh_lab: Lab, tmp_path: Path
         campaign = await talking(cadran, tmp_path)
         try:
             async with asyncio.timeout(60):
-                while any((line["quality"].get("mos") is None) for line in (await lines(cadran)).values()):
+                while not await all_told(cadran):  # noqa: ASYNC110 - it is asked over HTTP
                     await asyncio.sleep(0.5)
             await asyncio.sleep(2.0)
         except TimeoutError:
