@@ -82,6 +82,9 @@ def write_spoken(folder: Path) -> None:
             raw.write_bytes(silence(0.3) + raw.read_bytes() + silence(10 if kind == "person" else 4))
 
 
+CNG_HZ = 1100.0
+"""What a fax that calls sounds like: half a second of this tone, three seconds of silence (ITU-T T.30, §4.1)."""
+
 LOST_EVERY, LATE_EVERY, LATE_S = 8, 4, 0.045
 """Of a bad line: each eighth packet is lost, each fourth comes late."""
 
@@ -119,6 +122,7 @@ def write_voices(folder: Path) -> None:
     (folder / "machine.ulaw").write_bytes(silence(0.2) + b"".join(words) + silence(5))
     (folder / "low.ulaw").write_bytes(ulaw_tone(LOW_HZ, 1.0))
     (folder / "high.ulaw").write_bytes(ulaw_tone(HIGH_HZ, 1.0))
+    (folder / "fax.ulaw").write_bytes(ulaw_tone(CNG_HZ, 0.5) + silence(3.0))
     write_spoken(folder)
     write_bad_line(folder / "bad_line.pcap")
     (folder / "talk.ulaw").write_bytes(b"".join(speech(rng, 0.8) + silence(0.4) for _ in range(5)))
