@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from daemon.api.routes import Ask
@@ -107,10 +109,13 @@ async def check_agent(ask: Ask, agent: Agent, changed: set[str]) -> None:
         raise CommandError("extension_unknown", {"field": "extension", "value": agent.extension, "allowed": known[:50]})
 
 
-async def check_typed_number(ask: Ask, campaign: Campaign, e164: str, lead_id: int = 0) -> None:
+async def check_typed_number(
+    ask: Ask, campaign: Campaign, e164: str, lead_id: int = 0, also: Sequence[datetime] = ()
+) -> None:
     """A number typed by an agent: red list, limits and silence hold as for a lead (features LEGL-01, LEGL-07, D26).
 
     With a lead, its own consent is asked for; without, the agent's word that the person asked for the call counts.
+    `also`: attempts on the number that another system placed.
     Raises call_forbidden.
     """
     rule_set = ask.deps.rule_sets.get(campaign.rule_set)
@@ -126,6 +131,7 @@ async def check_typed_number(ask: Ask, campaign: Campaign, e164: str, lead_id: i
         if found is None or found.e164 != e164 or not ask.who.sees_group(found.group_id):
             raise invalid("lead_id", lead_id, "the lead whose number is dialled")
         facts = facts_of(found)
+    facts = replace(facts, attempt_times=(*facts.attempt_times, *also))
     # The operator's spacing is for the dialler: an agent may redial a call that broke off.
     rules = replace(rules_of(campaign, rule_set, agent_reserved=True), gap_min_s=0.0)
     verdict = may_call(facts, rules, now)

@@ -18,11 +18,12 @@ from msgspec import UNSET, Meta, UnsetType
 from daemon.api import scope
 from daemon.api.decode import read_bytes
 from daemon.api.guard import PEER
-from daemon.api.numbers import e164_of, refuse_red_listed
+from daemon.api.numbers import e164_of
 from daemon.api.routes import Ask, Permission, Reply, Routes
 from daemon.api.types import E164, Accepted, Answer, Body, Id, IdOrZero, Query
+from daemon.api.zadarma_law import note_attempt, refuse_unlawful
 from daemon.calls.records import Agent, LeadList, MissedOwner, Role
-from daemon.calls.zadarma_records import ZadarmaCall, ZadarmaLink, ZadarmaUser
+from daemon.calls.zadarma_records import ASKED, ZadarmaCall, ZadarmaLink, ZadarmaUser
 from daemon.errors import CommandError
 
 routes = Routes("/api/v1/zadarma", "crm")
@@ -135,11 +136,13 @@ class ZadarmaBalance(Answer, kw_only=True):
 
 
 class ZadarmaCallBody(Body, kw_only=True):
-    """`predicted`: the number is rung first (managers only, since nobody may be there when it answers)."""
+    """`predicted`: the number is rung first (managers only, since nobody may be there when it answers). `campaign_id`:
+    on whose behalf; campaigns that know the number weigh in any case."""
 
     to: E164
     predicted: bool = False
     sip: Annotated[str, Meta(pattern=r"^[0-9-]{0,20}$")] = ""
+    campaign_id: IdOrZero = 0
 
 
 class ZadarmaCallsQuery(Query, kw_only=True):
@@ -364,7 +367,7 @@ async def remove_user(ask: Ask) -> Reply:
 
 @routes.post("/call", permission=Permission.DESK, body=ZadarmaCallBody, reply=Accepted, status=202, extra=(502,))
 async def call(ask: Ask) -> Reply:
-    """Call a number from the agent's own extension there. Blocked and refused numbers are not called."""
+    """Call a number from the agent's own extension there, if the law lets any other door call it now."""
     link = await _link(ask, 0)
     if not link.enabled:
         raise CommandError("not_found", {"what": "zadarma"})
@@ -374,8 +377,9 @@ async def call(ask: Ask) -> Reply:
     if not ask.who.agent_id or not users:
         raise CommandError("not_found", {"what": "an extension of yours"})
     to = e164_of(ask.body.to, "to")
-    await refuse_red_listed(ask.deps.store, link.group_id, to)
+    await refuse_unlawful(ask, link, to, ask.body.campaign_id)
     await _door(ask).callback(link, users[0].extension, to, ask.body.sip, ask.body.predicted)
+    await note_attempt(ask, link, to, users[0].extension)
     await ask.deps.store.note(ask.who.name, "zadarma.call", f"agent:{ask.who.agent_id}", {"group_id": link.group_id})
     return Reply(Accepted(), 202)
 
@@ -387,7 +391,7 @@ async def list_calls(ask: Ask) -> Reply:
     day = ask.query.day or f"{ask.deps.clock.utcnow():%Y-%m-%d}"
     wanted = {"task": ask.query.task} if ask.query.task else {"day": day}
     rows = await ask.deps.store.find(ZadarmaCall, group_id=group_id, **wanted)
-    return Reply(ZadarmaCalls(rows=[_row(row) for row in rows if _may(ask, row)]))
+    return Reply(ZadarmaCalls(rows=[_row(row) for row in rows if row.direction != ASKED and _may(ask, row)]))
 
 
 @routes.post("/calls/{id}/done", permission=Permission.DESK, reply=Accepted)

@@ -12,6 +12,7 @@ from daemon.calls.records import MissedOwner, Record
 SENDER = "185.45.152.42"
 """The address notifications come from (ZAD-04)."""
 API_URL = "https://api.zadarma.com"
+ASKED = "asked"
 
 
 class ZadarmaLink(Record, kw_only=True):
@@ -46,7 +47,8 @@ class ZadarmaUser(Record, kw_only=True):
 
 
 class ZadarmaCall(Record, kw_only=True):
-    """A call as its notifications tell it. `direction`: in, out, or unknown (an event we do not know). `state`: begun,
+    """A call as its notifications tell it. `direction`: in, out, ASKED (a call that an
+    agent asked for here: kept for the law's count, not listed), or unknown (an event we do not know). `state`: begun,
     answered, ended. `task`: "" or, of a missed call, open, done. `day`: of `at`, in UTC: what retention goes by.
     `recording_state`: "", due (to be asked for at `fetch_at`), done, failed. `events`: as they came, oldest first."""
 

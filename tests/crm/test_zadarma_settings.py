@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from daemon.calls.records import Blocked, Client
+from daemon.calls.records import Blocked, Campaign, Client, Group, LeadDraft
 from daemon.calls.zadarma_records import ZadarmaLink
 from daemon.settings import ZadarmaAccountTable
-from tests.crm.zadarma_office import KEY, SECRET, make_linked
+from tests.crm.zadarma_office import KEY, SECRET, Linked, make_linked
 
 
 @pytest.mark.feature(
@@ -116,3 +118,71 @@ async def test_calling_out() -> None:
         await linked.office.world.store.create(Blocked(group_id=linked.office.world.group.id, e164="+33612345678"))
         await linked.ask("POST", "/call", 409, token="ada", json={"to": "+33612345678"})
         assert len(linked.zadarma.asked) == 2
+
+
+async def at(linked: Linked, when: datetime) -> None:
+    linked.office.clock.forward((when - linked.office.clock.utcnow()).total_seconds())
+
+
+@pytest.mark.feature("ZAD-11", clause="within the law of who knows the number: its hours, its attempts, its consent")
+async def test_the_law_is_asked_as_at_every_other_door() -> None:
+    async with make_linked() as linked:
+        await linked.link()
+        world, ada = linked.office.world, linked.office.agents[0].id
+        await linked.ask("POST", "/users", 201, json={"agent_id": ada, "extension": "101"})
+        monday = datetime(2027, 1, 4, 9, 30, tzinfo=UTC)  # half past ten in Paris
+        draft = LeadDraft(e164="+33612345678", consent_at=monday - timedelta(days=20))
+        stranger = LeadDraft(e164="+33612345670")
+        await world.store.add_leads(world.listed.id, [draft, stranger])
+        await world.store.update(
+            Campaign, world.campaign.id, {"rule_set": "fr-b2c-2026", "list_ids": [world.listed.id]}, None
+        )
+
+        async def call(status: int, to: str = "+33612345678", **more: Any) -> Any:
+            answer = await linked.ask("POST", "/call", status, token="ada", json={"to": to, **more})
+            return answer.get("details", {}).get("rule") if status == 403 else None
+
+        await at(linked, monday - timedelta(hours=2))
+        assert await call(403) == "hours"
+        await at(linked, monday)
+        assert await call(403, stranger.e164) == "consent"
+        for _ in range(4):
+            await call(202)
+            linked.office.clock.forward(86_400)
+        await at(linked, monday + timedelta(days=7))
+        assert await call(403) == "attempts"
+        assert linked.zadarma.times("/v1/request/callback/") == 4
+        assert await linked.calls() == [], "what was asked for is no call until Zadarma tells of it"
+
+
+@pytest.mark.feature("ZAD-17", clause="Zadarma: who called in vain is called back without other consent, in hours only")
+async def test_who_called_in_vain_may_be_called_back() -> None:
+    async with make_linked() as linked:
+        await linked.link(call_back=True)
+        world, ada = linked.office.world, linked.office.agents[0].id
+        await linked.ask("POST", "/users", 201, json={"agent_id": ada, "extension": "101"})
+        await world.store.add_leads(world.listed.id, [LeadDraft(e164="+33612345678")])
+        await world.store.update(
+            Campaign, world.campaign.id, {"rule_set": "fr-b2c-2026", "list_ids": [world.listed.id]}, None
+        )
+        await at(linked, datetime(2027, 1, 4, 18, 30, tzinfo=UTC))
+        await linked.tell("NOTIFY_START")
+        await linked.tell("NOTIFY_END", disposition="no answer")
+        body = {"to": "+33612345678"}
+        await at(linked, datetime(2027, 1, 4, 19, 30, tzinfo=UTC))
+        refused = await linked.ask("POST", "/call", 403, token="ada", json=body)
+        assert refused["details"]["rule"] == "hours"
+        await at(linked, datetime(2027, 1, 5, 9, 30, tzinfo=UTC))
+        await linked.ask("POST", "/call", 202, token="ada", json=body)
+
+
+async def test_without_a_campaign_the_groups_rules_for_clicked_calls_hold() -> None:
+    async with make_linked() as linked:
+        await linked.link()
+        ada, group = linked.office.agents[0].id, linked.office.world.group
+        await linked.ask("POST", "/users", 201, json={"agent_id": ada, "extension": "101"})
+        await at(linked, datetime(2027, 1, 3, 9, 30, tzinfo=UTC))  # a Sunday
+        await linked.ask("POST", "/call", 202, token="ada", json={"to": "+33612345678"})
+        await linked.office.world.store.update(Group, group.id, {"click2call_rules": "fr-b2c-2026"}, None)
+        refused = await linked.ask("POST", "/call", 403, token="ada", json={"to": "+33612345678"})
+        assert refused["details"]["rule"] in ("hours", "holiday")

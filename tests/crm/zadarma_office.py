@@ -18,6 +18,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from daemon.api.app import build_app
 from daemon.api.auth import hash_of
 from daemon.calls.records import ApiToken, Role
+from daemon.compliance.rules import load_rule_sets
 from daemon.crm.http import Outgoing
 from daemon.crm.vault import Vault
 from daemon.crm.zadarma import ZadarmaService
@@ -27,6 +28,7 @@ from daemon.store import MemoryStore
 from tests.api.fakes import FakeDoor
 from tests.crm.office import Office, make_office
 
+RULES = load_rule_sets()
 KEY, SECRET = "zkey", "s3cret"
 TIME = "2026-11-20 10:15:00"
 CALLER, DID = "+33612345678", "33187654321"
@@ -139,7 +141,7 @@ async def make_linked(
         service = ZadarmaService(store, outgoing, keys, office.clock, answer_s=answer_s)
         api = build_app(
             FakeDoor(office.clock), store, HttpTable(bad_requests_per_minute=100_000, **http), office.clock,  # type: ignore[arg-type]
-            random.Random(3), zadarma=service,
+            random.Random(3), zadarma=service, rule_sets=RULES,
         )  # fmt: skip
         client: TestClient[Any, Any] = TestClient(TestServer(api))
         await client.start_server()
