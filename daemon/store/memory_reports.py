@@ -8,6 +8,7 @@ from typing import Any
 
 from daemon.calls.records import Agent, Campaign, Client, Record
 from daemon.compliance.zones import zone
+from daemon.store import memory_minutes
 from daemon.store.memory_people import attempt_row
 from daemon.store.memory_tables import AttemptRow, IntervalRow, MemoryTables
 from daemon.store.reports import load
@@ -350,4 +351,7 @@ _REPORTS: dict[str, Callable[[MemoryTables, Given], Rows]] = {
     "pacing": _pacing,
     "dnc": _dnc,
     "leads": _leads,
+    "calls_by_minute": memory_minutes.calls_by_minute,
+    "agents_by_minute": memory_minutes.agents_by_minute,
+    "changes": memory_minutes.changes,
 }

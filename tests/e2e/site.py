@@ -31,13 +31,16 @@ expect.set_options(timeout=20_000)  # a busy machine must not fail a page; a pag
 
 
 class WallClock(HandClock):
-    """Wall time as the browser sees it (ages are compared across the two), monotonic by hand not needed here."""
+    """Wall time as the browser sees it (ages are compared across the two), monotonic by hand not needed here.
+    `fixed`: the instant while a test writes what has been."""
+
+    fixed: datetime | None = None
 
     def now(self) -> float:
         return datetime.now(UTC).timestamp()
 
     def utcnow(self) -> datetime:
-        return datetime.now(UTC)
+        return self.fixed or datetime.now(UTC)
 
 
 @dataclass

@@ -31,12 +31,22 @@ async def a_day(world: World) -> None:
         at = clock.utcnow()
         answered = at + timedelta(seconds=8) if outcome in (Outcome.CONNECTED, Outcome.ABANDONED) else None
         detail: dict[str, Any] = {"agent_id": agent_id, "answered_at": answered, "live": answered is not None}
+        detail |= {"connected_at": at + timedelta(seconds=9) if agent_id else None}
         detail |= {"talk_s": rng.randrange(0, 400) / 4 if agent_id else 0.0, "ring_s": rng.choice([None, 2.5, 8.0])}
         await world.apply(
-            f.AgentStateSet(at=at, agent_id=rng.choice([1, 2]), state=rng.choice(["ready", "on_call", "paused"])),
+            f.AgentStateSet(
+                at=at,
+                agent_id=rng.choice([1, 2]),
+                state=(state := rng.choice(["ready", "on_call", "paused"])),
+                attempt_id=attempt if state == "on_call" else None,
+                campaign_id=world.campaign.id if state == "on_call" else 0,
+                campaign_ids=(world.campaign.id,),
+            ),
             world.ended(attempt, outcome, lead_id, **detail),
             f.LedgerAdded(at=at, campaign_id=world.campaign.id, hour=at.replace(minute=0, second=0), answered_live=1),
             f.PacingDecided(at=at, campaign_id=world.campaign.id, count=2, limit="risk", figures={"risk": 0.5}),
+            f.LinkChanged(at=at, up=bool(agent_id)),
+            f.AuditFact(at=at, by="anna", what="campaign.tuned", target=str(world.campaign.id), detail={"speed": 5}),
         )
         if agent_id:
             due = at + timedelta(days=1) if rng.random() < 0.3 else None

@@ -36,18 +36,36 @@ function noteChanges(delta) {
   for (const [id, change] of Object.entries(delta.campaigns || {})) {
     const before = live.state.campaigns[id];
     if (!before || !change) continue;
-    if ('speed' in change) note('speed', { name: before.name, from: before.speed, to: change.speed });
-    if ('state' in change) note('campaign', { name: before.name, state: change.state });
+    if ('speed' in change) note('speed', { id, name: before.name, from: before.speed, to: change.speed });
+    if ('mode' in change || 'level' in change) note('mode', { id, name: before.name, mode: before.mode, level: before.level, ...change });
+    if ('state' in change) note('campaign', { id, name: before.name, state: change.state });
   }
   for (const [id, change] of Object.entries(delta.links || {})) {
     if (change && 'up' in change && live.state.links[id]) note('link', { site: id, up: change.up });
   }
   for (const [id, change] of Object.entries(delta.agents || {})) {
     const before = live.state.agents[id];
-    if (before && change && ['paused', 'signed_out', 'unreachable'].includes(change.state)) {
-      note('agent', { name: before.name, state: change.state, code: change.code || '' });
-    }
+    if (before && change && AWAY.includes(change.state)) note('agent', { id, name: before.name, state: change.state, code: change.code || '' });
   }
+  for (const [id, change] of Object.entries(delta.calls || {})) {
+    if (change?.stage === 'talking') note('call', { ...live.state.calls[id], ...change });
+  }
+}
+const AWAY = ['paused', 'signed_out', 'unreachable'];
+
+// What happened before the page was open (GET /recent): it stands behind what the page has seen itself since `until`.
+const PAST = {
+  campaign: ({ id, what, by, detail }) => {
+    if ('speed' in detail) return ['speed', { id, from: detail.speed_was ?? '?', to: detail.speed, by }];
+    return 'mode' in detail || 'level' in detail ? ['mode', { id, ...detail, by }] : ['campaign', { id, state: what.split('.')[1], by }];
+  },
+  link: ({ id, what }) => ['link', { site: id, up: what === 'up' }],
+  agent: ({ id, what, detail }) => ['agent', { id, state: what, code: detail.code || '' }],
+  call: ({ id, detail }) => ['call', { ...detail, number: id }],
+};
+export function remember(rows, until) {
+  const past = rows.filter((e) => PAST[e.kind]).map((e) => { const [kind, values] = PAST[e.kind](e); return { at: Date.parse(e.at), kind, values }; });
+  live.events = [...live.events.filter((e) => e.at > until), ...past].slice(0, EVENTS_MAX);
 }
 
 function hear(message) {

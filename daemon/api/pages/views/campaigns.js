@@ -6,6 +6,7 @@ import { live, paint } from '../lib/live.js';
 import { all, get, post, patch, request as http, may } from '../lib/api.js';
 import { meter, request, waiting, whyNot, field, select, formValues, toast, attempt, complain, levelMark, windowLevel } from '../lib/ui.js';
 import { sections, changed } from './fields.js';
+import { lastHour } from './plots.js';
 import { campaigns, controls, setSpeed, stepper, modeWord, why, dueOf } from './direct.js';
 
 const MODES = [['manual'], ['preview'], ['progressive'], ['predictive', 1], ['predictive', 2], ['predictive', 3], ['inbound']];
@@ -96,6 +97,7 @@ function cadence(c) {
       h('section', { class: 'card' }, h('h2', null, t('campaign.why_not')), h('ol', { class: 'causes' }, c.causes.map((x, i) => cause(c, x, i)))),
       h('section', { class: 'card' }, h('h2', null, t('direct.in_progress')), h('p', null, ['dialling', 'ringing', 'answered', 'waiting', 'talking'].map((s) => [h('span', { class: 'count', key: s }, `${word('stage', s)} `, h('b', null, num(c.stages[s] || 0))), ' '])),
         h('h2', null, t('campaign.outcomes')), Object.keys(c.outcomes).length === 0 ? h('p', { class: 'empty' }, t('campaign.no_outcomes')) : h('p', null, Object.entries(c.outcomes).sort((a, b) => b[1] - a[1]).map(([o, n]) => [h('span', { class: 'count', key: o }, `${word('outcome', o)} `, h('b', null, num(n))), ' '])))),
+    lastHour(c),
   ];
 }
 

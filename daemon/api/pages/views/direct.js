@@ -2,11 +2,11 @@
 import { h, icon } from '../lib/dom.js';
 import { t, word, lang } from '../lib/i18n.js';
 import { num, pct, duration, clock } from '../lib/format.js';
-import { live, since, serverNow, fresh } from '../lib/live.js';
-import { get, post, may } from '../lib/api.js';
-import { bars, line } from '../lib/plot.js';
+import { live, since, paint } from '../lib/live.js';
+import { post, may } from '../lib/api.js';
 import { explain } from '../lib/explain.js';
 import { concerns } from './alerts.js';
+import { begin, plots } from './plots.js';
 import { STATE_ICON, meter, levelMark, request, waiting, whyNot, confirm, toast, siteDown, windowLevel } from '../lib/ui.js';
 
 const STATES = ['on_call', 'ready', 'reserved', 'ringing', 'on_hold', 'wrap_up', 'paused', 'unreachable'];
@@ -168,19 +168,28 @@ function attention() {
       : h('ul', { class: 'list' }, items.slice(0, 20).map((i) => h('li', { key: i.key }, levelMark(i.level), ` ${i.text} `, h('span', { class: 'muted' }, i.what), i.since !== undefined && h('span', { class: 'right num' }, duration(i.since))))));
 }
 
+const EVENTS_SHOWN = 60; // a page left open all day stays small
+let allEvents = false;
+let withCalls = true;
 let frozen = null;
 function events() {
-  const list = frozen || live.events;
+  const list = (frozen || live.events).filter((e) => withCalls || e.kind !== 'call');
+  const by = (e) => (e.values.by ? `, ${e.values.by}` : '');
+  const name = (table, id) => live.state[table][id]?.name;
+  const named = (e, table) => ({ ...e.values, name: name(table, e.values.id) || e.values.name || `#${e.values.id}` });
   const text = (e) => ({
-    speed: () => t('event.speed', e.values),
-    campaign: () => t('event.campaign', { ...e.values, state: word('campaign_state', e.values.state) }),
+    speed: () => t('event.speed', named(e, 'campaigns')) + by(e),
+    mode: () => t('event.mode', { name: named(e, 'campaigns').name, mode: modeWord({ ...live.state.campaigns[e.values.id], ...e.values }) }) + by(e),
+    campaign: () => t('event.campaign', { name: named(e, 'campaigns').name, state: word('campaign_state', e.values.state) }) + by(e),
+    call: () => t('event.call', { number: num(Number(e.values.number)), who: name('agents', e.values.agent_id) || '—' }),
     link: () => t(e.values.up ? 'event.link_up' : 'event.link_down', e.values),
-    agent: () => `${e.values.name} : ${word('state', e.values.state)} ${e.values.code}`,
+    agent: () => `${named(e, 'agents').name} : ${word('state', e.values.state)} ${e.values.code}`,
   }[e.kind] || (() => e.kind))();
   return h('section', { class: 'card' },
-    h('h2', null, t('direct.events'), h('button', { class: 'quiet right', 'aria-pressed': String(Boolean(frozen)), onclick: () => { frozen = frozen ? null : [...live.events]; } }, frozen ? t('do.unfreeze', { n: live.events.length - frozen.length }) : t('do.freeze'))),
+    h('h2', null, t('direct.events'), h('button', { class: 'quiet right', 'aria-pressed': String(withCalls), onclick: () => { withCalls = !withCalls; paint(); } }, t('direct.calls')), h('button', { class: 'quiet', 'aria-pressed': String(Boolean(frozen)), onclick: () => { frozen = frozen ? null : [...live.events]; paint(); } }, frozen ? t('do.unfreeze', { n: live.events.length - frozen.length }) : t('do.freeze'))),
     list.length === 0 ? h('p', { class: 'empty' }, t('direct.no_events'))
-      : h('ul', { class: 'list events' }, list.slice(0, 60).map((e, i) => h('li', { key: `${e.at}-${e.kind}-${list.length - i}` }, h('span', { class: 'num muted' }, clock(e.at)), ` ${text(e)}`))));
+      : h('ul', { class: 'list events', tabindex: '0', 'aria-label': t('direct.events') }, list.slice(0, allEvents ? 500 : EVENTS_SHOWN).map((e, i) => h('li', { key: `${e.at}-${e.kind}-${list.length - i}`, title: name('campaigns', e.values.campaign_id) || false }, h('span', { class: 'num muted' }, clock(e.at)), ` ${text(e)}`)),
+        !allEvents && list.length > EVENTS_SHOWN && h('li', { key: 'all' }, h('button', { class: 'quiet', onclick: () => { allEvents = true; paint(); } }, t('direct.all_events', { n: num(list.length) })))));
 }
 
 function calls() {
@@ -198,45 +207,7 @@ function calls() {
     rows.length > CALLS_SHOWN_MAX && h('p', { class: 'muted' }, t('direct.more_calls', { n: rows.length - CALLS_SHOWN_MAX })));
 }
 
-// ---- plots: two stacked (never two y axes), sampled while the page is open; abandonment comes from abandonment.sql ------------
-const SAMPLE_MS = 10000;
-const SAMPLES_MAX = 720;
-const samples = { occupancy: [], wait: [] };
-let hours = [];
-function sample() {
-  const now = serverNow();
-  const known = fresh() && live.state.ready;
-  const waits = Object.values(live.state.campaigns).filter((c) => c.state === 'running' && c.wait_s !== null).map((c) => c.wait_s);
-  samples.occupancy.push([now, known ? occupancy() : null]);
-  samples.wait.push([now, known && waits.length ? waits.reduce((a, b) => a + b, 0) / waits.length : null]);
-  for (const list of Object.values(samples)) if (list.length > SAMPLES_MAX) list.shift();
-}
-async function readHours() {
-  const midnight = new Date(serverNow());
-  midnight.setHours(0, 0, 0, 0);
-  const found = await get(`/reports/abandonment?start=${midnight.toISOString()}`).catch(() => null);
-  if (!found) return;
-  const by = new Map();
-  for (const r of found.rows) {
-    const sum = by.get(r.hour) || { live: 0, abandoned: 0 };
-    by.set(r.hour, { live: sum.live + r.answered_live, abandoned: sum.abandoned + r.abandoned });
-  }
-  hours = [...by].sort().map(([hour, x]) => ({ label: String(new Date(hour).getHours()), rate: x.live ? x.abandoned / x.live : null, events: x.live }));
-}
-let sampling = false;
-export function enter() {
-  if (!may('watch')) return;
-  if (!sampling) { sampling = true; setTimeout(sample, 1500); setInterval(sample, SAMPLE_MS); setInterval(readHours, 60000); }
-  readHours();
-}
-function plots() {
-  const ceiling = campaigns()[0]?.windows[0]?.ceiling ?? 0.03;
-  return [
-    h('div', { key: 'p1' },
-      h('section', { class: 'card' }, h('h2', null, t('plot.occupancy')), line(samples.occupancy, { top: 1, unit: t('plot.occupancy'), format: (v) => pct(v) }), h('h2', null, t('plot.wait')), line(samples.wait, { top: 30, unit: t('plot.wait'), format: (v) => num(v) }))),
-    h('section', { key: 'p2', class: 'card' }, h('h2', explain('plot.abandon'), t('plot.abandon')), bars(hours, ceiling, (v) => pct(v, 1))),
-  ];
-}
+export const enter = () => begin();
 
 export function suspendAll() {
   const running = Object.values(live.state.campaigns).filter((c) => c.state === 'running');
@@ -253,5 +224,5 @@ export function suspendAll() {
 export function view() {
   if (!live.state.ready) return h('p', { class: 'empty' }, t('loading'));
   if (!Object.keys(live.state.campaigns).length) return [summary(), h('section', { class: 'card first' }, h('p', null, t('direct.first')), may('manage') && h('a', { class: 'button primary', href: '#/debut' }, t('first.begin')))];
-  return [summary(), campaignTable(), h('div', { class: 'columns four' }, plots(), attention(), events()), calls()];
+  return [summary(), campaignTable(), h('div', { class: 'columns four' }, plots(campaigns()[0]?.windows[0]?.ceiling ?? 0.03), attention(), events()), calls()];
 }
