@@ -10,6 +10,7 @@
 #   make test-week      three weeks of a campaign on simulated time, judged on the PBX's ledger
 #   make features       which promised behaviour is proven by which test; rewrites docs/features.md
 #   make replay CAPTURES=folder   recorded AMI sessions against the fake PBX
+#   make fuzz FUZZ_SECONDS=60     coverage-guided fuzzing of what comes from outside (needs atheris: pip install atheris)
 #   make fuzz-crm CASES=N         GJSON and template subsets against their slow reference models
 #   make bench, make bench-NAME   the measurements of docs/benchmarks.md
 #   make simulate SEEDS=N         fault schedules on simulated time, judged from outside
@@ -34,7 +35,7 @@ CAPTURES ?= ../shared/asterisk/captures
 # Folders that hold Python of ours; those not there yet are left out.
 CODE := $(wildcard daemon fake_asterisk simulation tests benchmarks tools)
 
-.PHONY: help fuzz-crm simulate soak soak-hour demo test check features replay bench test-asterisk test-amd test-predictive test-chaos test-week install lock notice format format-check lint types imports clean setup setup-dev
+.PHONY: help fuzz fuzz-crm simulate soak soak-hour demo test check features replay bench test-asterisk test-amd test-predictive test-chaos test-week install lock notice format format-check lint types imports clean setup setup-dev
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -119,6 +120,17 @@ bench-%: setup-dev
 SEEDS ?= 300
 simulate: setup-dev
 	@$(PY) -m simulation --seeds $(SEEDS) $(SIMULATE_ARGS)
+
+# Seconds for each target. FUZZ_PY: a Python that has atheris, if it is not the private environment's.
+FUZZ_SECONDS ?= 60
+FUZZ_PY ?= $(PY)
+fuzz: setup-dev
+	@if ! $(FUZZ_PY) -c "import atheris" 2>/dev/null; then \
+		echo "fuzz: skipped, atheris is not installed ($(PIP) atheris, or FUZZ_PY=a Python that has it)"; exit 0; fi; \
+	for target in codec translator settings leads bodies; do \
+		echo "fuzz: $$target"; \
+		PYTHONPATH=.:$$($(PY) -c "import sysconfig; print(sysconfig.get_path('purelib'))") \
+			$(FUZZ_PY) -m tests.fuzz.guided $$target -max_total_time=$(FUZZ_SECONDS); done
 
 CASES ?= 100000
 fuzz-crm: setup-dev
