@@ -130,7 +130,7 @@ fuzz: setup-dev
 	for target in codec translator settings leads bodies; do \
 		echo "fuzz: $$target"; \
 		PYTHONPATH=.:$$($(PY) -c "import sysconfig; print(sysconfig.get_path('purelib'))") \
-			$(FUZZ_PY) -m tests.fuzz.guided $$target -max_total_time=$(FUZZ_SECONDS); done
+			$(FUZZ_PY) -m tests.fuzz.guided $$target -max_total_time=$(FUZZ_SECONDS) || exit 1; done
 
 CASES ?= 100000
 fuzz-crm: setup-dev
