@@ -10,7 +10,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from playwright.async_api import Browser, expect
 
+from daemon.crm.shipped import shipped_templates
 from tests.crm.fake_crm import FakeCrm
+from tests.crm.test_crm_api import png
 from tests.e2e.site import open_site
 
 SNIPPET = Path(__file__).resolve().parents[2] / "docs" / "examples" / "click2call-links.js"
@@ -43,6 +45,26 @@ async def test_an_integration_is_added_tried_and_enabled(browser: Browser) -> No
             assert not site.troubles
     finally:
         await crm.stop()
+
+
+@pytest.mark.feature("YPT-02", clause="the logo is taken on the page, and shown beside the integration")
+async def test_a_template_of_ones_own_has_its_logo(browser: Browser) -> None:
+    source = shipped_templates()["generic-rest"].replace(b'Key="generic-rest"', b'Key="own"')
+    async with open_site(browser) as site:
+        page = await site.open("/#/integrations")
+        files = page.locator("input[type=file][accept='.xml']")
+        await files.set_input_files({"name": "own.xml", "mimeType": "application/xml", "buffer": source})
+        logo = page.locator("input[name=logo]")
+        await logo.set_input_files({"name": "a.gif", "mimeType": "image/png", "buffer": b"GIF89a"})
+        await expect(page.locator(".toast.alert")).to_contain_text("Logo refusé")
+        assert len(site.troubles) == 1, "the refusal, as the browser reports it"
+        await logo.set_input_files({"name": "a.png", "mimeType": "image/png", "buffer": png(150)})
+        await page.locator("input[name=name]").fill("Le nôtre")
+        await page.get_by_role("button", name="Ajouter", exact=True).click()
+        beside = page.locator("li [data-logo=own]")
+        await expect(beside).to_be_visible()
+        assert await beside.evaluate("(image) => image.decode().then(() => image.naturalWidth)") == 150
+        assert len(site.troubles) == 1, site.troubles
 
 
 @pytest.mark.feature("CRMI-02", clause="numbers on any page become click-to-call links")

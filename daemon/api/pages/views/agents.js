@@ -6,6 +6,7 @@ import { live, since, paint } from '../lib/live.js';
 import { post, may, all } from '../lib/api.js';
 import { chip, request, whyNot, confirm, ui, STATE_ICON, attempt, field, formValues, select, toast } from '../lib/ui.js';
 import { agentCounts } from './direct.js';
+import { edit } from './edit.js';
 
 const ROW = 32;
 const SPARE = 8;
@@ -59,7 +60,7 @@ function drawer(id) {
     const off = whyNot();
     const call = Object.values(live.state.calls).find((c) => c.agent_id === a.id);
     return [
-      h('h2', null, `${a.extension} ${a.name}`, h('button', { class: 'quiet right', 'aria-label': t('do.close'), onclick: () => { ui.drawer = null; paint(); } }, '×')),
+      h('h2', null, `${a.extension} ${a.name}`, may('manage') && h('button', { class: 'quiet', onclick: () => change(a) }, t('do.edit')), h('button', { class: 'quiet right', 'aria-label': t('do.close'), onclick: () => { ui.drawer = null; paint(); } }, '×')),
       h('p', null, chip(a.state), a.code && ` ${a.code}`, ' ', h('span', { class: 'num' }, duration(since(a.since)))),
       h('p', { class: 'muted' }, t('agents.phone', { state: word('phone', a.phone) })),
       h('p', null, t('agents.today', { calls: num(a.today.calls || 0), sales: num(a.today.sales || 0), talk: duration(a.today.talk_s || 0) })),
@@ -140,6 +141,10 @@ export function view() {
           h('tbody', null, shown.map((id, i) => row(id, first + i)))))), adder()];
 }
 
+const change = (a) => edit({
+  path: `/agents/${a.id}`, title: `${a.extension} ${a.name}`, done: () => paint(),
+  fields: [{ name: 'name', label: t('agent.name') }, { name: 'extension', label: t('agent.extension') }, { name: 'nailed', label: t('agents.nailed'), hint: t('agents.nailed_hint') }, { name: 'enabled', label: t('list.active') }],
+});
 async function create(e) {
   e.preventDefault();
   const form = e.target;

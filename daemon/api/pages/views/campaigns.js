@@ -10,8 +10,8 @@ import { lastHour } from './plots.js';
 import { campaigns, controls, setSpeed, stepper, modeWord, why, dueOf } from './direct.js';
 
 const MODES = [['manual'], ['preview'], ['progressive'], ['predictive', 1], ['predictive', 2], ['predictive', 3], ['inbound']];
-const FIELDS = ['name', 'site', 'rule_set', 'client_id', 'attempts_max', 'gap_min_s', 'ring_timeout_s', 'wrap_up_max_s', 'max_channels', 'calls_per_second', 'order', 'pause_mode', 'priority'];
-const CHOICES = { order: ['oldest', 'newest', 'random', 'priority', 'attempts', 'list_rank'], pause_mode: ['off', 'optional', 'required'] };
+const FIELDS = ['name', 'site', 'rule_set', 'client_id', 'attempts_max', 'gap_min_s', 'ring_timeout_s', 'wrap_up_max_s', 'max_channels', 'calls_per_second', 'order', 'strategy', 'pause_mode', 'priority'];
+const CHOICES = { strategy: ['round_robin', 'least_used', 'priority', 'random'], order: ['oldest', 'newest', 'random', 'priority', 'attempts', 'list_rank'], pause_mode: ['off', 'optional', 'required'] };
 const LINKS = { list_ids: '/lists', line_ids: '/lines', caller_id_ids: '/caller-ids', agent_ids: '/agents' };
 let row = null;
 let etag = '';
@@ -107,7 +107,7 @@ function input(name, value) {
     const known = (options.client_id || []).filter((r) => r.group_id === row.group_id).map((r) => [r.id, r.name]);
     return select(name, value, known.some(([key]) => key === value) ? known : [[value, `n° ${value}`], ...known]);
   }
-  if (CHOICES[name]) return select(name, value, CHOICES[name].map((c) => [c, t(`choice.${c}`)]));
+  if (CHOICES[name]) return select(name, value, CHOICES[name].map((c) => [c, name === 'strategy' ? t(`strategy.${c}`) : t(`choice.${c}`)]));
   if (typeof value === 'boolean') return h('input', { type: 'checkbox', name, checked: value });
   if (typeof value === 'number') return h('input', { type: 'number', step: 'any', name, value });
   return h('input', { name, value: value ?? '' });

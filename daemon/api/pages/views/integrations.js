@@ -49,6 +49,16 @@ async function upload(e) {
   const kept = await attempt(() => request('POST', '/api/v1/crm/templates', new Blob([file]), { 'Content-Type': 'application/octet-stream' }));
   if (kept) { toast(t('crm.uploaded', { name: kept.data.name, n: num(kept.data.warnings.length) })); data.key = kept.data.key; await refresh(); }
 }
+async function setLogo(e) {
+  const file = e.target.files[0];
+  e.target.value = '';
+  if (file && await attempt(() => request('PUT', `/api/v1/crm/templates/${data.key}/logo`, new Blob([file]), { 'Content-Type': 'application/octet-stream' }))) await refresh();
+}
+// The version in the address makes a new picture show at once.
+function logo(key) {
+  const found = data.templates.find((x) => x.key === key && x.logo);
+  return found && h('img', { key: `logo ${key} ${found.logo}`, src: `/api/v1/crm/templates/${key}/logo?v=${found.logo}`, alt: '', width: 40, height: 40, 'data-logo': key });
+}
 const input = (f) => (f.options.length ? select(`field_${f.name}`, f.options[0], f.options.map((o) => [o, o])) : h('input', { name: `field_${f.name}`, type: f.editor === 'password' ? 'password' : 'text', autocomplete: 'off', spellcheck: 'false' }));
 const adding = () => h('section', { class: 'card' }, h('h2', null, t('crm.add')),
   h('form', { class: 'form', onsubmit: add },
@@ -56,7 +66,8 @@ const adding = () => h('section', { class: 'card' }, h('h2', null, t('crm.add'))
     field(t('crm.name'), h('input', { name: 'name', required: true, maxlength: 120 })),
     template()?.fields.map((f) => h('span', { key: `${data.key} ${f.name}` }, field(f.title || f.name, input(f), f.editor === 'password' ? t('crm.secret_hint') : false))),
     h('button', { class: 'primary' }, t('crm.add_verb')), ' ',
-    h('label', { class: 'button' }, t('crm.upload'), h('input', { type: 'file', accept: '.xml', class: 'sr', onchange: upload }))));
+    h('label', { class: 'button' }, t('crm.upload'), h('input', { type: 'file', accept: '.xml', class: 'sr', onchange: upload })),
+    template()?.id > 0 && h('span', null, logo(data.key), ' ', h('label', { class: 'button' }, t('crm.logo'), h('input', { type: 'file', accept: 'image/png,image/jpeg', class: 'sr', name: 'logo', onchange: setLogo })))));
 
 // ---- one of them -----------------------------------------------------------------------------------------------------------
 async function change(row, body) {
@@ -132,6 +143,6 @@ export function view() {
   return [
     h('section', { class: 'card' }, h('h1', null, t('nav.integrations')),
       data.rows.length === 0 && h('p', { class: 'muted' }, t('crm.none')),
-      h('ul', { class: 'list' }, data.rows.map((r) => h('li', { key: r.id }, h('button', { class: 'quiet', onclick: () => choose(r) }, h('b', null, r.name)), ` ${r.template?.name || ''} `, state(r))))),
+      h('ul', { class: 'list' }, data.rows.map((r) => h('li', { key: r.id }, logo(r.template?.key), h('button', { class: 'quiet', onclick: () => choose(r) }, h('b', null, r.name)), ` ${r.template?.name || ''} `, state(r))))),
     data.chosen ? chosen(data.chosen) : adding(), zadarma.view(), ovh.view()];
 }

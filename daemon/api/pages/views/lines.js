@@ -1,23 +1,34 @@
 // Lines: the pool with its toggles, the numbers presented, the state of the click-to-call API.
 import { h, icon } from '../lib/dom.js';
-import { t, word } from '../lib/i18n.js';
-import { num, pct, clock, phone } from '../lib/format.js';
+import { t, word, lang } from '../lib/i18n.js';
+import { num, pct, clock, dateTime, phone } from '../lib/format.js';
 import { live, paint } from '../lib/live.js';
 import { all, get, post, may } from '../lib/api.js';
 import { attempt, confirm, field, formValues, request, select, waiting, whyNot } from '../lib/ui.js';
+import { edit } from './edit.js';
 
-// What usually mends each documented error.
-const HINTS = {
-  'Aucune ligne disponible': 'hint.no_line', 'Rate limit dépassé': 'hint.quota', 'Connection timeout': 'hint.timeout',
-  'Ligne non disponible ou non autorisée': 'hint.line', 'Domaine non autorisé': 'hint.origin',
-};
-const data = { callers: [], campaigns: [], api: [], errors: [] };
+const STRATEGIES = ['round_robin', 'least_used', 'priority', 'random'];
+const data = { callers: [], campaigns: [], groups: [], api: null };
 export async function enter() {
-  const [callers, campaigns, api, errors] = await Promise.all([attempt(() => all('/caller-ids')), attempt(() => all('/campaigns')), attempt(() => get(`/reports/api_calls?start=${hour()}`)), attempt(() => get(`/reports/api_errors?start=${hour()}`))]);
-  Object.assign(data, { callers: callers || [], campaigns: campaigns || [], api: api?.rows || [], errors: errors?.rows || [] });
+  const [callers, campaigns, groups, api] = await Promise.all([attempt(() => all('/caller-ids')), attempt(() => all('/campaigns')), attempt(() => all('/groups')), attempt(() => get('/stats/click2call'))]);
+  Object.assign(data, { callers: callers || [], campaigns: campaigns || [], groups: groups || [], api: api || null });
   paint();
 }
-const hour = () => { const d = new Date(); d.setUTCMinutes(0, 0, 0); return d.toISOString(); };
+
+const editLine = (l) => edit({
+  path: `/lines/${l.id}`, title: l.name, done: enter, gone: enter,
+  fields: [{ name: 'name', label: t('line.name') }, { name: 'endpoint', label: t('line.endpoint'), hint: t('line.endpoint_hint') }, { name: 'capacity', label: t('line.capacity'), min: 1 },
+    { name: 'priority', label: t('line.priority_long'), hint: t('line.priority_hint') }, { name: 'minutes_per_month', label: t('line.minutes'), hint: t('line.none_hint') }],
+});
+const editCaller = (c) => edit({
+  path: `/caller-ids/${c.id}`, title: phone(c.e164), done: enter, gone: enter,
+  fields: [{ name: 'name', label: t('campaign.name') }, { name: 'pool', label: t('lines.pool') }, { name: 'daily_cap', label: t('lines.daily_cap'), hint: t('line.none_hint') }, { name: 'enabled', label: t('list.active') }],
+});
+const editGroup = (g) => edit({
+  path: `/groups/${g.id}`, title: g.name || g.code, done: enter,
+  fields: [{ name: 'name', label: t('campaign.name') }, { name: 'c2c_strategy', label: t('lines.strategy'), choices: STRATEGIES.map((x) => [x, t(`strategy.${x}`)]) }, { name: 'c2c_per_hour', label: t('lines.quota'), min: 0 },
+    { name: 'cors_origins', label: t('lines.origins'), hint: t('lines.origins_hint'), max_length: 1000 }],
+});
 
 function toggle(l) {
   const on = l.state === 'off' || l.state === 'resting';
@@ -37,7 +48,7 @@ function pool() {
       return h('tr', { key: l.id }, h('th', { scope: 'row' }, l.name), h('td', null, t(`kind.${l.kind}`)),
         h('td', null, h('span', { class: l.state === 'active' ? 's-ready' : l.state === 'off' ? 's-paused' : 'mark watch' }, icon(l.state === 'active' ? 'dot' : l.state === 'off' ? 'off' : 'watch'), ` ${word('line_state', l.state)}`), l.resting_until && ` ${t('lines.until', { at: clock(new Date(l.resting_until), false) })}`, l.reason && h('span', { class: 'muted' }, ` ${l.reason}`), h('span', { class: l.quality?.mos && l.quality.mos < 4 ? 'mark watch' : 'muted' }, ` ${l.quality?.mos ? t('lines.mos', { mos: num(l.quality.mos, 1), loss: num(l.quality.loss * 100, 1), jitter: num(l.quality.jitter_s * 1000) }) : t('lines.mos_unknown')}`)),
         h('td', { class: 'n' }, full && h('span', { class: 'mark watch' }, icon('watch')), ` ${num(l.in_use)}/${num(l.capacity)}`), h('td', { class: 'n' }, num(l.priority)), h('td', { class: 'n' }, num(l.calls)), h('td', { class: 'n' }, l.calls ? pct(l.succeeded / l.calls) : '—'),
-        h('td', null, asked ? h('span', { class: 'asked slow' }, t('pending.asked')) : may('administer') && h('button', { disabled: Boolean(off), title: off, role: 'switch', 'aria-checked': String(l.state === 'active'), onclick: () => toggle(l) }, t(l.state === 'active' ? 'lines.switch_off' : l.state === 'resting' ? 'lines.put_back' : 'lines.switch_on'))));
+        h('td', null, asked ? h('span', { class: 'asked slow' }, t('pending.asked')) : may('administer') && h('button', { disabled: Boolean(off), title: off, role: 'switch', 'aria-checked': String(l.state === 'active'), onclick: () => toggle(l) }, t(l.state === 'active' ? 'lines.switch_off' : l.state === 'resting' ? 'lines.put_back' : 'lines.switch_on')), may('administer') && !asked && [' ', h('button', { 'aria-label': t('edit.of', { name: l.name }), onclick: () => editLine(l) }, t('do.edit'))]));
     })));
 }
 async function add(e) {
@@ -56,17 +67,29 @@ const names = (test) => data.campaigns.filter(test).map((c) => c.name).join(', '
 function caller(c) {
   const shown = names((x) => x.group_id === c.group_id && (x.caller_id_ids.includes(c.id) || (c.pool && x.caller_id_pool === c.pool)));
   const takes = names((x) => x.group_id === c.group_id && x.inbound.dids.includes(c.e164));
-  return h('tr', { key: c.id }, h('th', { scope: 'row', title: c.e164 }, h('b', null, phone(c.e164)), ` ${c.name}`), h('td', null, c.pool || '—'), h('td', { title: shown }, shown || '—'), h('td', { title: takes }, takes || '—'), h('td', null, t(c.enabled ? 'list.active' : 'list.inactive')));
+  return h('tr', { key: c.id }, h('th', { scope: 'row', title: c.e164 }, h('b', null, phone(c.e164)), ` ${c.name}`), h('td', null, c.pool || '—'), h('td', { title: shown }, shown || '—'), h('td', { title: takes }, takes || '—'), h('td', { class: 'n' }, c.daily_cap ? num(c.daily_cap) : '—'),
+    h('td', null, t(c.enabled ? 'list.active' : 'list.inactive'), may('administer') && [' ', h('button', { 'aria-label': t('edit.of', { name: phone(c.e164) }), onclick: () => editCaller(c) }, t('do.edit'))]));
 }
 export function view() {
   const sites = Object.keys(live.state.links);
-  const api = data.api[0];
   return [
     h('section', { class: 'card' }, h('h1', null, t('nav.lignes')), pool(),
       may('administer') && h('form', { class: 'form', onsubmit: add }, field(t('line.name'), h('input', { name: 'name', required: true })), field(t('campaign.site'), select('site', sites[0], sites.map((s) => [s, s]))), field(t('line.kind'), select('kind', 'trunk', ['trunk', 'extension'].map((k) => [k, t(`kind.${k}`)]))), field(t('line.endpoint'), h('input', { name: 'endpoint', required: true }), t('line.endpoint_hint')), field(t('line.capacity'), h('input', { type: 'number', name: 'capacity', min: 1, value: 1 })), h('button', null, t('lines.add')))),
     h('div', { class: 'columns numbers' },
-      h('section', { class: 'card' }, h('h2', null, t('lines.caller_ids')), data.callers.length === 0 ? h('p', { class: 'empty' }, t('lines.no_caller_ids')) : h('table', { class: 'grid', 'data-numbers': true }, h('thead', null, h('tr', null, ['caller_id', 'pool', 'shown_by', 'answered_by', 'state'].map((n) => h('th', { key: n, scope: 'col' }, t(`lines.${n}`))))), h('tbody', null, data.callers.map(caller))),
+      h('section', { class: 'card' }, h('h2', null, t('lines.caller_ids')), data.callers.length === 0 ? h('p', { class: 'empty' }, t('lines.no_caller_ids')) : h('table', { class: 'grid', 'data-numbers': true }, h('thead', null, h('tr', null, ['caller_id', 'pool', 'shown_by', 'answered_by', 'cap', 'state'].map((n) => h('th', { key: n, scope: 'col', class: n === 'cap' ? 'n' : '' }, t(`lines.${n}`))))), h('tbody', null, data.callers.map(caller))),
         may('administer') && h('form', { class: 'toolbar', onsubmit: addCaller }, h('input', { name: 'e164', required: true, placeholder: '+33…', 'aria-label': t('lines.caller_id') }), h('input', { name: 'name', placeholder: t('campaign.name'), 'aria-label': t('campaign.name') }), h('input', { name: 'pool', size: 10, placeholder: t('lines.pool'), 'aria-label': t('lines.pool') }), h('button', null, t('do.add')))),
-      h('section', { class: 'card' }, h('h2', null, t('lines.api')), api ? h('p', { title: 'api_calls.sql' }, t('lines.api_hour', { calls: num(api.calls), ok: num(api.succeeded), ms: api.response_mean_ms === null ? '—' : num(api.response_mean_ms) })) : h('p', { class: 'empty' }, t('lines.api_none')),
-        h('ul', { class: 'list' }, data.errors.map((x, i) => h('li', { key: i }, h('b', { class: 'num' }, num(x.calls)), ` ${x.error}`, h('span', { class: 'muted' }, HINTS[x.error] ? t(HINTS[x.error]) : ''))))))];
+      api())];
+}
+
+// Click-to-call of the last 24 h: what was asked for, by phone of the pool, what failed and what usually mends it (C2C-11).
+function api() {
+  const a = data.api;
+  const ms = (v) => (v === null ? '—' : `${num(v)} ms`);
+  return h('section', { class: 'card', 'data-api': true }, h('h2', null, t('lines.api')),
+    data.groups.map((g) => h('p', { key: g.id }, h('b', null, g.name || g.code), ` : ${t(`strategy.${g.c2c_strategy}`)}, ${t('access.quota', { n: num(g.c2c_per_hour) })} `, may('administer') && h('button', { 'aria-label': t('edit.of', { name: g.name || g.code }), onclick: () => editGroup(g) }, t('do.edit')))),
+    !a || a.calls === 0 ? h('p', { class: 'empty' }, t('lines.api_none')) : [
+      h('p', { title: 'api_calls.sql' }, t('lines.api_day', { calls: num(a.calls), ok: num(a.succeeded), rate: pct(a.success_rate, 1), ms: ms(a.response_mean_ms) })),
+      h('table', { class: 'grid', title: 'api_calls_by_line.sql' }, h('thead', null, h('tr', null, ['phone', 'calls', 'success', 'mean', 'last'].map((n, i) => h('th', { key: n, scope: 'col', class: i ? 'n' : '' }, t(`lines.api_${n}`))))),
+        h('tbody', null, a.lines.map((l) => h('tr', { key: l.line }, h('th', { scope: 'row' }, l.line || t('lines.no_phone')), h('td', { class: 'n' }, num(l.calls)), h('td', { class: 'n' }, pct(l.success_rate, 1)), h('td', { class: 'n' }, ms(l.response_mean_ms)), h('td', { class: 'n num' }, l.last_at ? dateTime(l.last_at) : '—'))))),
+      a.errors.length > 0 && h('ul', { class: 'list', title: 'api_errors.sql' }, a.errors.map((x, i) => h('li', { key: i }, h('b', { class: 'num' }, num(x.calls)), h('span', null, ` ${x.error} `, h('span', { class: 'muted' }, lang === 'fr' ? x.advice_fr : x.advice_en)))))]);
 }

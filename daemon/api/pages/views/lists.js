@@ -5,6 +5,7 @@ import { num, dateTime, phone } from '../lib/format.js';
 import { paint } from '../lib/live.js';
 import { all, get, post, patch, request as http, may } from '../lib/api.js';
 import { attempt, confirm, field, formValues, select, toast, complain, ui } from '../lib/ui.js';
+import { edit } from './edit.js';
 import { missedCalls, loadMissed, blacklist, loadBlocked } from './reception.js';
 
 const FIELDS = ['', 'phone', 'alt_phone', 'first_name', 'last_name', 'full_name', 'company', 'email', 'address1', 'address2', 'address3', 'city', 'postal_code', 'state', 'country_code', 'comments', 'vendor_lead_code', 'status', 'priority', 'consent_at', 'consent_source', 'consent_text_version', 'consent_out_of_hours', 'consent_automated', 'running_contract'];
@@ -29,6 +30,10 @@ async function toggle(list) {
   });
   if (saved) { Object.assign(list, saved.data); toast(t(list.active ? 'lists.on' : 'lists.off', { name: list.name })); }
 }
+const editList = (l) => edit({
+  path: `/lists/${l.id}`, title: l.name, done: (row) => { Object.assign(l, row); paint(); }, gone: () => { data.lists = data.lists.filter((x) => x !== l); paint(); },
+  fields: [{ name: 'name', label: t('list.name') }, { name: 'rank', label: t('list.rank') }, { name: 'active', label: t('list.active') }],
+});
 async function addList(e) {
   e.preventDefault();
   const form = e.target;
@@ -40,7 +45,7 @@ const lists = () => h('section', { class: 'card' },
   data.lists.length === 0 ? h('p', { class: 'empty' }, t('lists.none')) : h('table', { class: 'grid' },
     h('thead', null, h('tr', null, ['name', 'state', 'rank', 'act'].map((n) => h('th', { key: n, scope: 'col', class: n === 'rank' ? 'n' : '' }, t(`list.${n}`))))),
     h('tbody', null, data.lists.map((l) => h('tr', { key: l.id }, h('th', { scope: 'row' }, l.name), h('td', null, t(l.active ? 'list.active' : 'list.inactive')), h('td', { class: 'n' }, num(l.rank)),
-      h('td', null, may('manage') && h('button', { onclick: () => toggle(l) }, t(l.active ? 'list.switch_off' : 'list.switch_on')), ' ', may('manage') && h('a', { class: 'button', href: `#/listes/importer?liste=${l.id}` }, t('list.import'))))))));
+      h('td', null, may('manage') && h('button', { onclick: () => toggle(l) }, t(l.active ? 'list.switch_off' : 'list.switch_on')), ' ', may('manage') && h('button', { 'aria-label': t('edit.of', { name: l.name }), onclick: () => editList(l) }, t('do.edit')), ' ', may('manage') && h('a', { class: 'button', href: `#/listes/importer?liste=${l.id}` }, t('list.import'))))))));
 
 // ---- import -----------------------------------------------------------------------------------------------------
 async function upload(file) {

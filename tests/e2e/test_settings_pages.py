@@ -1,0 +1,133 @@
+"""Rows of the settings edited on the pages: pools of lines and numbers, the group's choice of phones, lists, agents."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from playwright.async_api import Browser, Page, expect
+
+from daemon.calls.records import Agent, CallerIdNumber, Group, LeadList, Line
+from tests.e2e.site import open_site
+from tests.e2e.test_pages import shot
+
+
+async def save(page: Page, **fields: str) -> None:
+    """Type into the drawer's form, and save."""
+    form = page.locator("[data-edit]")
+    for name, value in fields.items():
+        await form.locator(f"[name={name}]").fill(value)
+    await form.get_by_role("button", name="Enregistrer").click()
+
+
+@pytest.mark.feature("C2C-05", clause="the pool's priorities are set on the page, a phone switched by one button")
+async def test_lines_and_numbers_are_edited_on_their_page(browser: Browser) -> None:
+    async with open_site(browser) as site:
+        store, rows = site.world.store, site.world.rows
+        page = await site.open("/#/lignes")
+        await page.get_by_role("button", name="Modifier TR-1").click()
+        await expect(page.locator("[data-edit] [name=capacity]")).to_have_value("30")
+        await shot(page, "lignes-edit-fr-light")
+        await save(page, capacity="12", priority="9", minutes_per_month="3000")
+        await expect(page.get_by_text("Enregistré.")).to_be_visible()
+        line = await store.get(Line, rows["line"].id)
+        assert line is not None and (line.capacity, line.priority, line.minutes_per_month) == (12, 9, 3000)
+        await (
+            page.get_by_role("button", name="Modifier +33162000000")
+            .or_(page.get_by_role("button", name="Modifier 01\u00a062"))
+            .click()
+        )
+        await expect(page.locator("[data-edit] [name=pool]")).to_be_visible()
+        await save(page, pool="nord", daily_cap="150", name="Accueil")
+        number = page.locator("[data-numbers] tr", has_text="Accueil")
+        await expect(number).to_contain_text("150")
+        row = await store.get(CallerIdNumber, rows["caller_id"].id)
+        assert row is not None and (row.pool, row.daily_cap, row.enabled) == ("nord", 150, True)
+        await page.get_by_role("button", name="Modifier Ouest").click()
+        await page.locator("[data-edit] [name=c2c_strategy]").select_option("least_used")
+        await save(page, c2c_per_hour="250", cors_origins="https://a.example, https://b.example")
+        await expect(page.locator("[data-api]")).to_contain_text("Moins utilisée, 250 appels")
+        group = await store.get(Group, rows["group"].id)
+        assert group is not None and group.cors_origins == ["https://a.example", "https://b.example"]
+        phone = page.get_by_role("row", name="P8001")
+        await phone.get_by_role("switch").click()
+        await expect(phone).to_contain_text("Activer")
+        assert not site.troubles, site.troubles
+
+
+async def test_a_line_changed_meanwhile_is_not_overwritten(browser: Browser) -> None:
+    async with open_site(browser) as site:
+        store, id = site.world.store, site.world.rows["line"].id
+        page = await site.open("/#/lignes")
+        await page.get_by_role("button", name="Modifier TR-1").click()
+        await expect(page.locator("[data-edit] [name=capacity]")).to_have_value("30")
+        await store.update(Line, id, {"capacity": 10}, None)
+        await save(page, capacity="20")
+        await expect(page.locator("[data-edit]")).to_contain_text("entre-temps : 10")
+        await expect(page.locator("[data-edit] [name=capacity]")).to_have_value("20")
+        line = await store.get(Line, id)
+        assert line is not None and line.capacity == 10
+        await page.locator("[data-edit]").get_by_role("button", name="Enregistrer").click()
+        await expect(page.locator("[data-edit]")).to_have_count(0)
+        line = await store.get(Line, id)
+        assert line is not None and line.capacity == 20
+
+
+async def test_what_a_campaign_uses_is_not_deleted_and_says_why(browser: Browser) -> None:
+    async with open_site(browser) as site:
+        page = await site.open("/#/listes")
+        await page.get_by_role("button", name="Modifier NEW").click()
+        await page.locator("[data-edit]").get_by_role("button", name="Supprimer").click()
+        await page.get_by_role("dialog").get_by_role("button", name="Supprimer").click()
+        await expect(page.locator(".toast.alert")).to_contain_text("Assurance Auto 31")
+        await save(page, name="Neuves", rank="3")
+        await expect(page.get_by_role("row", name="Neuves")).to_contain_text("3")
+        await page.locator("form [name=name]").first.fill("Vide")
+        await page.keyboard.press("Enter")
+        await page.get_by_role("row", name="Vide").get_by_role("button", name="Désactiver").click()
+        await expect(page.get_by_role("row", name="Vide")).to_contain_text("Activer")
+        await page.get_by_role("button", name="Modifier Vide").click()
+        await page.locator("[data-edit]").get_by_role("button", name="Supprimer").click()
+        await page.get_by_role("dialog").get_by_role("button", name="Supprimer").click()
+        await expect(page.get_by_role("row", name="Vide")).to_have_count(0)
+        assert sorted(x.name for x in await site.world.store.find(LeadList)) == ["EST", "Neuves"]
+
+
+async def test_an_agent_is_added_and_edited(browser: Browser) -> None:
+    async with open_site(browser) as site:
+        page = await site.open("/#/agents")
+        await page.get_by_text("Ajouter un agent").click()
+        form = page.locator("details form")
+        await form.locator("[name=name]").fill("N. Petit")
+        await form.locator("[name=login]").fill("1006")
+        await form.get_by_role("button", name="Ajouter").click()
+        await expect(page.locator(".toast")).to_contain_text("N. Petit")
+        await page.get_by_role("link", name="S. Benali").click()
+        await page.locator(".drawer").get_by_role("button", name="Modifier").click()
+        await save(page, extension="1044")
+        await expect(page.get_by_text("Enregistré.")).to_be_visible()
+        found = {a.login: a for a in await site.world.store.find(Agent)}
+        assert found["1006"].extension == "1006" and found["1001"].extension == "1044"
+
+
+@pytest.mark.feature(
+    "C2C-11", clause="the page shows totals, each phone, and the errors with advice, as the log has them"
+)
+async def test_click_to_call_figures_are_those_of_the_log(browser: Browser) -> None:
+    async with open_site(browser) as site:
+        at = datetime.now(UTC)
+        for ok, line, error in [(True, "8001", "")] * 3 + [(False, "", "Aucune ligne disponible")]:
+            row = {
+                "created_at": at,
+                "group_id": site.world.rows["group"].id,
+                "success": ok,
+                "error": error,
+                "status": 200,
+            }
+            await site.world.store.log_api_call(row | {"phone_line_used": line, "response_time_ms": 20.0})
+        page = await site.open("/#/lignes")
+        api = page.locator("[data-api]")
+        await expect(api).to_contain_text("4 appels demandés, 3 réussis (75,0\u202f%), 20 ms en moyenne")
+        await expect(api.get_by_role("row", name="8001")).to_contain_text("100,0")
+        await expect(api).to_contain_text("Ajoutez des lignes au pool")
+        assert not site.troubles
