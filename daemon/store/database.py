@@ -69,6 +69,15 @@ async def _prepare(connection: asyncpg.Connection) -> None:
     )
 
 
+class _Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
+    """Given back without a word to the server: nothing of ours outlives its transaction (SET LOCAL, locks of the
+    transaction, no LISTEN, no cursors), and asking for a reset of it all doubled the trips of every short statement.
+    A transaction left open is still rolled back."""
+
+    def get_reset_query(self) -> str:
+        return ""
+
+
 class Database:
     """A pool on one DSN. Statements end after `statement_timeout_s`, on the server and here."""
 
@@ -101,6 +110,7 @@ class Database:
                 command_timeout=self._timeout_s + 1.0,
                 max_inactive_connection_lifetime=300.0,
                 init=_prepare,
+                connection_class=_Connection,
                 server_settings={
                     "application_name": self._application,
                     "timezone": "UTC",
@@ -140,3 +150,11 @@ class Database:
         """A connection in a transaction that commits at the end of the block."""
         async with self.connection() as connection, connection.transaction():
             yield connection
+
+    @contextlib.asynccontextmanager
+    async def short_transaction(self, first: str) -> AsyncIterator[asyncpg.Connection]:
+        """The same, one trip shorter: BEGIN goes with a first statement (text of ours, without arguments)."""
+        async with self.connection() as connection:
+            await connection.execute(f"BEGIN; {first}")
+            yield connection  # whoever breaks off gives the connection back in its transaction: it is rolled back
+            await connection.execute("COMMIT")
