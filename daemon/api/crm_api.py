@@ -28,6 +28,7 @@ from daemon.api.crm_types import (
     JournalQuery,
     JournalRow,
     JournalRows,
+    LogoQuery,
     PopView,
     RemoveTemplates,
     ReplayBody,
@@ -44,6 +45,7 @@ from daemon.errors import CommandError
 
 routes = Routes("/api/v1/crm", "crm")
 TEMPLATE_BYTES_MAX = (1 << 20) - 1
+LOGO_BYTES_MAX = 500 * 1024 - 1
 POP_WAIT_S = 2.5
 """A little more than what a look-up may take."""
 CALLBACK = "/api/v1/crm/oauth/callback"
@@ -55,6 +57,8 @@ class CrmDoor(Protocol):
     async def templates(self, group_id: int) -> list[dict[str, Any]]: ...
     async def upload(self, group_id: int, data: bytes) -> dict[str, Any]: ...
     async def source(self, group_id: int, key: str) -> str: ...
+    async def set_logo(self, group_id: int, key: str, data: bytes) -> dict[str, Any]: ...
+    async def logo(self, group_id: int, key: str) -> tuple[str, bytes]: ...
     async def view(self, row: Integration) -> dict[str, Any]: ...
     async def add(self, group_id: int, name: str, key: str, given: Mapping[str, Any]) -> Integration: ...
     async def change(self, row: Integration, given: Mapping[str, Any], if_version: int | None) -> Integration: ...
@@ -121,12 +125,7 @@ async def list_templates(ask: Ask) -> Reply:
 async def upload_template(ask: Ask) -> Reply:
     """Upload a template: the XML file is the body. One of the same Key is replaced; at most 10 a group, below 1 MB."""
     door, group_id = _door(ask), scope.home_group(ask, ask.query.group_id)
-    data = bytearray()
-    async for piece in ask.request.content.iter_chunked(1 << 16):
-        data += piece
-        if len(data) > TEMPLATE_BYTES_MAX:
-            raise CommandError("body_too_large", {"allowed": TEMPLATE_BYTES_MAX})
-    kept = await door.upload(group_id, bytes(data))
+    kept = await door.upload(group_id, await _body(ask, TEMPLATE_BYTES_MAX))
     await _noted(ask, "crm.template_uploaded", f"crm_template:{kept['id']}", group_id, key=kept["key"])
     return Reply(kept, 201)
 
@@ -139,6 +138,37 @@ async def download_template(ask: Ask) -> web.Response:
     name = "".join(sign for sign in key[:64] if sign.isalnum() or sign in "-_")
     headers = {"Content-Disposition": f'attachment; filename="{name}.xml"'}
     return web.Response(text=source, content_type="application/xml", charset="utf-8", headers=headers)
+
+
+async def _body(ask: Ask, bytes_max: int) -> bytes:
+    data = bytearray()
+    async for piece in ask.request.content.iter_chunked(1 << 16):
+        data += piece
+        if len(data) > bytes_max:
+            raise CommandError("body_too_large", {"allowed": bytes_max})
+    return bytes(data)
+
+
+@routes.put(
+    "/templates/{key}/logo", permission=Permission.ADMINISTER, query=GroupQuery, reply=dict[str, Any],
+    raw_body="octets", extra=(404, 413, 422),
+)  # fmt: skip
+async def set_logo(ask: Ask) -> Reply:
+    """The logo of an uploaded template: a PNG or JPEG below 500 KB as the body; an empty body takes it away."""
+    group_id, key = scope.home_group(ask, ask.query.group_id), ask.request.match_info["key"][:64]
+    kept = await _door(ask).set_logo(group_id, key, await _body(ask, LOGO_BYTES_MAX))
+    await _noted(ask, "crm.logo_set", f"crm_template:{key}", group_id)
+    return Reply(kept)
+
+
+@routes.get(
+    "/templates/{key}/logo", permission=Permission.ADMINISTER, query=LogoQuery, raw_body="image/png", extra=(404,)
+)
+async def read_logo(ask: Ask) -> web.Response:
+    """A template's logo, as it came: image/png or image/jpeg."""
+    group_id, key = scope.home_group(ask, ask.query.group_id), ask.request.match_info["key"][:64]
+    media, data = await _door(ask).logo(group_id, key)
+    return web.Response(body=data, content_type=media)
 
 
 @routes.post("/templates/remove", permission=Permission.ADMINISTER, body=RemoveTemplates, reply=Count)

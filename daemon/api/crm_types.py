@@ -19,8 +19,14 @@ class GroupQuery(Query, kw_only=True):
     group_id: IdOrZero = 0
 
 
+class LogoQuery(GroupQuery, kw_only=True):
+    """`v`: whatever makes a browser ask anew."""
+
+    v: Annotated[str, Meta(max_length=20)] = ""
+
+
 class TemplateRows(Answer, kw_only=True):
-    """`id` 0: shipped. `fields`: what an integration asks for."""
+    """`id` 0: shipped. `fields`: what an integration asks for. `logo`: "", or its version."""
 
     rows: list[dict[str, Any]]
 

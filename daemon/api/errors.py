@@ -306,6 +306,7 @@ ERRORS: Mapping[str, ErrorRow] = {
         "Modèle refusé : {reason}. Rien n'est changé.",
         "Template refused: {reason}. Nothing is changed.",
     ),
+    "crm_logo_refused": E(422, "Logo refusé : {reason}.", "Logo refused: {reason}."),
     "crm_templates_full": E(
         409,
         "Déjà {allowed} modèles dans ce groupe : supprimez-en un d'abord.",

@@ -8,12 +8,13 @@ from daemon.calls.records import Record
 
 
 class CrmTemplateFile(Record, kw_only=True):
-    """An uploaded template, as it came (YPT-01). Shipped ones are files, not rows."""
+    """An uploaded template, as it came (YPT-01). Shipped ones are files, not rows. `logo`: "" or a data URL."""
 
     group_id: int
     key: str
     name: str
     source: str
+    logo: str = ""
 
 
 class Integration(Record, kw_only=True):

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from daemon.calls.crm_records import CrmTemplateFile, CrmTicket, CrmUser, Integration
-from daemon.crm import trial
+from daemon.crm import logo, trial
 from daemon.crm.model import CrmTemplate, Refused
 from daemon.crm.pops import Pop
 from daemon.crm.service import CrmService, checked, keep_template, options_of
@@ -64,9 +64,12 @@ class Door:
 
     async def templates(self, group_id: int) -> list[dict[str, Any]]:
         """Shipped ones first, then the group's."""
-        rows = [described(load(data)) | {"id": 0} for data in shipped_templates().values()]
+        rows = [described(load(data)) | {"id": 0, "logo": ""} for data in shipped_templates().values()]
         files = await self._store.find(CrmTemplateFile, group_id=group_id)
-        return rows + [described(load(file.source.encode())) | {"id": file.id} for file in files]
+        return rows + [
+            described(load(file.source.encode())) | {"id": file.id, "logo": f"{file.version}" if file.logo else ""}
+            for file in files
+        ]
 
     async def upload(self, group_id: int, data: bytes) -> dict[str, Any]:
         """Keep a template; its description and id. Raises CommandError."""
@@ -80,6 +83,29 @@ class Door:
         for data in shipped_templates().values():
             if load(data).key == key:
                 return data.decode()
+        raise CommandError("not_found", {"what": f"template {key}"})
+
+    async def set_logo(self, group_id: int, key: str, data: bytes) -> dict[str, Any]:
+        """Keep the logo of an uploaded template; no bytes take it away. Raises CommandError."""
+        file = await self._file(group_id, key)
+        try:
+            found = logo.look_at(data) if data else None
+        except logo.LogoRefused as error:
+            raise CommandError("crm_logo_refused", {"reason": str(error)}) from error
+        await self._store.update(CrmTemplateFile, file.id, {"logo": logo.kept(data, found) if found else ""}, None)
+        shown = {"media": found.media, "width": found.width, "height": found.height} if found else {}
+        return {"key": key, "suggested_size": bool(found and found.suggested), **shown}
+
+    async def logo(self, group_id: int, key: str) -> tuple[str, bytes]:
+        """Its type and bytes. Raises CommandError not_found."""
+        file = await self._file(group_id, key)
+        if not file.logo:
+            raise CommandError("not_found", {"what": f"logo {key}"})
+        return logo.opened(file.logo)
+
+    async def _file(self, group_id: int, key: str) -> CrmTemplateFile:
+        for file in await self._store.find(CrmTemplateFile, group_id=group_id, key=key):
+            return file
         raise CommandError("not_found", {"what": f"template {key}"})
 
     # -- integrations ------------------------------------------------------------------------------------------------

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import struct
+import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -129,6 +131,51 @@ async def test_templates_are_uploaded_downloaded_replaced_and_bounded() -> None:
         assert (await ask(client, "POST", "/templates/remove", json={"ids": ids[:2]})) == {"count": 2}
         own = [row["key"] for row in (await ask(client, "GET", "/templates"))["rows"] if row["id"]]
         assert own == [f"own-{n}" for n in range(2, 10)]
+
+
+def png(side: int, size: int = 0) -> bytes:
+    """A grey square, with a comment to reach a size."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    rows = zlib.compress((b"\0" + b"\x80" * side) * side)
+    parts = [chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)), chunk(b"IDAT", rows)]
+    begin, end = b"\x89PNG\r\n\x1a\n" + b"".join(parts), chunk(b"IEND", b"")
+    return begin + (chunk(b"tEXt", b"c" * (size - len(begin) - len(end) - 12)) if size else b"") + end
+
+
+JPEG = b"\xff\xd8\xff\xe0\0\x04ab\xff\xc0\0\x0b\x08\0\x96\0\x96\x01\x01\x11\0\xff\xd9"
+
+
+@pytest.mark.feature("YPT-02", clause="a PNG or JPEG below 500 KB and no other, shown to administrators alone")
+async def test_a_templates_logo_is_checked_by_type_and_size() -> None:
+    source = shipped_templates()["generic-rest"].replace(b'Key="generic-rest"', b'Key="own"')
+    async with make_api() as (_, client):
+        await ask(client, "POST", "/templates", 201, data=source)
+        path, largest = "/templates/own/logo", png(150, 500 * 1024 - 1)
+        await ask(client, "GET", path, 404)
+        svg = b"<svg xmlns='http://www.w3.org/2000/svg'/>"
+        for data in (b"GIF89a\x96\0\x96\0", svg, JPEG[:8], png(1025), b"\x89PNG\r\n\x1a\nIHDR"):
+            assert (await ask(client, "PUT", path, 422, data=data))["code"] == "crm_logo_refused"
+        await ask(client, "PUT", path, 413, data=largest + b"\0")
+        taken = [(largest, "image/png", True), (png(64), "image/png", False), (JPEG, "image/jpeg", True)]
+        for data, media, suggested in taken:
+            kept = await ask(client, "PUT", path, data=data)
+            assert (kept["media"], kept["suggested_size"]) == (media, suggested)
+            async with client.get(f"/api/v1/crm{path}") as shown:
+                assert (shown.status, shown.content_type, await shown.read()) == (200, media, data)
+        for method in ("GET", "PUT"):
+            async with client.request(
+                method, f"/api/v1/crm{path}", headers={"Authorization": "Bearer agent"}
+            ) as answer:
+                assert answer.status == 403
+        await ask(client, "POST", "/templates", 201, data=source.replace(b'Version="1.0.0"', b'Version="2.0.0"'))
+        rows = {row["key"]: row["logo"] for row in (await ask(client, "GET", "/templates"))["rows"]}
+        assert rows["own"] and not rows["zoho-like"]
+        await ask(client, "PUT", path, data=b"")
+        await ask(client, "GET", path, 404)
+        await ask(client, "PUT", "/templates/zoho-like/logo", 404, data=JPEG)
 
 
 @pytest.mark.feature("YPT-01", clause="applied to a running integration, whole or not at all")
