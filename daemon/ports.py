@@ -189,6 +189,18 @@ class Store(Protocol):
         """One attempt by id or by number, with its events."""
         ...
 
+    async def keep_draft(self, agent_id: int, attempt_id: UUID, body: dict[str, Any], now: datetime) -> None:
+        """What an agent is typing about a call, in place of what was kept; drafts a day old go."""
+        ...
+
+    async def draft_of(self, agent_id: int) -> dict[str, Any] | None:
+        """The body last kept, with its `attempt_id` and `saved_at`."""
+        ...
+
+    async def drop_draft(self, agent_id: int, attempt_id: UUID | None = None) -> None:
+        """Forget an agent's draft; only if it is of that call, if one is named."""
+        ...
+
     async def set_dnc(self, client_id: int, e164: str, on: bool, by: str, source: str) -> list[int]:
         """Add to or take from the client's red list; ids of the leads it touches."""
         ...

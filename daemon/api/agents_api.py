@@ -5,6 +5,7 @@ An agent's token acts for its own agent only; supervisors and above act for any 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -32,10 +33,9 @@ from daemon.engine.commands import (
     SignOut,
 )
 from daemon.engine.views import AgentView
-from daemon.errors import CommandError
+from daemon.errors import CommandError, StoreUnavailable
 
 routes = Routes("/api/v1", "agents")
-DRAFTS_MAX = 5000
 HISTORY_MAX = 50
 
 
@@ -80,6 +80,7 @@ class Draft(Body, kw_only=True):
     notes: LongText = ""
     code: Annotated[str, Meta(max_length=12)] = ""
     callback_at: Annotated[str, Meta(max_length=40)] = ""
+    do_not_call: bool = False
     saved_at: datetime | None = None
 
 
@@ -134,7 +135,8 @@ async def sign_in(ask: Ask) -> Reply:
 async def sign_out(ask: Ask) -> Reply:
     """Leave; in a call, after its end."""
     agent = await agent_of(ask, ask.id)
-    ask.deps.drafts.pop(str(agent.id), None)
+    with suppress(StoreUnavailable):  # nobody is kept at work by a database that is gone
+        await ask.deps.store.drop_draft(agent.id)
     return await submit(ask, SignOut(agent_id=agent.id, by=ask.who.name))
 
 
@@ -158,9 +160,8 @@ async def dispose(ask: Ask) -> Reply:
     agent = await agent_of(ask, ask.id)
     body: DisposeBody = ask.body
     reply = await submit(ask, Dispose(agent_id=agent.id, by=ask.who.name, **msgspec.structs.asdict(body)))
-    draft = ask.deps.drafts.get(str(agent.id))
-    if draft and UUID(hex=draft["attempt_id"].replace("-", "")) == body.attempt_id:
-        ask.deps.drafts.pop(str(agent.id), None)
+    with suppress(StoreUnavailable):  # the disposition is taken; an old draft goes with the next, or in a day
+        await ask.deps.store.drop_draft(agent.id, body.attempt_id)
     return reply
 
 
@@ -242,7 +243,7 @@ async def desk(ask: Ask) -> Reply:
     campaign_id = view.campaign_id if view else 0
     campaigns = await _campaigns(ask, agent)
     statuses = [s for s in await store.find(Status, group_id=agent.group_id) if s.campaign_id in (0, campaign_id)]
-    draft = ask.deps.drafts.get(str(agent.id))
+    draft = await store.draft_of(agent.id)
     fields = ("id", "name", "mode", "state", "screen_pop_url", "script", "pause_mode", "preview_timeout_s")
     return Reply(
         DeskAnswer(
@@ -255,7 +256,7 @@ async def desk(ask: Ask) -> Reply:
             history=(await store.lead_history(lead_id))[:HISTORY_MAX] if lead else [],
             statuses=sorted(statuses, key=lambda s: (s.sort, s.id)),
             pause_codes=await store.find(PauseCode, group_id=agent.group_id),
-            draft=msgspec.convert(draft, Draft) if draft else None,
+            draft=msgspec.convert(msgspec.to_builtins(draft), Draft) if draft else None,
             now=ask.deps.clock.utcnow(),
         )
     )
@@ -267,9 +268,15 @@ async def keep_draft(ask: Ask) -> Reply:
     if not ask.who.agent_id:
         raise CommandError("agent_unknown")
     body = msgspec.structs.replace(ask.body, saved_at=ask.deps.clock.utcnow())
-    drafts = ask.deps.drafts
-    drafts.pop(str(ask.who.agent_id), None)
-    drafts[str(ask.who.agent_id)] = msgspec.structs.asdict(body)
-    while len(drafts) > DRAFTS_MAX:
-        drafts.pop(next(iter(drafts)))
+    typed = {name: getattr(body, name) for name in ("notes", "code", "callback_at", "do_not_call")}
+    await ask.deps.store.keep_draft(ask.who.agent_id, _call_id(body.attempt_id), typed, ask.deps.clock.utcnow())
     return Reply(body)
+
+
+def _call_id(text: str) -> UUID:
+    """The call a draft is of. Raises field_invalid."""
+    try:
+        return UUID(text)
+    except ValueError as error:
+        details = {"field": "attempt_id", "value": text, "allowed": "a call's UUID"}
+        raise CommandError("field_invalid", details) from error

@@ -96,6 +96,5 @@ class Deps:
     webhook_overlap_s: float = 86_400.0
     demo_token: str = ""
     default_language: str = "fr"
-    drafts: dict[str, dict[str, Any]] = field(default_factory=dict)
     walls: dict[str, Any] = field(default_factory=dict)
     alerts: AlertBook

@@ -35,6 +35,7 @@ from daemon.store import memory_figures, memory_privacy, memory_reports, memory_
 from daemon.store import memory_people as people
 from daemon.store.entry import reviewed
 from daemon.store.memory_crm import MemoryCrm
+from daemon.store.memory_drafts import MemoryDrafts
 from daemon.store.memory_facts import FactApplier
 from daemon.store.memory_outbox import MemoryOutbox
 from daemon.store.memory_staging import MemoryStaging
@@ -72,7 +73,7 @@ class NoFaults:
         return
 
 
-class MemoryStore(MemoryOutbox, MemoryCrm, MemoryTapes):
+class MemoryStore(MemoryOutbox, MemoryCrm, MemoryTapes, MemoryDrafts):
     """Implements daemon.ports.Store, LeadSink, WebhookStore and CrmStore. The lease lives by `clock.now()`."""
 
     def __init__(self, clock: Clock, *, tables: MemoryTables | None = None, faults: Faults | None = None) -> None:

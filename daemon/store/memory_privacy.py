@@ -115,7 +115,11 @@ def erase(t: MemoryTables, pseudonyms: Pseudonyms | None, group_id: int, e164: s
             counts["callbacks"] += 1
             t.callbacks[id].notes, t.callbacks[id].done_at = "", t.callbacks[id].done_at or now
         _forget(t, lead, pseudonym)
-    counts |= {"attempts": len(attempts), "leads": len(leads)}
+    ids = {row.id for row in attempts}
+    drafts = [agent_id for agent_id, row in t.drafts.items() if row["attempt_id"] in ids]
+    for agent_id in drafts:
+        del t.drafts[agent_id]
+    counts |= {"drafts": len(drafts), "attempts": len(attempts), "leads": len(leads)}
     clients = _clients(t, group_id)
     counts["red_list"] = _rename_dnc(t, clients, e164, pseudonym, forget=True)
     counts["consents"] = 0

@@ -197,6 +197,7 @@ class MemoryTables:
         self.pacing: list[dict[str, Any]] = []
         self.sites: dict[str, dict[str, Any]] = {}
         self.link_changes: list[dict[str, Any]] = []
+        self.drafts: dict[int, dict[str, Any]] = {}
         self.audit: list[dict[str, Any]] = []
         self.api_call_logs: list[dict[str, Any]] = []
         self.crm_journal: dict[tuple[int, UUID, int], dict[str, Any]] = {}

@@ -16,6 +16,7 @@ from daemon.store.config_rows import ConfigRows
 from daemon.store.crm import CrmRows
 from daemon.store.database import Database
 from daemon.store.dialling import Dialling
+from daemon.store.drafts import Drafts
 from daemon.store.figures import Figures
 from daemon.store.migrate import migrate
 from daemon.store.outbox import Outbox
@@ -31,7 +32,7 @@ _STREAM_ROWS = 1000
 
 
 class PostgresStore(
-    Dialling, Applying, ConfigRows, People, Privacy, Retention, Figures, Importing, Outbox, CrmRows, TapeRows
+    Dialling, Applying, ConfigRows, People, Privacy, Retention, Figures, Importing, Outbox, CrmRows, TapeRows, Drafts
 ):
     """Implements daemon.ports.Store, LeadSink, WebhookStore, CrmStore and TapeStore.
 

@@ -41,6 +41,8 @@ _HISTORY = {name: _HELD[name].replace("e164 = $2", "e164 = ANY($2)") for name in
 
 # $1 group, $2 number, $3 pseudonym, $4 now; each names all four, so that all can be called alike
 _ERASE: dict[str, str] = {
+    "drafts": "DELETE FROM desk_drafts d USING attempts a WHERE a.id = d.attempt_id AND a.e164 = $2 AND a.group_id = $1"
+    " AND ($3::text IS NOT NULL) AND ($4::timestamptz IS NOT NULL)",
     "recordings": "UPDATE recordings r SET path = '', purged_at = coalesce(purged_at, $4::timestamptz) FROM attempts a"
     " WHERE a.id = r.attempt_id AND a.e164 = $2 AND a.group_id = $1 AND ($3::text IS NOT NULL)",
     "callbacks": "UPDATE callbacks k SET notes = '', done_at = coalesce(done_at, $4::timestamptz) FROM leads l"

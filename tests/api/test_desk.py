@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 from uuid import UUID
 
 import pytest
-from aiohttp.test_utils import TestClient
+from aiohttp.test_utils import TestClient, TestServer
 
+from daemon.api.app import build_app
 from daemon.calls.records import Intent, LeadDraft
+from daemon.settings import HttpTable
 from tests.api.fakes import World
 
 Client = TestClient[Any, Any]
@@ -60,6 +63,27 @@ async def test_a_draft_comes_back_and_goes_with_its_disposition(client: Client, 
     async with client.post(f"/api/v1/agents/{world.rows['agent'].id}/dispose", headers=headers, json=done) as response:
         assert response.status == 202
     assert (await desk(client, world))["draft"] is None
+
+
+async def test_a_draft_outlives_the_daemon_and_is_refused_without_a_call(client: Client, world: World) -> None:
+    """What was typed is in the store: another daemon over it gives it back, whole."""
+    await a_call(world)
+    body = {"attempt_id": str(ATTEMPT), "notes": "à rappeler", "do_not_call": True, "callback_at": "demain"}
+    async with client.put("/api/v1/desk/draft", headers=world.auth("agent"), json=body) as response:
+        assert response.status == 200
+    other = build_app(
+        world.door, world.store, HttpTable(), world.clock, random.Random(5), site_ids=("main",), rule_sets={}
+    )
+    async with TestClient(TestServer(other)) as after:
+        found = (await desk(after, world))["draft"]
+        assert {name: found[name] for name in body} == body and found["code"] == ""
+        sign_out = f"/api/v1/agents/{world.rows['agent'].id}/sign-out"
+        async with after.post(sign_out, headers=world.auth("agent")) as response:
+            assert response.status == 202
+        assert (await desk(after, world))["draft"] is None
+    bad = {"attempt_id": "none", "notes": "x"}
+    async with client.put("/api/v1/desk/draft", headers=world.auth("agent"), json=bad) as response:
+        assert response.status == 400 and (await response.json())["code"] == "field_invalid"
 
 
 async def test_a_supervisors_token_has_no_desk(client: Client, world: World) -> None:

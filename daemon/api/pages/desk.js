@@ -45,10 +45,10 @@ function keep(changes) {
   sessionStorage.setItem(`cadran.draft.${own.form.attempt_id}`, JSON.stringify(own.form));
   clearTimeout(saveTimer);
   saveTimer = setTimeout(async () => {
-    const { attempt_id, notes, code, callback_at } = own.form || {};
+    const { attempt_id, notes, code, callback_at, do_not_call } = own.form || {};
     if (!attempt_id) return;
     try {
-      await http('PUT', '/api/v1/desk/draft', { attempt_id, notes, code, callback_at });
+      await http('PUT', '/api/v1/desk/draft', { attempt_id, notes, code, callback_at, do_not_call });
       if (own.form) own.form.saved = clock(new Date(serverNow()));
     } catch { /* the tab has it */ }
     paint();
