@@ -17,7 +17,7 @@ import structlog
 from daemon.ari.client import FORBIDDEN, AriClient, AriOptions, AriRefused
 from daemon.ari.legs import Leg, Legs
 from daemon.ari.perform import Performer, name_of
-from daemon.ari.snapshot import read_snapshot
+from daemon.ari.snapshot import Listing, arguments_of, read_snapshot
 from daemon.ari.translate import Step, Translator
 from daemon.calls import events as ev
 from daemon.calls.actions import ORIGINATES, AnyAction
@@ -33,9 +33,9 @@ log = structlog.get_logger(__name__)
 MODE: Final = "ari"
 CAPABILITIES: Final = (
     "originate", "hangup", "connect", "nailed_agents", "play_message", "hold_limit", "record", "record_on_demand",
-    "hold", "conference", "mute", "dtmf", "spy",
+    "hold", "conference", "mute", "dtmf", "spy", "inbound",
 )  # fmt: skip
-MISSING: Final = ("amd: not in mode ari", "inbound: not in mode ari")
+MISSING: Final = ("amd: not in mode ari",)
 """ARI has no machine detection of its own."""
 HELD_MAX: Final = 50_000
 """Events held back during a resync; past it the link is dropped and taken up anew."""
@@ -136,10 +136,10 @@ class AriDriver:
         if not self._up:
             return None
         try:
-            legs = await read_snapshot(self._client, self.site)
+            listing = await self._listing()
         except PbxError:
             return None
-        return tuple(_seen(leg) for leg in legs)
+        return tuple(_seen(leg) for leg in listing.legs)
 
     async def probe_sound(self, sound: str) -> bool | None:
         """Whether the PBX has this sound file; None while the link is down."""
@@ -167,7 +167,7 @@ class AriDriver:
         self._version = f"Asterisk {info['system']['version']}"
         await self._subscribe()
         devices = await self._device_list()
-        legs = await self._list_legs()
+        listing = await self._list_legs()
         now = self._clock.now()
         if self._performer is not None:
             self._performer.close()
@@ -196,8 +196,8 @@ class AriDriver:
         )
         for event in devices:
             self._emit(event)
-        self._take_up(legs, held or [], now)
-        log.info("ari.up", site=self.site, app=self._options.ari.app, legs=len(legs))
+        self._take_up(listing, held or [], now)
+        log.info("ari.up", site=self.site, app=self._options.ari.app, legs=len(listing.legs))
 
     async def _subscribe(self) -> None:
         """All device states, and only the kinds of events that mean something: two of three would be ChannelVarset.
@@ -242,18 +242,23 @@ class AriDriver:
             states.append((f"{technology}/{endpoint['resource']}", state))
         return self._devices.listed(states, self._clock.now())
 
-    async def _list_legs(self) -> list[Leg]:
-        legs = await read_snapshot(self._client, self.site)
-        known = {leg.id for leg in legs}
+    async def _listing(self) -> Listing:
+        came_in = {channel: leg.id for channel, leg in self._legs.came_in.items()}
+        return await read_snapshot(self._client, self.site, self._options.ari.app, came_in)
+
+    async def _list_legs(self) -> Listing:
+        listing = await self._listing()
+        known = {leg.id for leg in listing.legs}
         if self._performer is not None and self._performer.in_doubt - known:
             await asyncio.sleep(IN_DOUBT_WAIT_S)
-            legs = await read_snapshot(self._client, self.site)
-        return legs
+            listing = await self._listing()
+        return listing
 
-    def _take_up(self, legs: list[Leg], held: list[dict[str, Any]], now: float) -> None:
-        """Ends of legs not listed first (their cause is better than "gone"), the snapshot, then all the rest; what
-        else was told of legs that are not there any more comes too late to mean anything."""
-        listed = {leg.id for leg in legs}
+    def _take_up(self, listing: Listing, held: list[dict[str, Any]], now: float) -> None:
+        """Ends of legs not listed first (their cause is better than "gone"), the snapshot, callers who came meanwhile,
+        then all the rest; what else was told of legs that are not there any more comes too late to mean anything."""
+        legs = listing.legs
+        listed = {leg.channel for leg in legs} | {caller["id"] for caller in listing.callers}
         ends = [event for event in held if event.get("type") == "ChannelDestroyed" and _channel_of(event) not in listed]
         gone = {_channel_of(event) for event in ends}
         for event in ends:
@@ -262,12 +267,19 @@ class AriDriver:
         self._emit(ev.PbxSnapshot(at=now, legs=tuple(_seen(leg) for leg in legs)))
         for leg in legs:
             self._mend(leg)
+        if self._performer is not None:
+            self._performer.remove_bridges(listing.bridges)
+        self._legs.arrivals.clear()
+        for caller in listing.callers:
+            self._translator.arrived(caller, arguments_of(caller), now)
         for event in held:
             if _channel_of(event) not in gone:
                 self._translate(event, now)
 
     def _mend(self, leg: Leg) -> None:
         """What the end of the link left half done."""
+        if self._performer is not None:
+            self._performer.take_up(leg)
         if leg.connects and leg.in_stasis and not leg.bridge:
             leg.parked = False
             self._react(leg, Step.ENTERED, "")

@@ -1,7 +1,8 @@
 """What the driver remembers of the PBX: our legs, and which bridge each is in.
 
-A leg's channel has the leg's id, always: Local channels are dialled with `/n`, so that Asterisk never replaces them. A
-leg that does the connecting (an agent's, a third party's, a supervisor's) has a bridge of its own, named after it.
+A leg's channel has the leg's id: Local channels are dialled with `/n`, so that Asterisk never replaces them. Only a
+call that came in keeps the id that the PBX gave its channel. A leg that does the connecting (an agent's, a third
+party's, a supervisor's) has a bridge of its own, named after it.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ class Leg:
     """One leg of ours. Mutable: it is touched by each event of a call."""
 
     __slots__ = (
+        "announcing",
         "answered",
         "bridge",
+        "channel",
         "closing",
         "connecting",
         "created",
@@ -46,7 +49,9 @@ class Leg:
     )
 
     def __init__(self, leg: str) -> None:
-        self.id = leg
+        self.id = self.channel = leg
+        self.announcing = ""
+        """Id of the playback that it hears while it waits."""
         self.created = self.answered = self.ringing = self.in_stasis = self.parked = self.closing = False
         self.hold_s = 0.0
         self.parking_s = 0.0
@@ -82,6 +87,10 @@ class Legs:
     def __init__(self, site: str) -> None:
         self.site = site
         self.by_id: dict[str, Leg] = {}
+        self.came_in: dict[str, Leg] = {}
+        """Legs whose channel the PBX has named, by that name."""
+        self.arrivals: dict[str, bool] = {}
+        """Channels of calls that came in and wait to be adopted; whether each is answered."""
         self.bridges: dict[str, list[Leg]] = {}
 
     def add(self, leg_id: str) -> Leg:
@@ -91,9 +100,28 @@ class Legs:
             leg = self.by_id[leg_id] = Leg(leg_id)
         return leg
 
+    def adopt(self, leg_id: str, channel_id: str) -> Leg | None:
+        """A call that came in becomes a leg of ours; None if it is gone."""
+        answered = self.arrivals.pop(channel_id, None)
+        if answered is None:
+            return None
+        leg = self.by_id[leg_id] = self.came_in[channel_id] = Leg(leg_id)
+        leg.channel, leg.answered = channel_id, answered
+        leg.created = leg.in_stasis = True
+        return leg
+
+    def of_channel(self, channel_id: str) -> Leg | None:
+        """The known leg whose channel this is."""
+        return self.came_in.get(channel_id) or self.by_id.get(channel_id)
+
+    def channel_of(self, leg_id: str) -> str:
+        """Where requests about this leg go; an id we never heard of may still be one the PBX knows."""
+        leg = self.by_id.get(leg_id)
+        return leg.channel if leg is not None else leg_id
+
     def recognise(self, channel_id: str) -> Leg | None:
         """The leg whose channel this is, known or not; None for channels that are not ours."""
-        leg = self.by_id.get(channel_id)
+        leg = self.of_channel(channel_id)
         if leg is None and is_ours(channel_id, self.site):
             leg = self.add(channel_id)
         return leg
@@ -134,10 +162,12 @@ class Legs:
         self.part(leg)
         self.leave(leg)
         self.by_id.pop(leg.id, None)
+        self.came_in.pop(leg.channel, None)
 
     def replace(self, listed: list[Leg]) -> None:
         """Forget everything but `listed`, found by a resync; keep what no listing tells."""
         known, self.by_id, self.bridges = self.by_id, {leg.id: leg for leg in listed}, {}
+        self.came_in = {leg.channel: leg for leg in listed if leg.channel != leg.id}
         for leg in listed:
             bridge, leg.bridge = leg.bridge, ""
             if bridge:
@@ -145,6 +175,7 @@ class Legs:
             if (before := known.get(leg.id)) is not None:
                 leg.hold_s, leg.playing, leg.recording = before.hold_s, before.playing, before.recording
                 leg.spies_on, leg.spy_mode, leg.spying = before.spies_on, before.spy_mode, before.spying
+                leg.announcing = before.announcing
                 leg.parked = leg.parked and not leg.playing
 
 

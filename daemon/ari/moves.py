@@ -16,7 +16,7 @@ from daemon.ari.client import Query
 from daemon.ari.legs import ROOM, SNOOP, TAP, Leg, Legs
 from daemon.calls import actions as act
 from daemon.calls.actions import Hangup
-from daemon.calls.dialling import NAME, SOUND, checked
+from daemon.calls.dialling import NAME, checked
 from daemon.errors import PbxError, PbxInDoubt, PbxRejected, PbxUnavailable
 
 WHISPER: Final[Mapping[str, str]] = {"listen": "none", "whisper": "out", "barge": "both"}
@@ -39,7 +39,10 @@ class Asker(Protocol):
     async def make_bridge(self, bridge: str) -> None: ...
     async def go_home(self, leg: Leg) -> None: ...
     async def hang_up(self, action: Hangup) -> None: ...
+    async def limit(self, leg: str, seconds: float) -> None: ...
     def waits(self, leg: Leg) -> None: ...
+    def picked_up(self, leg: Leg) -> None: ...
+    def gone(self, leg: Leg) -> None: ...
     def doubt(self, leg: str, action: str) -> None: ...
     def refused(self, leg: str, action: str, why: str) -> None: ...
     def note(self, error: PbxError, what: str) -> None: ...
@@ -69,14 +72,14 @@ class Moves:
             self._asker.refused(action.leg, name, str(error))
 
     async def _do(self, action: act.AnyAction, leg: Leg) -> None:
-        ask, channel = self._asker.ask, f"/channels/{leg.id}"
+        ask, channel = self._asker.ask, f"/channels/{leg.channel}"
         match action:
             case act.Park():
                 await self._park(action, leg)
             case act.Join():
                 room = f"{ROOM}{self._site}-{checked('room', action.room, NAME)}"
                 await self._asker.make_bridge(room)
-                await ask("POST", f"/bridges/{room}/addChannel", {"channel": leg.id})
+                await ask("POST", f"/bridges/{room}/addChannel", {"channel": leg.channel})
                 await self._asker.follow_up("DELETE", f"{channel}/moh")
             case act.Mute():
                 await ask(MUTED[action.on], f"{channel}/mute", {"direction": "in"})
@@ -93,9 +96,6 @@ class Moves:
                 await ask("POST", f"/recordings/live/{quote(leg.recording, safe='')}/stop")
             case act.MuteRecording():
                 await ask(MUTED[action.on], f"/recordings/live/{quote(leg.recording, safe='')}/mute")
-            case act.Announce():
-                media = ",".join(f"sound:{checked('sound', sound, SOUND)}" for sound in action.sounds)
-                await ask("POST", f"{channel}/play", {"media": media})
             case act.Release():
                 await self._release(action, leg)
             case _:
@@ -115,14 +115,17 @@ class Moves:
         if not goes.bridge:
             raise PbxRejected("the leg is in no bridge")
         goes.parking_s = action.limit_s
-        await self._asker.ask("POST", f"/bridges/{goes.bridge}/removeChannel", {"channel": goes.id})
+        await self._asker.ask("POST", f"/bridges/{goes.bridge}/removeChannel", {"channel": goes.channel})
 
     async def _release(self, action: act.Release, leg: Leg) -> None:
         context, extension = checked("context", action.context, NAME), checked("extension", action.extension, NAME)
         # Outside the application its events would end.
-        await self._asker.ask("POST", f"/applications/{self._app}/subscription", {"eventSource": f"channel:{leg.id}"})
+        await self._asker.ask(
+            "POST", f"/applications/{self._app}/subscription", {"eventSource": f"channel:{leg.channel}"}
+        )
         query = {"context": context, "extension": extension, "priority": "1"}
-        await self._asker.ask("POST", f"/channels/{leg.id}/continue", query)
+        leg.parked = leg.in_stasis = False
+        await self._asker.ask("POST", f"/channels/{leg.channel}/continue", query)
 
     # -- listening ------------------------------------------------------------------------------------------------
     def _mode(self, mode: str) -> str:
@@ -153,7 +156,8 @@ class Moves:
         mode = self._mode(leg.spy_mode)
         self._ears[leg.id] = (self._ears.get(leg.id, (0, ""))[0] + 1, mode)
         query = self._snoop_query(self._ear(leg), WHISPER[mode])
-        await self._asker.ask("POST", f"/channels/{leg.spies_on}/snoop", query)
+        target = self._legs.channel_of(leg.spies_on)
+        await self._asker.ask("POST", f"/channels/{target}/snoop", query)
 
     async def snoop(self, leg: Leg, kind: str, *, ready: bool) -> None:
         """A listening channel of `leg` takes commands, or is gone."""
@@ -192,7 +196,7 @@ class Moves:
         """Until the far end has been silent for SILENCE_MS; SILENCE_WAIT_S at most."""
         started, finished = self._talking[leg.id] = (asyncio.Event(), asyncio.Event())
         query = {"variable": "TALK_DETECT(set)", "value": str(SILENCE_MS)}
-        await self._asker.ask("POST", f"/channels/{leg.id}/variable", query)
+        await self._asker.ask("POST", f"/channels/{leg.channel}/variable", query)
         try:
             async with asyncio.timeout(SILENCE_MS / 1000):
                 await started.wait()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Final
 
 import structlog
@@ -16,6 +16,7 @@ import structlog
 from daemon.ari.client import AriClient, AriRefused, Query
 from daemon.ari.legs import CUSTOMER_RANK, Leg, Legs
 from daemon.ari.moves import Moves
+from daemon.ari.reception import Reception
 from daemon.ari.translate import Step, Translator
 from daemon.calls import actions as act
 from daemon.calls import events as ev
@@ -65,6 +66,7 @@ class Performer:
         self._originating: dict[str, asyncio.Task[None]] = {}
         self._playbacks = 0
         self._moves = Moves(site, app, legs, self)
+        self._reception = Reception(app, legs, self)
         self._translator = translator
 
     @property
@@ -90,6 +92,10 @@ class Performer:
                 self.spawn(self._play(action))
             case ProbeParked():
                 self.spawn(self._probe(action))
+            case act.AdoptInbound():
+                self._adopt(action)
+            case act.Answer() | act.Announce():
+                self.spawn(self._reception.perform(action))
             case _:
                 self.spawn(self._moves.perform(action))
 
@@ -110,6 +116,8 @@ class Performer:
                 self.spawn(self._moves.snoop(leg, detail, ready=step is Step.SNOOP_READY))
             case Step.ROOM_EMPTY:
                 self.spawn(self.follow_up("DELETE", f"/bridges/{detail}"))
+            case Step.SAID:
+                self.spawn(self._music(leg))
             case Step.TALKS:
                 self._moves.talks(leg, detail)
 
@@ -138,10 +146,31 @@ class Performer:
             if error.status != CONFLICT:
                 raise
 
+    def remove_bridges(self, bridges: Iterable[str]) -> None:
+        """Bridges outlive their channels, and would pile up."""
+        for bridge in bridges:
+            self.spawn(self.follow_up("DELETE", f"/bridges/{bridge}"))
+
     async def limit(self, leg: str, seconds: float) -> None:
         """The PBX itself ends the leg after that."""
         query = {"variable": "TIMEOUT(absolute)", "value": str(max(1, math.ceil(seconds)))}
-        await self.follow_up("POST", f"/channels/{leg}/variable", query)
+        await self.follow_up("POST", f"/channels/{self._legs.channel_of(leg)}/variable", query)
+
+    def picked_up(self, leg: Leg) -> None:
+        """The leg is answered and waits, though no event says so yet."""
+        self._translator.answered(leg, self._clock.now())
+        self._translator.parked(leg, self._clock.now())
+
+    def gone(self, leg: Leg) -> None:
+        """The PBX does not know the leg's channel any more, and no event says so."""
+        if self._legs.by_id.get(leg.id) is leg:
+            self._legs.remove(leg)
+            self._emit(ev.LegHungUp(at=self._clock.now(), leg=leg.id, cause_text="the PBX has no such channel"))
+
+    def take_up(self, leg: Leg) -> None:
+        """A call that came in, found again by a listing: how it ends is to be heard."""
+        if leg.channel != leg.id:
+            self.spawn(self._reception.note(leg))
 
     def waits(self, leg: Leg) -> None:
         """The leg waits for commands, though no event says so."""
@@ -219,21 +248,27 @@ class Performer:
             return  # the snapshot finds it without its bridge
         except PbxError as error:
             self.note(error, "connect")
-            if not leg.closing:
+            if self._legs.by_id.get(leg.id) is not leg:
+                await self.follow_up("DELETE", f"/bridges/{leg.own_bridge}")  # it went while its bridge was made
+            elif not leg.closing:
                 log.warning("ari.no_bridge", site=self._site, leg=leg.id, reason=str(error))
                 await self.hang_up(Hangup(leg=leg.id))
 
     async def _wait(self, leg: Leg, limit_s: float) -> None:
         """Music while it waits; for a customer an end of the wait that needs nobody."""
-        if limit_s and not leg.connects:
+        if limit_s and not leg.connects and not leg.announcing:
             await self.limit(leg.id, limit_s)
-        if leg.parked:  # not connected meanwhile
-            await self.follow_up("POST", f"/channels/{leg.id}/{MUSIC}")
+        await self._music(leg)
+
+    async def _music(self, leg: Leg) -> None:
+        """For who waits still, is answered, and hears nothing else."""
+        if leg.parked and leg.answered and not leg.announcing:
+            await self.follow_up("POST", f"/channels/{leg.channel}/{MUSIC}")
 
     async def _talk(self, host: str, guest: str) -> None:
         """A bridge alone does not stop the music of a channel in it."""
-        await self.follow_up("DELETE", f"/channels/{host}/{MUSIC}")
-        await self.follow_up("DELETE", f"/channels/{guest}/{MUSIC}")
+        for leg in (host, guest):
+            await self.follow_up("DELETE", f"/channels/{self._legs.channel_of(leg)}/{MUSIC}")
         await self.limit(guest, TALK_MAX_S)
 
     def _leftover(self, leg: Leg) -> None:
@@ -243,6 +278,16 @@ class Performer:
                 self.perform(Hangup(leg=guest.id))
             self.spawn(self.follow_up("DELETE", f"/bridges/{leg.own_bridge}"))
         self.spawn(self._moves.clean_up(leg))
+
+    def _adopt(self, action: act.AdoptInbound) -> None:
+        """A call that came in becomes a leg, which waits unanswered; if it is gone, that is its end."""
+        leg = self._reception.adopt(action)
+        if leg is None:
+            self._emit(ev.LegHungUp(at=self._clock.now(), leg=action.leg, cause_text="the caller has gone"))
+            return
+        self._originating[leg.id] = noting = self.spawn(self._reception.note(leg))  # a hang-up behind it waits for it
+        noting.add_done_callback(lambda _: self._originating.pop(leg.id, None))
+        self._translator.parked(leg, self._clock.now())
 
     # -- connecting -----------------------------------------------------------------------------------------------
     def _connect(self, action: Connect) -> None:
@@ -258,11 +303,12 @@ class Performer:
             self._connect_failed(action, f"the agent's leg is {doing}")
         else:
             agent.parked, agent.connecting = False, action.customer
-            self.spawn(self._write_connect(action, agent))
+            self.spawn(self._write_connect(action, agent, customer))
 
-    async def _write_connect(self, action: Connect, agent: Leg) -> None:
+    async def _write_connect(self, action: Connect, agent: Leg, customer: Leg) -> None:
         try:
-            await self.ask("POST", f"/bridges/{agent.own_bridge}/addChannel", {"channel": action.customer})
+            await self._reception.hush(customer)
+            await self.ask("POST", f"/bridges/{agent.own_bridge}/addChannel", {"channel": customer.channel})
         except (PbxInDoubt, PbxUnavailable):
             self.doubt(action.leg, "connect")
         except PbxError as error:
@@ -301,7 +347,8 @@ class Performer:
     async def _hangup_sent(self, action: Hangup) -> bool:
         """False if the PBX knows no such channel; other refusals are noted, and end the matter."""
         try:
-            await self.ask("DELETE", f"/channels/{action.leg}", {"reason_code": str(action.cause)})
+            channel = self._legs.channel_of(action.leg)
+            await self.ask("DELETE", f"/channels/{channel}", {"reason_code": str(action.cause)})
         except AriRefused as error:
             if error.status == NOT_FOUND:
                 return False
@@ -319,12 +366,13 @@ class Performer:
             sound = checked("sound", action.sound, SOUND)
             self._playbacks += 1
             leg.parked, leg.playing = False, f"{leg.id}.{self._playbacks}"
+            await self._reception.hush(leg)
             await self.limit(leg.id, MESSAGE_MAX_S)  # before the message: behind it, it would wait for its end
-            await self.follow_up("DELETE", f"/channels/{leg.id}/{MUSIC}")
+            await self.follow_up("DELETE", f"/channels/{leg.channel}/{MUSIC}")
             if action.wait_for_silence:
                 await self._moves.silence(leg)
             if leg.playing:
-                await self.ask("POST", f"/channels/{leg.id}/play/{leg.playing}", {"media": f"sound:{sound}"})
+                await self.ask("POST", f"/channels/{leg.channel}/play/{leg.playing}", {"media": f"sound:{sound}"})
         except (PbxInDoubt, PbxUnavailable):
             self.doubt(action.leg, "play")
         except PbxError as error:
@@ -340,7 +388,7 @@ class Performer:
         """A leg that is there, answered and in our application is waiting; any other is hung up."""
         leg = self._legs.add(action.leg)
         try:
-            channel = await self.ask("GET", f"/channels/{action.leg}")
+            channel = await self.ask("GET", f"/channels/{leg.channel}")
         except (PbxInDoubt, PbxUnavailable):
             self.doubt(action.leg, "probe")
             return

@@ -7,7 +7,7 @@ ours, and kinds not listed here, mean nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum, auto
 from typing import Any, Final
 
@@ -38,6 +38,8 @@ class Step(Enum):
     SNOOP_READY = auto()
     """The channel that listens for a supervisor, or for a recording, takes commands; the detail says which."""
     SNOOP_GONE = auto()
+    SAID = auto()
+    """What was played to a leg that waits is over."""
 
 
 class Translator:
@@ -103,7 +105,7 @@ class Translator:
         if status == "RINGING":
             self._ringing(leg, at)
         elif status == "ANSWER":
-            self._answered(leg, at)
+            self.answered(leg, at)
         elif status == "PROGRESS":
             if not leg.answered:
                 self._deliver(ev.LegProgress(at=at, leg=leg.id))
@@ -114,7 +116,7 @@ class Translator:
         leg = self._leg(event["channel"], at)
         if leg is not None:
             if event["channel"]["state"] == "Up":
-                self._answered(leg, at)
+                self.answered(leg, at)
             elif event["channel"]["state"] == "Ringing":
                 self._ringing(leg, at)
 
@@ -123,7 +125,8 @@ class Translator:
             leg.ringing = True
             self._deliver(ev.LegRinging(at=at, leg=leg.id))
 
-    def _answered(self, leg: Leg, at: float) -> None:
+    def answered(self, leg: Leg, at: float) -> None:
+        """The leg was picked up: an event says so, or the answer to a request."""
         if not leg.answered:
             leg.answered = True
             self._deliver(ev.LegAnswered(at=at, leg=leg.id))
@@ -135,22 +138,42 @@ class Translator:
             self._react(owner, Step.SNOOP_READY, channel["id"].partition("-")[0])
             return
         leg = self._leg(channel, at)
-        if leg is not None and not leg.in_stasis:
-            self._answered(leg, at)
+        if leg is None:
+            self.arrived(channel, event.get("args", []), at)
+        elif not leg.in_stasis:
+            self.answered(leg, at)
             leg.in_stasis = True
             if leg.connects:
                 self._react(leg, Step.ENTERED, "")
             else:
                 self.parked(leg, at)
 
+    def arrived(self, channel: Event, arguments: Sequence[str], at: float) -> None:
+        """A call came in: a channel that is not ours is in our application, sent there by the dialplan. The number
+        dialled is the application's argument, or the extension where there is none."""
+        if channel["name"].startswith("Snoop/") or channel["id"] in self.legs.arrivals:
+            return
+        self.legs.arrivals[channel["id"]] = channel["state"] == "Up"
+        caller = channel["caller"]
+        self._deliver(
+            ev.InboundArrived(
+                at=at,
+                channel=channel["id"],
+                did=arguments[0] if arguments else channel["dialplan"]["exten"],
+                caller=caller["number"],
+                caller_name=caller["name"],
+            )
+        )
+
     def _hangup_request(self, event: Event, at: float) -> None:
-        leg = self.legs.by_id.get(event["channel"]["id"])
+        leg = self.legs.of_channel(event["channel"]["id"])
         if leg is not None:
             leg.closing = True
 
     def _destroyed(self, event: Event, at: float) -> None:
         channel = event["channel"]
-        leg = self.legs.by_id.get(channel["id"])
+        self.legs.arrivals.pop(channel["id"], None)
+        leg = self.legs.of_channel(channel["id"])
         if leg is None and not is_ours(channel["id"], self.legs.site):
             return
         status = None
@@ -164,7 +187,7 @@ class Translator:
         self._deliver(
             ev.LegHungUp(
                 at=at,
-                leg=channel["id"],
+                leg=leg.id if leg is not None else channel["id"],
                 cause=event.get("cause", 0),
                 cause_text=event.get("cause_txt", ""),
                 tech_cause=event.get("tech_cause") or None,
@@ -179,6 +202,7 @@ class Translator:
     def _stasis_end(self, event: Event, at: float) -> None:
         """Of a listening channel nothing more is told, not even its end (seen)."""
         channel_id = event["channel"]["id"]
+        self.legs.arrivals.pop(channel_id, None)
         if (owner := self._owner(channel_id)) is not None:
             self._react(owner, Step.SNOOP_GONE, channel_id.partition("-")[0])
 
@@ -219,7 +243,7 @@ class Translator:
         self._react(host, Step.BRIDGED, guest.id)
 
     def _left_bridge(self, event: Event, at: float) -> None:
-        leg = self.legs.by_id.get(event["channel"]["id"])
+        leg = self.legs.of_channel(event["channel"]["id"])
         if leg is not None and leg.bridge == event["bridge"]["id"]:
             self._leave(leg, at)
             if leg.parking_s and not leg.closing:
@@ -257,8 +281,11 @@ class Translator:
         """`done`: to its end. `failed`: no such file, or the person hung up (seen for both sides' hang-ups)."""
         playback = event["playback"]
         target = playback["target_uri"].removeprefix("channel:")
-        leg = self.legs.by_id.get(target)
-        if leg is not None and leg.playing == playback["id"]:
+        leg = self.legs.of_channel(target)
+        if leg is not None and leg.announcing == playback["id"]:
+            leg.announcing = ""
+            self._react(leg, Step.SAID, "")
+        elif leg is not None and leg.playing == playback["id"]:
             leg.playing = ""
             self._deliver(ev.MessagePlayed(at=at, leg=leg.id, heard=playback["state"] == "done"))
             self._react(leg, Step.PLAYED, "")
@@ -278,7 +305,7 @@ class Translator:
 
     def _talking(self, event: Event, at: float) -> None:
         """Only where TALK_DETECT was set on the channel."""
-        if (leg := self.legs.by_id.get(event["channel"]["id"])) is not None:
+        if (leg := self.legs.of_channel(event["channel"]["id"])) is not None:
             self._react(leg, Step.TALKS, event["type"].removeprefix("ChannelTalking").lower())
 
     # -- the rest -------------------------------------------------------------------------------------------------

@@ -40,6 +40,8 @@ class Inbound:
     def arrived(self, event: ev.InboundArrived) -> None:
         """A call stands at our line of the dialplan: its row first, then what becomes of it."""
         live = self._live
+        if any(call.channel == event.channel for call in live.calls.values()):
+            return  # told once more by a listing, and its row is on the way
         campaign = self.campaign_of(event.did)
         id = live.new_id()
         e164 = to_e164(event.caller, live.site.country)

@@ -30,6 +30,8 @@ class App:
         """Channels and bridges; one id of both kinds is one subscription, which is why a bridge must not have the id of
         a channel (seen: its events are then lost)."""
         self.channels: set[str] = set()
+        self.followed: set[str] = set()
+        """Channels subscribed to by name: heard of outside the application too."""
         self.devices = False
         self.allowed: list[str] = []
         self.disallowed: list[str] = []
@@ -119,6 +121,7 @@ class Ari:
             self._about(channel, "ChannelDestroyed", {**cause, **tech})
             for app in self.apps.values():
                 app.ids.discard(channel.uniqueid)
+                app.followed.discard(channel.uniqueid)
 
     def dial_event(self, name: str, dialled: "Channel", extra: str) -> None:
         """DialBegin, DialState or DialEnd of an originate."""

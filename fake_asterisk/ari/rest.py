@@ -138,6 +138,7 @@ async def subscribe(pbx: "FakeAsterisk", parameters: Parameters, words: list[str
     elif kind == "channel":
         app.ids.add(_channel(pbx, name, 422).uniqueid)
         app.channels.add(name)
+        app.followed.add(name)
     elif kind == "bridge":
         app.ids.add(_bridge(pbx, name).uniqueid)
     else:
@@ -260,18 +261,24 @@ async def variable(pbx: "FakeAsterisk", parameters: Parameters, words: list[str]
 async def play(pbx: "FakeAsterisk", parameters: Parameters, words: list[str]) -> Answer:
     """Play one sound or several behind each other."""
     control = _control(pbx, words[0])
-    first: dict[str, Any] | None = None
-    for media in parameters["media"].split(","):
-        playback = {
-            "id": words[1] or pbx.new_uuid(),
-            "media_uri": media,
-            "target_uri": f"channel:{words[0]}",
-            "language": "en",
-            "state": "queued",
-        }
-        first = first or dict(playback)
-        pbx.loop.call_soon(control.play, playback)
-    return 201, first
+    playback = {
+        "id": words[1] or pbx.new_uuid(),
+        "media_uri": parameters["media"].partition(",")[0],
+        "target_uri": f"channel:{words[0]}",
+        "language": "en",
+        "state": "queued",
+    }
+    pbx.loop.call_soon(control.play, playback, parameters["media"].split(","))
+    return 201, dict(playback)
+
+
+@route("DELETE", "/playbacks/{}")
+async def stop_playback(pbx: "FakeAsterisk", parameters: Parameters, words: list[str]) -> Answer:
+    """End it, whatever is still to come of it."""
+    for control in pbx.ari.controls.values():
+        if control.stop(words[0]):
+            return DONE
+    return 404, {"message": "Playback not found"}
 
 
 @route("POST", "/channels/{}/mute")
@@ -407,10 +414,11 @@ async def end_bridge(pbx: "FakeAsterisk", parameters: Parameters, words: list[st
 
 @route("POST", "/bridges/{}/addChannel")
 async def add_channel(pbx: "FakeAsterisk", parameters: Parameters, words: list[str]) -> Answer:
-    """Channels enter, from another bridge if they are in one."""
+    """Channels enter, from another bridge if they are in one; each when what plays to it is over."""
     bridge = _bridge(pbx, words[0])
     controls = [_control(pbx, name, 422) for name in parameters["channel"].split(",")]
     for control in controls:
+        await control.idle.wait()
         channel = control.channel
         if channel.hung:
             raise _Refused(409, "Channel not in Stasis application")

@@ -1,6 +1,7 @@
 """The application Stasis: a channel that does what REST says, and its playbacks."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from fake_asterisk.apps.registry import END, application
@@ -19,22 +20,33 @@ class Control:
     def __init__(self, app: "App", channel: Channel) -> None:
         self.app, self.channel = app, channel
         self.playbacks: list[dict[str, Any]] = []
+        self._media: dict[str, list[str]] = {}
         self.idle = asyncio.Event()
         self.idle.set()
         self.muted = False
         self.snoops: list[Channel] = []
         self._timer: asyncio.TimerHandle | None = None
 
-    def play(self, playback: dict[str, Any]) -> None:
-        """Play behind what plays already."""
+    def play(self, playback: dict[str, Any], media: Sequence[str] = ()) -> None:
+        """Play behind what plays already. `media`: several sounds are one playback, begun for each and over once."""
         self.playbacks.append(playback)
+        self._media[playback["id"]] = list(media) or [playback["media_uri"]]
         if len(self.playbacks) == 1:
             self._begin()
+
+    def stop(self, playback_id: str) -> bool:
+        """End this playback now; False if it is not played here."""
+        if not self.playbacks or self.playbacks[0]["id"] != playback_id:
+            return False
+        self._media[playback_id].clear()
+        self.end("done")
+        return True
 
     def _begin(self) -> None:
         self.idle.clear()
         pbx, playback = self.channel.pbx, self.playbacks[0]
         self.channel.stop_music()
+        playback["media_uri"] = self._media[playback["id"]].pop(0)
         playback["state"] = "playing"
         pbx.ari.tell(self.app, "PlaybackStarted", {}, at_end={"playback": dict(playback)})
         sound = playback["media_uri"].removeprefix("sound:")
@@ -45,14 +57,22 @@ class Control:
             self._timer = pbx.loop.call_later(length, self.end, "done")
 
     def end(self, state: str) -> None:
-        """The playback is over; the next begins."""
+        """The sound is over; the next begins, of this playback or of the one behind it."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        ari = self.channel.pbx.ari
+        if self.playbacks and state == "done" and self._media[self.playbacks[0]["id"]]:
+            playback = self.playbacks[0]
+            playback["state"] = "continuing"
+            ari.tell(self.app, "PlaybackContinuing", {}, at_end={"playback": dict(playback)})
+            self._begin()
+            return
         if self.playbacks:
             playback = self.playbacks.pop(0)
+            del self._media[playback["id"]]
             playback["state"] = state
-            self.channel.pbx.ari.tell(self.app, "PlaybackFinished", {}, at_end={"playback": playback})
+            ari.tell(self.app, "PlaybackFinished", {}, at_end={"playback": playback})
         if state == "failed" and self.channel.hung:
             self.playbacks.clear()
         if self.playbacks:
@@ -110,7 +130,7 @@ async def stasis(channel: Channel, data: str) -> int:
         if channel.bridge is not None:
             channel.bridge.remove(channel)
         pbx.ari.tell(app, "StasisEnd", {}, at_end={"channel": shapes.channel(channel)})
-        if only_here:
+        if only_here and channel.uniqueid not in app.followed:
             app.ids.discard(channel.uniqueid)
         channel.set_variable("STASISSTATUS", "SUCCESS")
         channel.run(*channel.outermost)

@@ -20,6 +20,8 @@ WAYS_IN = """
 exten => _X.,1,AGI(agi:async)
 [in-dialplan]
 exten => _X.,1,Goto(cadran-inbound,${EXTEN},1)
+[in-ari]
+exten => _X.,1,Stasis(cadran-par,${EXTEN})
 """
 
 
@@ -31,7 +33,8 @@ def mode(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 async def ground() -> AsyncIterator[Ground]:
     phones = [Endpoint(str(number), "route") for number in (1001, 1002)]
-    trunks = [Endpoint("trunk", "route"), Endpoint("asyncagi", "in-asyncagi"), Endpoint("dialplan", "in-dialplan")]
+    ways_in = [Endpoint(way, f"in-{way}") for way in ("asyncagi", "dialplan", "ari")]
+    trunks = [Endpoint("trunk", "route"), *ways_in]
     config = FakeConfig(
         users=shipped_users(),
         endpoints={endpoint.name: endpoint for endpoint in [*phones, *trunks]},

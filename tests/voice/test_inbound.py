@@ -21,12 +21,14 @@ from simulation.world import World, pbx
 
 pytestmark = pytest.mark.timeout(120)
 DID, DIALLED = "+33199000001", "0199000001"
-MODES = ("asyncagi", "dialplan")
+MODES = ("asyncagi", "dialplan", "ari")
 WAY_IN = """
 [in-asyncagi]
 exten => _X.,1,AGI(agi:async)
 [in-dialplan]
 exten => _X.,1,Goto(cadran-inbound,${EXTEN},1)
+[in-ari]
+exten => _X.,1,Stasis(cadran-main,${EXTEN})
 [voicemail]
 exten => box,1,Answer()
  same => n,Wait(5)
