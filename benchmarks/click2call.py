@@ -11,6 +11,7 @@ call). Last line: `bench-click2call: p99 X ms …`.
 from __future__ import annotations
 
 import asyncio
+import gc
 import multiprocessing
 import os
 import random
@@ -23,10 +24,10 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import aiohttp
 import asyncpg
+import uvloop
 from aiohttp import web
 
 from daemon.api.auth import hash_of
@@ -52,6 +53,14 @@ ORIGINATE = re.compile(rb"Action: Originate\r\n(?:[^\r\n]+\r\n)*?\r\n")
 CHANNEL = re.compile(rb"\r\nChannel: PJSIP/(\d{4,5})\r\n")
 ACTION_ID = re.compile(rb"\r\nActionID: (\S+)\r\n")
 SUCCESS = re.compile(rb"Response: Success\r\nActionID: (\S+)\r\n")
+LENGTH = re.compile(rb"\r\nContent-Length: (\d+)", re.IGNORECASE)
+PHONE = re.compile(rb'"phone_line_used":"(\d+)"')
+HEAD = (
+    b"POST /api/public/click2call HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer %b\r\n"
+    b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+)
+CONNECTIONS = 64
+"""Kept-alive connections to begin with; more are made when all are waiting."""
 MANY = multiprocessing.get_context("spawn")
 
 
@@ -115,7 +124,7 @@ def serve_pbx(pipe: Any) -> None:
         pipe.send((took, legs, dialled))
         server.close()
 
-    asyncio.run(main())
+    uvloop.run(main())
 
 
 def serve_bare(dsn: str, pipe: Any) -> None:
@@ -136,45 +145,92 @@ def serve_bare(dsn: str, pipe: Any) -> None:
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
-        pipe.send(f"http://127.0.0.1:{runner.addresses[0][1]}")
+        pipe.send(runner.addresses[0][1])
         while not pipe.poll():
             await asyncio.sleep(0.1)
         await runner.cleanup()
         await pool.close()
 
-    asyncio.run(main())
+    uvloop.run(main())
 
 
-def call(address: str, pipe: Any, first: int) -> None:
-    """The callers: one request each 1/RATE s. Sends (status, phone, from, to) of each."""
+class Caller(asyncio.Protocol):
+    """A caller's kept-alive connection: writes a request's bytes, looks at no more of an answer than it must."""
+
+    def __init__(self, idle: list[Caller]) -> None:
+        self._idle, self._buffer = idle, b""
+        self._transport: asyncio.WriteTransport | None = None
+        self._answered: Callable[[int, bytes], None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.WriteTransport, transport)
+
+    def ask(self, request: bytes, answered: Callable[[int, bytes], None]) -> None:
+        """Send; `answered(status, body)` follows, with status 0 if the connection broke first."""
+        assert self._transport is not None
+        self._answered = answered
+        self._transport.write(request)
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        head, gap, body = self._buffer.partition(b"\r\n\r\n")
+        length = LENGTH.search(head)
+        if not gap or length is None or len(body) < int(length[1]):
+            return
+        self._buffer, answered, self._answered = b"", self._answered, None
+        self._idle.append(self)
+        if answered is not None:
+            answered(int(head[9:12]), body)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self in self._idle:
+            self._idle.remove(self)
+        if self._answered is not None:
+            self._answered(0, type(error).__name__.encode())
+
+
+def call(port: int, pipe: Any, first: int) -> None:
+    """The callers: one request each 1/RATE s, whatever became of those before. Sends (status, phone, due, to) of each,
+    where `due` is the instant the request was to leave: what it waited for a tardy caller is in the measure too."""
 
     async def main() -> None:
-        connector = aiohttp.TCPConnector(limit=0)
-        headers = {"Authorization": f"Bearer {TOKEN}"}
-        async with aiohttp.ClientSession(headers=headers, connector=connector) as session:
+        loop = asyncio.get_running_loop()
+        idle: list[Caller] = []
+        found: list[tuple[int, str, float, float]] = []
+        done = asyncio.Event()
+        count = int(RATE * SECONDS) + WARM_UP
 
-            async def one(number: int, at: float) -> tuple[int, str, float, float]:
-                await asyncio.sleep(max(0.0, at - time.perf_counter()))
-                began = time.perf_counter()
-                body = {"number_to_call": f"0199{number:06d}"}
-                try:
-                    async with session.post(f"{address}/api/public/click2call", json=body) as response:
-                        answer = await response.json()
-                except aiohttp.ClientError as error:
-                    return 0, type(error).__name__, began, time.perf_counter()
-                return response.status, str(answer.get("phone_line_used", "")), began, time.perf_counter()
+        async def connect() -> Caller:
+            _, line = await loop.create_connection(lambda: Caller(idle), "127.0.0.1", port)
+            return line
 
-            begin = time.perf_counter() + 0.2
-            count = int(RATE * SECONDS) + WARM_UP
-            tasks = [asyncio.create_task(one(first + n, begin + n / RATE)) for n in range(count)]
-            pipe.send((await asyncio.gather(*tasks))[WARM_UP:])
+        def ask(line: Caller, number: int, due: float) -> None:
+            def answered(status: int, body: bytes) -> None:
+                phone = PHONE.search(body)
+                found.append((status, phone[1].decode() if phone else "", due, time.perf_counter()))
+                if len(found) == count:
+                    done.set()
 
-    asyncio.run(main())
+            body = b'{"number_to_call":"0199%06d"}' % number
+            line.ask(HEAD % (TOKEN.encode(), len(body)) + body, answered)
+
+        idle.extend([await connect() for _ in range(CONNECTIONS)])
+        gc.freeze()
+        begin = time.perf_counter() + 0.2
+        for n in range(count):
+            due = begin + n / RATE
+            if (wait := due - time.perf_counter()) > 0:
+                await asyncio.sleep(wait)
+            ask(idle.pop() if idle else await connect(), first + n, due)
+        await done.wait()
+        pipe.send(sorted(found, key=lambda one: one[2])[WARM_UP:])
+
+    uvloop.run(main())
 
 
-async def _asked(address: str, first: int) -> list[tuple[int, str, float, float]]:
+async def _asked(port: int, first: int) -> list[tuple[int, str, float, float]]:
     here, there = MANY.Pipe()
-    process = MANY.Process(target=call, args=(address, there, first), daemon=True)
+    process = MANY.Process(target=call, args=(port, there, first), daemon=True)
     process.start()
     found: list[tuple[int, str, float, float]] = await asyncio.to_thread(here.recv)
     process.join(10)
@@ -193,8 +249,9 @@ async def _furnish(store: PostgresStore) -> None:
     )
 
 
-async def measure(ami_port: int) -> tuple[Any, Any]:
-    """The daemon's side, then the bare handler on the same database. Both lists of requests."""
+async def measure(ami_port: int) -> tuple[Any, Any, float]:
+    """The daemon's side, then the bare handler on the same database: both lists of requests, and the daemon's seconds
+    of processor."""
     clock = SystemClock()
     set_up_logs("error", "console", clock)
     folder = Path(tempfile.mkdtemp(prefix="cadran-bench-", dir=usable_folder(Path(tempfile.gettempdir()))))
@@ -216,7 +273,9 @@ async def measure(ami_port: int) -> tuple[Any, Any]:
         await up.wait()
         while not app.hub.runners["bench"].core.live.link.synced:
             await asyncio.sleep(0.1)
-        ours = await _asked(app.http_address, 0)
+        before_s = time.process_time()
+        ours = await _asked(int(app.http_address.rpartition(":")[2]), 0)
+        used_s = time.process_time() - before_s
         stop.set()
         await running
         here, there = MANY.Pipe()
@@ -225,7 +284,7 @@ async def measure(ami_port: int) -> tuple[Any, Any]:
         theirs = await _asked(await asyncio.to_thread(here.recv), 500_000)
         here.send("stop")
         bare.join(10)
-    return ours, theirs
+    return ours, theirs, used_s
 
 
 def without_pbx(requests: Any, took: Any) -> list[float]:
@@ -260,14 +319,12 @@ def at(values: list[float], share: float) -> float:
 
 def main() -> int:
     """Run and print."""
-    import uvloop
-
     here, there = MANY.Pipe()
     process = MANY.Process(target=serve_pbx, args=(there,), daemon=True)
     process.start()
     port = here.recv()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        ours, theirs = runner.run(measure(port))
+        ours, theirs, used_s = runner.run(measure(port))
     here.send("stop")
     took, legs, dialled = here.recv()
     process.join(10)
@@ -279,7 +336,8 @@ def main() -> int:
     twice = len(dialled) - len(set(dialled))
     print(
         f"{len(ours)} requests at {RATE:g}/s: {failed} failed, p50 {at(times, 0.5):.1f} ms, p95 {at(times, 0.95):.1f}, "
-        f"max {times[-1] * 1000:.0f}; the PBX took p50 {at(pbx_took, 0.5):.2f}, p99 {at(pbx_took, 0.99):.2f} ms"
+        f"max {times[-1] * 1000:.0f}; the PBX took p50 {at(pbx_took, 0.5):.2f}, p99 {at(pbx_took, 0.99):.2f} ms; "
+        f"the daemon used {used_s * 1000 / (len(ours) + WARM_UP):.2f} ms of processor a request"
     )
     print(
         f"by the PBX's books: {len(legs)} phones rung, {doubles(legs)} while in a call, {twice} numbers dialled twice; "

@@ -292,6 +292,10 @@ class Store(Protocol):
         """Append to `api_call_logs` (C2C-10)."""
         ...
 
+    async def log_api_calls(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """The same for several, in one transaction: all or none. They name the same columns."""
+        ...
+
 
 # -- webhooks ---------------------------------------------------------------------------------------------------------
 

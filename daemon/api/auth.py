@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from aiohttp import web
 
 from daemon.api.routes import NOBODY, Principal
+from daemon.api.shared import Shared
 from daemon.calls.records import ApiToken, Group, TokenKind
 from daemon.clock import Clock
 from daemon.errors import CommandError
@@ -57,12 +58,16 @@ class Auth:
         self._rows: OrderedDict[str, tuple[float, ApiToken]] = OrderedDict()
         self._groups: dict[int, tuple[float, Group]] = {}
         self._used: dict[int, float] = {}
+        self._reading = Shared()
+        self._version = 0
         self.listeners: list[Callable[[], None]] = []
 
     def forget(self) -> None:
         """Drop what is cached and tell the streams to look at their tokens again."""
         self._rows.clear()
         self._groups.clear()
+        self._reading.forget()
+        self._version += 1
         for listener in list(self.listeners):
             listener()
 
@@ -118,7 +123,10 @@ class Auth:
         cached = self._rows.get(sha256)
         if cached is not None and now - cached[0] < CACHE_S:
             return cached[1]
-        rows = await self._store.find(ApiToken, sha256=sha256)
+        version = self._version
+        rows = await self._reading.once(("token", sha256), lambda: self._store.find(ApiToken, sha256=sha256))
+        if version != self._version:
+            return await self.row(sha256)  # changed while it was read: what was found may be what was revoked
         if len(rows) != 1:
             self._rows.pop(sha256, None)
             return None
@@ -144,7 +152,7 @@ class Auth:
         cached = self._groups.get(group_id)
         if cached is not None and now - cached[0] < CACHE_S:
             return cached[1]
-        group = await self._store.get(Group, group_id)
+        group = await self._reading.once(("group", group_id), lambda: self._store.get(Group, group_id))
         if group is not None:
             self._groups[group_id] = (now, group)
         return group

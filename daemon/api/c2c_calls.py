@@ -24,6 +24,7 @@ from daemon.api.errors import clicsipx
 from daemon.api.guard import PEER
 from daemon.api.quota import Hour
 from daemon.api.routes import Ask, Reply
+from daemon.api.shared import Shared
 from daemon.calls.records import Client, Group
 from daemon.compliance.numbers import NumberRefusal, normalise
 from daemon.engine.commands import CallExtension
@@ -58,6 +59,7 @@ class Service:
     waiting: dict[str, asyncio.Future[int]] = field(default_factory=dict)
     clients: dict[int, tuple[float, int]] = field(default_factory=dict)
     warned: set[int] = field(default_factory=set)
+    reading: Shared = field(default_factory=Shared)
 
     def on_changes(self, changes: Changes) -> None:
         """Calls that moved: tell who waits for them, and give back the phones of those that are gone."""
@@ -220,7 +222,8 @@ async def _client_id(ask: Ask, group: Group) -> int:
     known, now = service_of(ask).clients, ask.deps.clock.now()
     cached = known.get(group.id)
     if cached is None or now - cached[0] >= CLIENT_CACHE_S:
-        clients = await ask.deps.store.find(Client, group_id=group.id)
+        store = ask.deps.store
+        clients = await service_of(ask).reading.once(group.id, lambda: store.find(Client, group_id=group.id))
         cached = known[group.id] = (now, min((client.id for client in clients), default=0))
     return cached[1]
 

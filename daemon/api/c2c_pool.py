@@ -31,6 +31,8 @@ class PhonePool:
         self._lines: dict[int, tuple[float, list[Line]]] = {}
         self._reading: set[int] = set()
         self._leases: dict[UUID, tuple[int, float]] = {}
+        self._held: set[int] = set()
+        """Phones whose every call is leased: not even looked at."""
 
     def forget(self) -> None:
         """Line rows changed: read them again."""
@@ -55,7 +57,8 @@ class PhonePool:
             found = await self._store.find(Line, group_id=group_id)
             rows = [row for row in found if row.kind is LineKind.EXTENSION]
             for row in rows:
-                self._pool.set(row)
+                if self._pool.set(row).free(now) > 0:
+                    self._held.discard(row.id)
             self._lines[group_id] = (now, rows)
         finally:
             self._reading.discard(group_id)
@@ -64,12 +67,8 @@ class PhonePool:
     def usable(self, lines: Sequence[Line]) -> list[Line]:
         """Those enabled, and not off, resting or unavailable as the engine sees them now."""
         views = self._door.view().get("lines", {})
-
-        def active(line: Line) -> bool:
-            view = views.get(str(line.id))
-            return not isinstance(view, LineView) or view.state == "active"
-
-        return [line for line in lines if line.enabled and active(line)]
+        out = {int(id) for id, view in views.items() if isinstance(view, LineView) and view.state != "active"}
+        return [line for line in lines if line.enabled and line.id not in out]
 
     async def free(self, group_id: int) -> tuple[int, int]:
         """(available now, total) of a group."""
@@ -88,19 +87,22 @@ class PhonePool:
             candidates = [line for line in candidates if wanted in (line.endpoint, line.name)]
             if not candidates:
                 raise CommandError("line_refused", {"value": wanted})
-        ids = [line.id for line in candidates if line.id not in excluded]
+        ids = [line.id for line in candidates if line.id not in self._held and line.id not in excluded]
         leased = self._pool.take(ids, strategy, attempt, self._clock.now())
         if leased is None and wanted:
             raise CommandError("line_refused", {"value": wanted})
         if leased is None:
             raise CommandError("line_unavailable", {"lines": len(lines)})
         self._leases[attempt] = (leased.record.id, self._clock.now())
+        if leased.in_use >= leased.record.capacity:
+            self._held.add(leased.record.id)
         return leased
 
     def give_back(self, attempt: UUID) -> None:
         """End a lease; twice changes nothing."""
         if (lease := self._leases.pop(attempt, None)) is not None:
             self._pool.give_back(lease[0], attempt)
+            self._held.discard(lease[0])
 
     def _sweep(self) -> None:
         """Leases whose call never came to be, or whose end was missed."""

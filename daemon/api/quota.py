@@ -22,6 +22,9 @@ from daemon.ports import Store
 log = structlog.get_logger("cadran.api")
 QUEUE_MAX = 10_000
 RETRY_S = 1.0
+GATHER_S = 0.1
+"""Rows of so long are written together: a commit for each would cost the database as much as the calls do."""
+BATCH_MAX = 200
 RECENT_MAX = 5000
 
 
@@ -132,21 +135,25 @@ class Quotas:
 
     async def _write(self) -> None:
         while True:
-            row = await self._rows.get()
+            rows = [await self._rows.get()]
             try:
-                await self._keep(row)
+                await asyncio.sleep(GATHER_S)
+                while len(rows) < BATCH_MAX and not self._rows.empty():
+                    rows.append(self._rows.get_nowait())
+                await self._keep(rows)
             finally:
-                self._rows.task_done()
+                for _ in rows:
+                    self._rows.task_done()
 
-    async def _keep(self, row: dict[str, Any]) -> None:
-        """One row into the store; a lost database is waited for while the queue has room."""
+    async def _keep(self, rows: list[dict[str, Any]]) -> None:
+        """Rows into the store; a lost database is waited for while the queue has room."""
         while True:
             try:
-                await self._store.log_api_call(row)
+                await self._store.log_api_calls(rows)
                 return
             except StoreError as error:
                 if self._rows.full():
-                    self.lost += 1
-                    log.warning("api call log row lost", error=type(error).__name__)
+                    self.lost += len(rows)
+                    log.warning("api call log rows lost", count=len(rows), error=type(error).__name__)
                     return
                 await asyncio.sleep(RETRY_S)

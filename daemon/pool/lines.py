@@ -82,7 +82,7 @@ class LinePool:
         free = [line for id in line_ids if (line := self.lines.get(id)) is not None and line.free(now) > 0]
         if not free:
             return None
-        sound = [line for line in free if not line.suspect(now)]
+        sound = [line for line in free if not (line.failures_in_a_row and line.suspect(now))]
         line = self._choose(sound or free, strategy)
         line.in_use += 1
         line.calls += 1

@@ -591,13 +591,17 @@ class MemoryStore(MemoryOutbox, MemoryCrm, MemoryTapes, MemoryDrafts):
             yield row
 
     async def log_api_call(self, row: Mapping[str, Any]) -> None:
+        await self.log_api_calls([row])
+
+    async def log_api_calls(self, rows: Sequence[Mapping[str, Any]]) -> None:
         def work() -> None:
             defaults = {"group_id": 0, "token_id": 0, "endpoint": "", "number_called": "", "phone_line_used": ""}
             defaults |= {"call_id": None, "success": False, "status": 0, "error": "", "ip_address": ""}
-            if unknown := sorted(set(row) - set(CALL_LOG_COLUMNS)):
+            if unknown := sorted({name for row in rows for name in row} - set(CALL_LOG_COLUMNS)):
                 raise StoreConflict(f"api_call_logs has no {unknown[0]}", unknown[0])
             logs = self.tables.api_call_logs
-            logs.append({"id": len(logs) + 1} | defaults | {"response_time_ms": 0.0} | dict(row))
+            for row in rows:
+                logs.append({"id": len(logs) + 1} | defaults | {"response_time_ms": 0.0} | dict(row))
 
         await self._do("log_api_call", work)
 

@@ -319,9 +319,13 @@ class People(Entering):
         return [dict(row) for row in rows]
 
     async def log_api_call(self, row: Mapping[str, Any]) -> None:
-        columns = list(row)
+        await self.log_api_calls([row])
+
+    async def log_api_calls(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        columns = list(rows[0])
         marks = ", ".join(f"${i + 1}" for i in range(len(columns)))
         async with self._database.connection() as connection:
-            await connection.execute(
-                f"INSERT INTO api_call_logs ({', '.join(columns)}) VALUES ({marks})", *row.values()
+            await connection.executemany(
+                f"INSERT INTO api_call_logs ({', '.join(columns)}) VALUES ({marks})",
+                [[row[name] for name in columns] for row in rows],
             )

@@ -164,9 +164,14 @@ def field_names(kind: type[msgspec.Struct]) -> frozenset[str]:
     return frozenset(field.name for field in msgspec.structs.fields(kind))
 
 
+@cache
+def _columns_of(kind: type[Record]) -> tuple[str, ...]:
+    return tuple(field.name for field in msgspec.structs.fields(kind) if field.name not in ("id", "version"))
+
+
 def columns_of(kind: type[Record]) -> list[str]:
     """Columns of the record's own values: all but id and version."""
-    return [field.name for field in msgspec.structs.fields(kind) if field.name not in ("id", "version")]
+    return list(_columns_of(kind))
 
 
 def json_columns(kind: type[msgspec.Struct]) -> frozenset[str]:

@@ -18,6 +18,9 @@ from daemon.errors import StoreConflict, StoreUnavailable
 from daemon.store.journal import MARK_EVERY, Journal
 
 BATCH_MAX = 500
+GATHER_S = 0.025
+"""Commits begin at least so far apart: a lone fact goes at once, under load those of a moment go together. A commit
+each cost the database more than the calls' own rows (seen at 100 click-to-calls a second)."""
 BACKOFF_FIRST_S = 0.1
 BACKOFF_MAX_S = 5.0
 
@@ -78,19 +81,22 @@ class FactWriter:
 
     async def run(self) -> None:
         """Apply what comes, for ever; StoreUnavailable is waited out."""
-        attempt = 0
+        attempt, next_at = 0, 0.0
         if self._journal.pending_count:
             self._wanted.set()
         while True:
             await self._wanted.wait()
             self._wanted.clear()
             while self._journal.pending_count:
+                if (early_s := next_at - self._clock.now()) > 0 and self._journal.pending_count < self._batch_max:
+                    await self._sleep(early_s)
+                next_at = self._clock.now() + GATHER_S
                 try:
                     await self.flush_once()
                     attempt = 0
                 except StoreUnavailable:
                     await self._sleep(backoff_s(attempt, self._rng))
-                    attempt += 1
+                    attempt, next_at = attempt + 1, 0.0
 
     async def flush(self) -> None:
         """Apply everything pending now. Raises StoreUnavailable at the first failure; the journal keeps the rest."""

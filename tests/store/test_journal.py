@@ -18,7 +18,7 @@ from daemon.calls.facts import AnyFact, NumberedFact
 from daemon.calls.ids import uuid7
 from daemon.errors import SettingsError, StoreConflict, StoreUnavailable
 from daemon.store.journal import Folder, Journal, MemoryFiles
-from daemon.store.writer import BACKOFF_MAX_S, FactWriter, backoff_s, keep_synced
+from daemon.store.writer import BACKOFF_MAX_S, GATHER_S, FactWriter, backoff_s, keep_synced
 from tests.store.world import SITE, START, FixedClock, until
 
 ATTEMPT = uuid7(START, random.Random(1))
@@ -241,6 +241,7 @@ async def test_the_writer_outlives_an_outage_and_applies_each_fact_once_in_order
     assert names(store.taken) == [f"{i:03d}" for i in range(10)]
     assert changes == [False, True]
     assert writer.failures == 6
+    waits = [wait for wait in waits if wait > GATHER_S]  # what comes in the same moment is gathered: that is no retry
     assert len(waits) == 6
     assert waits == sorted(waits[:5]) + waits[5:] or max(waits) <= BACKOFF_MAX_S
 
