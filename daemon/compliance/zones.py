@@ -206,13 +206,18 @@ def tzdata_version() -> str:
     return str(tzdata.IANA_VERSION)
 
 
+_PARTS = {"GB": ("ENG", "NIR", "SCT", "WLS")}
+"""Countries without a day off for all that would tell when people are at home: Easter Monday is none of Scotland's."""
+
+
 @lru_cache(maxsize=4096)
 def holidays_of(country: str, area: str, year: int) -> frozenset[date]:
-    """Public holidays of the country and the area in `year`; empty for country "". Areas count for France only."""
+    """Public holidays of the country and the area in `year`; empty for country "". Areas count for France only: of the
+    United Kingdom it is those of all its parts, since a number does not say for sure where its owner lives."""
     if not country:
         return frozenset()
-    subdivision = area if country == "FR" and area else None
-    return frozenset(holidays.country_holidays(country, subdiv=subdivision, years=year))
+    parts = _PARTS.get(country) or (area if country == "FR" and area else None,)
+    return frozenset(day for part in parts for day in holidays.country_holidays(country, subdiv=part, years=year))
 
 
 def local_date(at: datetime, zone_name: str) -> date:

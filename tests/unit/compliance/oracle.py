@@ -76,6 +76,29 @@ def french_holidays(year: int, area: str) -> frozenset[date]:
     return frozenset(days | local.get(area, set()))
 
 
+@lru_cache(maxsize=50)
+def british_holidays(year: int) -> frozenset[date]:
+    """Banking and Financial Dealings Act 1971, schedule 1, and the proclaimed New Year's and May days, of all parts of
+    the kingdom; one that falls on a weekend is kept on the next weekday that is none itself, and stays closed too."""
+    sunday = easter(year)
+
+    def monday(month: int, *, last: bool) -> date:
+        days = [date(year, month, n) for n in (range(25, 32) if last else range(1, 8))]
+        return next(day for day in days if day.weekday() == 0)
+
+    days = {sunday - timedelta(days=2), sunday + timedelta(days=1)}
+    days |= {monday(5, last=False), monday(5, last=True), monday(8, last=False), monday(8, last=True)}
+    for together in (((1, 1), (1, 2)), ((3, 17),), ((7, 12),), ((11, 30),), ((12, 25), (12, 26))):
+        fixed = [date(year, month, day) for month, day in together]
+        days |= set(fixed)
+        for day in fixed:
+            kept = day
+            while day.weekday() > 4 and (kept.weekday() > 4 or kept in days):
+                kept += timedelta(days=1)
+            days.add(kept)
+    return frozenset(days | {day for day in (date(2026, 6, 15),) if day.year == year})  # proclaimed in Scotland
+
+
 @lru_cache(maxsize=20_000)
 def open_minutes(zone: str, day: date, windows: tuple[tuple[int, int], ...]) -> frozenset[datetime]:
     """The UTC minutes of a local day inside a window, walking the wall clock from the day's first minute to its last.
@@ -159,6 +182,8 @@ def binding(rules: dict[str, Any], wishes: dict[str, Any], facts: Any, at: datet
         bad.add("campaign_limit")
     for zone, area in where:
         if rules["hours"].get("holidays") == "FR" and today[zone] in french_holidays(today[zone].year, area):
+            bad.add("holiday")
+        if rules["hours"].get("holidays") == "GB" and today[zone] in british_holidays(today[zone].year):
             bad.add("holiday")
         if not _in_windows(rules["hours"]["windows"], zone, at, names=True):
             bad.add("hours")

@@ -33,6 +33,8 @@ ANCHORS = [  # DST nights of Paris, New York, London; holidays; consent coming i
     datetime(2026, 8, 10, 22, 0, tzinfo=UTC),
     datetime(2026, 12, 24, 23, 0, tzinfo=UTC),
     datetime(2027, 3, 26, 12, 0, tzinfo=UTC),
+    datetime(2027, 3, 29, 12, 0, tzinfo=UTC),
+    datetime(2026, 12, 28, 9, 0, tzinfo=UTC),
     datetime(2027, 5, 27, 12, 0, tzinfo=UTC),
     datetime(2026, 11, 23, 9, 0, tzinfo=UTC),
 ]
@@ -55,8 +57,6 @@ def instants(draw: st.DrawFn) -> datetime:
 def rule_tables(draw: st.DrawFn) -> dict[str, Any]:
     """A shipped rule set, sometimes with its windows, limits and conditions changed."""
     raw = copy.deepcopy(RAW[draw(st.sampled_from(sorted(RAW)))])
-    if raw["hours"].get("holidays") == "GB":
-        raw["hours"]["holidays"] = ""  # the oracle knows no British holidays
     if draw(st.booleans()):
         raw["hours"]["windows"] = draw(st.lists(windows(names=True), min_size=1, max_size=4))
     if "attempts" in raw and draw(st.booleans()):

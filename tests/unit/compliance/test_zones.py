@@ -21,7 +21,7 @@ from daemon.compliance.zones import (
     zone,
     zone_exists,
 )
-from tests.unit.compliance.oracle import french_holidays
+from tests.unit.compliance.oracle import british_holidays, french_holidays
 
 
 @pytest.mark.parametrize(
@@ -108,6 +108,11 @@ def test_holidays_agree_with_an_easter_of_our_own(area: str) -> None:
     for year in range(2024, 2040):
         assert holidays_of("FR", area, year) == french_holidays(year, AREAS[area]), year
     assert holidays_of("", area, 2026) == frozenset()
+
+
+def test_british_holidays_are_those_of_all_parts_and_their_substitutes() -> None:
+    for year in range(2026, 2036):
+        assert holidays_of("GB", "", year) == british_holidays(year), year
 
 
 def test_wall_readings_on_nights_the_clocks_change() -> None:
