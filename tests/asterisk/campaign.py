@@ -40,6 +40,9 @@ NOT_DIALLED = {"agent_no_answer", "not_placed"}
 IN_DOUBT = {"unknown", "pbx_lost"}
 """Outcomes that say the end was not seen."""
 TALK_TOLERANCE_S = 1.0
+IN_FLIGHT_S = 0.25
+"""What happened this shortly before the link was cut may have been on its way to the daemon still, unread in a socket,
+and is lost with the connection: for the daemon it is as what happened during the outage."""
 RELEASE_TIMEOUT_S = 20.0
 
 
@@ -224,13 +227,16 @@ class Evidence:
 
     def _unseen_s(self, call: witness.CallSeen) -> float:
         """How much of the call's conversation was over when the daemon could first see it."""
-        begun = [conversation.began for conversation in call.conversations]
-        return max((up - began for began in begun for down, up in self.outages if down <= began <= up), default=0.0)
+        return max((self._hidden_s(conversation.began) for conversation in call.conversations), default=0.0)
 
     def _seen_late_s(self, call: witness.CallSeen) -> float:
         """How much later than it happened the daemon could see the end of the call's conversation."""
         ends = [conversation.ended for conversation in call.conversations if conversation.ended is not None]
-        return max((up - end for end in ends for down, up in self.outages if down <= end <= up), default=0.0)
+        return max((self._hidden_s(end) for end in ends), default=0.0)
+
+    def _hidden_s(self, at: float) -> float:
+        """How long after this instant the daemon could first see what happened then; 0 while it had its link."""
+        return max((up - at for down, up in self.outages if down - IN_FLIGHT_S <= at <= up), default=0.0)
 
     def _strangers(self) -> list[str]:
         known = {self.leg(attempt) for attempt in self.attempts}
