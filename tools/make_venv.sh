@@ -1,11 +1,15 @@
 #!/usr/bin/env bash
-# Make the private environment DIR from the newest Python that will do, or say in one line what is missing.
+# Make the private environment DIR from a Python that will do, or say in one line what is missing.
 # Called by the Makefile. Where we are root on Debian or Ubuntu, a missing venv module is installed.
+# The distribution's own comes first where it is complete: it is built with profile feedback, and runs the daemon in
+# about four fifths of the processor time of one that a version manager has compiled without.
 set -eu
 dir=${1:?usage: make_venv.sh DIR}
 suits='import sys; sys.exit(sys.version_info < (3, 11))'
 python=""
-for candidate in ${PYTHON:-} python3 python3.14 python3.13 python3.12 python3.11; do
+own=/usr/bin/python3
+"$own" -c "import ensurepip, venv; $suits" 2>/dev/null || own=""
+for candidate in ${PYTHON:-} $own python3 python3.14 python3.13 python3.12 python3.11; do
   if command -v "$candidate" >/dev/null 2>&1 && "$candidate" -c "$suits" 2>/dev/null; then
     python=$candidate
     break
