@@ -37,6 +37,7 @@ from daemon.engine.views import (
     CampaignView,
     CauseView,
     Changes,
+    ImportView,
     LineView,
     LinkView,
     SystemView,
@@ -48,7 +49,7 @@ from daemon.store.memory import MemoryStore
 from daemon.store.pseudonyms import Pseudonyms
 
 START = datetime(2026, 11, 24, 13, 32, 7, tzinfo=UTC)
-TABLES = ("links", "campaigns", "agents", "calls", "lines", "system")
+TABLES = ("links", "campaigns", "agents", "calls", "lines", "imports", "system")
 
 
 class HandClock:
@@ -196,7 +197,14 @@ class FakeDoor:
 
 
 def _table(view: AnyView) -> str:
-    kinds = {LinkView: "links", CampaignView: "campaigns", AgentView: "agents", CallView: "calls", LineView: "lines"}
+    kinds = {
+        LinkView: "links",
+        CampaignView: "campaigns",
+        AgentView: "agents",
+        CallView: "calls",
+        LineView: "lines",
+        ImportView: "imports",
+    }
     return kinds.get(type(view), "system")
 
 

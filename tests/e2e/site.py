@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,6 +20,7 @@ from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from daemon.api.app import build_app
 from daemon.compliance.rules import load_rule_sets
+from daemon.engine.views import ImportView
 from daemon.leads.service import ImportService
 from daemon.settings import HttpTable
 from daemon.tapes import Tapes
@@ -73,6 +74,12 @@ class Site:
             self.troubles.append(f"foreign request: {request.url}")
 
 
+def told(world: World, state: Mapping[str, Any]) -> None:
+    """An import's progress on the stream, as the daemon puts it there."""
+    fields = {name: state[name] for name in ("id", "group_id", "list_id", "state", "rows", "part")}
+    world.door.show(ImportView(**fields))
+
+
 @asynccontextmanager
 async def open_site(
     browser: Browser,
@@ -88,7 +95,9 @@ async def open_site(
     world = await make_world()
     world.clock = world.door.clock = WallClock()
     folder = TemporaryDirectory()
-    importer = ImportService(world.store, world.store, world.clock, random.Random(4), Path(folder.name))
+    importer = ImportService(
+        world.store, world.store, world.clock, random.Random(4), Path(folder.name), announce=lambda x: told(world, x)
+    )
     app: web.Application = build_app(
         world.door, world.store, HttpTable(stream_interval_s=0.05), world.clock, random.Random(3),
         site_ids=("main",), rule_sets=RULES, importer=importer, crm=crm_of(world),

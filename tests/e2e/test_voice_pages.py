@@ -315,6 +315,8 @@ async def test_a_recording_is_found_heard_and_downloaded(browser: Browser, theme
         assert (await download.value).suggested_filename == "call-1-1.wav"
         await row.get_by_role("button").nth(0).click()
         await expect(page.locator("audio")).to_have_js_property("duration", 3)
+        muted = "muet de 0:03 à 0:05" if locale == "fr-FR" else "muted from 0:03 to 0:05"
+        await expect(page.get_by_role("img", name=muted).locator("rect.gap")).to_have_attribute("width", "20.83")
         await shot(page, f"enregistrements-{locale[:2]}-{theme}")
         await fits(page)
         assert not site.troubles, site.troubles

@@ -1,5 +1,5 @@
 // The event stream as messages: {kind: snapshot|delta|beat|bye|lost}. Runs in the shared worker, or in the page.
-const TABLES = ['system', 'links', 'campaigns', 'agents', 'calls', 'lines'];
+const TABLES = ['system', 'links', 'campaigns', 'agents', 'calls', 'lines', 'imports'];
 export const empty = () => ({ ready: false, seq: 0, ...Object.fromEntries(TABLES.map((name) => [name, {}])) });
 
 // Changed fields by id; null is gone. Returns new row objects, so that views can compare by identity.

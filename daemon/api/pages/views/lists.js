@@ -2,7 +2,7 @@
 import { h, icon } from '../lib/dom.js';
 import { t, word, has } from '../lib/i18n.js';
 import { num, dateTime, phone } from '../lib/format.js';
-import { paint } from '../lib/live.js';
+import { live, paint } from '../lib/live.js';
 import { all, get, post, patch, request as http, may } from '../lib/api.js';
 import { attempt, confirm, field, formValues, select, toast, complain, ui } from '../lib/ui.js';
 import { edit } from './edit.js';
@@ -10,7 +10,7 @@ import { missedCalls, loadMissed, blacklist, loadBlocked } from './reception.js'
 
 const FIELDS = ['', 'phone', 'alt_phone', 'first_name', 'last_name', 'full_name', 'company', 'email', 'address1', 'address2', 'address3', 'city', 'postal_code', 'state', 'country_code', 'comments', 'vendor_lead_code', 'status', 'priority', 'consent_at', 'consent_source', 'consent_text_version', 'consent_out_of_hours', 'consent_automated', 'running_contract'];
 const data = { lists: [], clients: [], job: null, mapping: {}, found: null, query: '', listId: 0 };
-let timer = null;
+let asked = '';
 
 export async function enter(route) {
   data.tab = route.rest[0] || 'listes';
@@ -62,10 +62,19 @@ function take(job) {
   if (!job) return;
   if (!data.job || data.job.id !== job.id) data.mapping = { ...job.file.columns };
   data.job = job;
-  clearTimeout(timer);
-  if (job.state === 'running') timer = setTimeout(() => refresh(job.id), 500);
   paint();
 }
+// How far it is comes by the stream; the whole state is asked for when its stage there is another.
+function seen(job) {
+  const now = live.state.imports?.[job.id];
+  if (now && now.state !== job.state && asked !== now.state) { asked = now.state; setTimeout(() => refresh(job.id).then(() => { asked = ''; }), 200); }
+  return now?.state === 'running' ? { ...job, state: 'running', part: now.part, rows: now.rows } : job;
+}
+// Imports under way, whoever began them: leaving the page loses nothing.
+const underWay = () => {
+  const rows = Object.values(live.state.imports || {}).filter((x) => x.state === 'running');
+  return rows.length > 0 && h('section', { class: 'card', 'data-imports': true }, h('h2', null, t('import.under_way')), h('ul', { class: 'list' }, rows.map((x) => h('li', { key: x.id }, h('a', { href: `#/listes/importer/${x.id}` }, data.lists.find((l) => l.id === x.list_id)?.name || `n° ${x.list_id}`), h('progress', { max: 1, value: x.part, 'aria-label': t('import.progress') }), ` ${num(x.rows)}`))));
+};
 async function refresh(id) { take(await attempt(() => get(`/imports/${id}`))); }
 async function check() {
   const more = document.querySelector('form.import');
@@ -108,8 +117,8 @@ function report(job) {
     h('p', null, h('a', { href: `/api/v1/imports/${job.id}/report` }, t('import.report'))));
 }
 function importer() {
-  const job = data.job;
-  if (!job || !location.hash.includes(job.id)) return pickFile();
+  if (!data.job || !location.hash.includes(data.job.id)) return pickFile();
+  const job = seen(data.job);
   const busy = job.state === 'running';
   const n = job.report ? job.report.good : 0;
   return h('section', { class: 'card' },
@@ -119,7 +128,7 @@ function importer() {
       field(t('import.duplicates'), select('duplicates', 'skip', ['skip', 'replace', 'merge'].map((d) => [d, t(`import.${d}`)]), { onchange: check })),
       field(t('import.profile'), h('input', { name: 'profile', maxlength: 80, list: 'profiles' })), h('datalist', { id: 'profiles' }, (job.profiles || []).map((p) => h('option', { key: p, value: p })))),
     report(job),
-    busy && h('p', null, h('progress', { max: 1, value: job.part }), ` ${num(job.rows)}`),
+    busy && h('p', null, h('progress', { max: 1, value: job.part, 'aria-label': t('import.progress') }), ` ${num(job.rows)}`),
     job.error && h('p', { class: 'mark act' }, icon('alert'), ' ', job.error.reason || job.error.code),
     h('div', { class: 'buttons' }, h('a', { class: 'button', href: '#/listes/importer', onclick: () => { data.job = null; } }, t(job.state === 'done' ? 'import.another' : 'do.back')),
       job.state !== 'done' && h('button', { class: 'primary', disabled: busy || !job.report || n === 0, onclick: run }, t('import.run', { n: num(n) }))));
@@ -175,5 +184,5 @@ export function redList(clients) {
 export function view() {
   const tabs = ['listes', ...(may('manage') ? ['importer'] : []), 'recherche', ...(may('manage') ? ['rouge'] : []), 'rappels'];
   const body = { listes: lists, importer, recherche: finder, rouge: () => [h('section', { class: 'card' }, h('h2', null, t('tab.rouge')), redList(data.clients)), blacklist()], rappels: missedCalls }[data.tab] || lists;
-  return [h('div', { class: 'tabs' }, tabs.map((name) => h('a', { key: name, class: 'button', 'aria-current': data.tab === name ? 'page' : false, href: `#/listes/${name}` }, t(`tab.${name}`)))), body()];
+  return [h('div', { class: 'tabs' }, tabs.map((name) => h('a', { key: name, class: 'button', 'aria-current': data.tab === name ? 'page' : false, href: `#/listes/${name}` }, t(`tab.${name}`)))), data.tab !== 'importer' && may('manage') && underWay(), body()];
 }
