@@ -24,7 +24,7 @@ class Behaviour:
     patience_s: float | None = None  # says goodbye this long after the answer if nobody talks with it by then
     talk_s: float | None = None  # says goodbye this long after somebody first talks with it
     media_s: float = 0.0  # sound arrives for so long after the answer: 20 ms ticks, Local pairs optimise
-    voice: str = "silent"  # "human", "machine" or "silent": what AMD decides on
+    voice: str = "silent"  # "human", "machine", "fax" or "silent": what AMD, and an ear for fax tones, decide on
 
 
 BehaviourOf = Callable[[str, str, Random], Behaviour]

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from fake_asterisk import rights
+from fake_asterisk import fax, rights
 
 if TYPE_CHECKING:
     from fake_asterisk.channel import Channel
@@ -40,6 +40,8 @@ class Functions:
             channel.set_absolute_timeout(int(value))
         else:
             channel.functions[f"{function}({arguments})"] = value
+            if f"{function}({arguments})" == fax.FAXDETECT:
+                fax.listen(channel)
 
     def _write_channel(self, channel: "Channel", item: str, value: str) -> None:
         if item == "hangup_handler_push":
@@ -75,6 +77,8 @@ class Functions:
             condition, _, branches = arguments.partition("?")
             yes, _, no = branches.partition(":")
             return yes if condition.strip() not in ("", "0") else no
+        if function == "IFMODULE":
+            return "1"
         if function == "LEN":
             return str(len(arguments))
         if function == "ISNULL":

@@ -263,7 +263,13 @@ class AmiDriver:
         except PbxRejected as error:
             log.warning("ami.no_park", site=self.site, reason=str(error))
             missing = (*choice.missing, f"hold: {error}")
-            return replace(choice, capabilities=choice.capabilities - {"hold", "conference"}, missing=missing)
+            return replace(choice, capabilities=choice.capabilities - {"hold", "conference", "fax"}, missing=missing)
+        try:
+            await self._client.send({"Action": "ModuleCheck", "Module": "res_fax"})
+        except PbxRejected as error:
+            missing = (*choice.missing, f"fax: res_fax: {error}")
+            return replace(choice, capabilities=choice.capabilities - {"fax"}, missing=missing)
+        choice.mode.fax = True
         return choice
 
     async def _device_list(self) -> list[PbxEvent]:

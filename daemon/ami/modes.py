@@ -15,7 +15,7 @@ from typing import Final
 from daemon.ami.channels import Leg, far_half
 from daemon.ami.codec import HeaderValue
 from daemon.ami.translate import Step
-from daemon.ami.voice import BY_MODE, VOICE_CAPABILITIES, Voice
+from daemon.ami.voice import BY_MODE, RUNTIME_CONTEXT, VOICE_CAPABILITIES, Voice
 from daemon.ami.voice import lost as voice_lost
 from daemon.calls.actions import Connect, OriginateAgent, OriginateCustomer, OriginateThird, PlayMessage, Spy
 from daemon.calls.dialling import NUMBER, SOUND, SiteTemplates, agents_caller, caller_of, checked
@@ -31,7 +31,7 @@ AMD_MAX_S: Final = 10
 PROBE_COMMAND: Final = "NOOP"
 
 CAPABILITIES: Final = (
-    "originate", "hangup", "connect", "nailed_agents", "amd", "play_message", "hold_limit", "record",
+    "originate", "hangup", "connect", "nailed_agents", "amd", "fax", "play_message", "hold_limit", "record",
     *VOICE_CAPABILITIES,
 )  # fmt: skip
 
@@ -50,6 +50,8 @@ class Mode:
         """`commands`: AMI actions the user may run; empty if the PBX did not tell."""
         self.site, self._commands = site, frozenset(commands)
         self._n = count(1)
+        self.fax = False
+        """The PBX can listen for fax tones while machine detection runs, and hands such a leg to us."""
         self.voice = Voice(self.name, site.customer_context, site.agent_context)
 
     def may(self, command: str) -> bool:
@@ -158,11 +160,8 @@ class AsyncAgiMode(Mode):
     def react(self, leg: Leg, step: Step, detail: str) -> list[AmiAction]:
         if step is Step.AGI_STARTED:
             guard = _absolute_timeout(leg.channel, leg.hold_s + AMD_MAX_S)
-            return [
-                guard,
-                self._command(leg.channel, f"EXEC AMD {leg.amd_arguments}".rstrip(), "amd"),
-                *self._ask_verdict(leg.channel),
-            ]
+            detect = self._command(leg.channel, f"EXEC AMD {leg.amd_arguments}".rstrip(), "amd")
+            return [guard, *self._listening(leg.channel, detect), *self._ask_verdict(leg.channel)]
         if step is Step.AMD_MISSED:
             return self._ask_verdict(leg.channel)
         if step is Step.PARKED and (leg.connects or leg.music):
@@ -171,6 +170,18 @@ class AsyncAgiMode(Mode):
         if step is Step.COMMAND_DONE and detail == "play":
             return [{"Action": "Hangup", "Channel": leg.channel, "Cause": "16"}]
         return super().react(leg, step, detail)
+
+    def _listening(self, channel: str, detect: AmiAction) -> list[AmiAction]:
+        """Machine detection with an ear for fax tones, which sends the channel to `fax` of the context it stands in:
+        ours has that. Only so long: a tone in a conversation must not end it."""
+        if not self.fax:
+            return [detect]
+        return [
+            self._command(channel, f"SET CONTEXT {RUNTIME_CONTEXT}", "context"),
+            self._command(channel, "SET VARIABLE FAXOPT(faxdetect) yes", "faxon"),
+            detect,
+            self._command(channel, "SET VARIABLE FAXOPT(faxdetect) no", "faxoff"),
+        ]
 
     def _ask_verdict(self, channel: str) -> list[AmiAction]:
         """Queued right behind EXEC AMD: commands waiting are run without another tick between them."""
@@ -292,7 +303,9 @@ def _usable(mode: Mode, commands: Collection[str], lacking: Sequence[str], inclu
     if mode.name == "basic" and not mode.may("AbsoluteTimeout"):
         lost.add("hold_limit")
     if "AGI" in lacking or "Redirect" in lacking:
-        lost |= {"play_message", "amd"}
+        lost |= {"play_message", "amd", "fax"}
+    if mode.name == "asyncagi" and not (mode.may("DialplanExtensionAdd") and mode.may("ModuleCheck")):
+        lost.add("fax")
     if "MixMonitor" in lacking:
         lost |= set(CAPABILITIES) - {"hangup"}  # originating into AGI needs class system too
     return mode.capabilities - lost - voice_lost(mode.name, commands, include)

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from daemon.ami.agi import agi_result, greeting_silence_s, verdict_of, whole
 from daemon.ami.channels import Channels, Leg
 from daemon.ami.codec import Message
-from daemon.ami.translate_voice import ROOMS, VoiceEvents
+from daemon.ami.translate_voice import OWN_CONTEXTS, ROOMS, VoiceEvents
 from daemon.calls import events as ev
 from daemon.calls.events import Amd, PbxEvent
 from daemon.calls.ids import is_ours
@@ -277,7 +277,12 @@ class ModernTranslator(VoiceEvents):
         leg = self.channels.recognise(message.get("Uniqueid"))
         if leg is not None:
             self._answered(leg, at)
-            if leg.amd:
+            fax = message.get("Exten") == "fax" and message.get("Context") in OWN_CONTEXTS
+            if leg.amd and fax:
+                leg.amd_done_at = at
+                self._verdict(leg, "FAX", "tone", at)
+                self._parked(leg, at)
+            elif leg.amd:
                 self._react(leg, Step.AGI_STARTED, "")
             else:
                 self._parked(leg, at)

@@ -23,6 +23,8 @@ AmiAction = Mapping[str, HeaderValue]
 
 RUNTIME_CONTEXT: Final = "cadran-rt"
 PARK_EXTENSION: Final = "park"
+FAX_EXTENSION: Final = "fax"
+"""Where Asterisk sends a channel that sounds like a fax, in whatever context the channel stands."""
 VOICE_CAPABILITIES: Final = (
     "hold", "conference", "mute", "dtmf", "spy", "record_on_demand", "inbound",
 )  # fmt: skip
@@ -59,16 +61,18 @@ VoiceAction = (
 def preparation() -> list[AmiAction]:
     """What mode asyncagi lays down at login."""
     steps = (("1", "AGI", "agi:async"), ("2", "Hangup", ""))
+    places = (PARK_EXTENSION, FAX_EXTENSION)
     return [
         {
             "Action": "DialplanExtensionAdd",
             "Context": RUNTIME_CONTEXT,
-            "Extension": PARK_EXTENSION,
+            "Extension": extension,
             "Priority": priority,
             "Application": application,
             "ApplicationData": data,
             "Replace": "yes",
         }
+        for extension in places
         for priority, application, data in steps
     ]
 

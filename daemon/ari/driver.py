@@ -35,7 +35,7 @@ CAPABILITIES: Final = (
     "originate", "hangup", "connect", "nailed_agents", "play_message", "hold_limit", "record", "record_on_demand",
     "hold", "conference", "mute", "dtmf", "spy", "inbound",
 )  # fmt: skip
-MISSING: Final = ("amd: not in mode ari",)
+MISSING: Final = ("amd: not in mode ari", "fax: not in mode ari")
 """ARI has no machine detection of its own."""
 HELD_MAX: Final = 50_000
 """Events held back during a resync; past it the link is dropped and taken up anew."""

@@ -219,9 +219,9 @@ def redirect(session: Session, message: Message) -> None:
         second = _place(session, message, "Extra", "ExtraChannel")
         if second is None:
             return
-    _send(*first)
+    elsewhere(*first)
     if second is not None:
-        _send(*second)
+        elsewhere(*second)
         session.success(message, "Dual Redirect successful")
     else:
         session.success(message, "Redirect successful")
@@ -253,7 +253,8 @@ def _place(session: Session, message: Message, prefix: str, key: str) -> tuple[C
     return channel, context, exten, number
 
 
-def _send(channel: Channel, context: str, exten: str, priority: int) -> None:
+def elsewhere(channel: Channel, context: str, exten: str, priority: int) -> None:
+    """Whatever runs on the channel ends, and the dialplan goes on there."""
     if channel.bridge is not None or channel.runs_dialplan:
         channel.divert(context, exten, priority)
         return

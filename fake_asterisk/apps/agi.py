@@ -156,6 +156,9 @@ def _words(command: str) -> list[str]:
     return [*words, word] if begun else words
 
 
+_TAKES_MORE = ("GET VARIABLE", "SET VARIABLE", "STREAM FILE", "SET MUSIC", "SET CONTEXT", "WAIT FOR")
+
+
 async def run_command(channel: Channel, command: str) -> tuple[int, str, str]:
     """Code, result and AGIExecEnd's word for an AGI command. Raises Hungup if the channel ended during it."""
     words = _words(command)
@@ -171,6 +174,9 @@ async def run_command(channel: Channel, command: str) -> tuple[int, str, str]:
     if two == "SET VARIABLE" and len(words) > 3:
         channel.set_variable(words[2], words[3])
         return _success("result=1")
+    if two == "SET CONTEXT" and len(words) > 2:
+        channel.context = words[2]
+        return _success("result=0")
     if two == "SET MUSIC" and len(words) > 2:
         if words[2].lower() in ("on", "yes", "true", "1"):
             channel.start_music(words[3] if len(words) > 3 else "default")
@@ -203,7 +209,7 @@ async def run_command(channel: Channel, command: str) -> tuple[int, str, str]:
         return _success("result=1")
     if first in ("NOOP",) or two == "ASYNCAGI BREAK":
         return _success("result=0")
-    if first == "EXEC" or two in ("GET VARIABLE", "SET VARIABLE", "STREAM FILE", "SET MUSIC", "WAIT FOR"):
+    if first == "EXEC" or two in _TAKES_MORE:
         return 520, "", "Usage"
     return 510, "Invalid or unknown command", "Invalid or unknown command"
 

@@ -40,7 +40,7 @@ ALL_MODES = ("asyncagi", "dialplan", "basic", "ari")
 @dataclass(frozen=True, kw_only=True)
 class Ground:
     """A PBX to test on. `numbers` by what the far end does: talks, leaves (talks, then hangs up), busy, unallocated,
-    declined, congestion, rings, and where the PBX has voices: human. `phones`: talker, second, unregistered."""
+    declined, congestion, rings, fax, and where the PBX has voices: human. `phones`: talker, second, unregistered."""
 
     tcp_port: int
     http_port: int = 0
@@ -466,6 +466,20 @@ async def test_a_person_is_told_from_a_machine(site: Site, mode: str, ground: Gr
     names = site.names(customer)
     assert names.index("LegAnswered") < names.index("AmdVerdict") < names.index("LegParked")
     await site.end(customer)
+
+
+@pytest.mark.feature("AMD-03", clause="a fax tone is heard where the mode can, and said to be impossible where not")
+async def test_a_fax_tone_is_heard(site: Site, mode: str, ground: Ground) -> None:
+    if mode in ("basic", "ari"):
+        assert "fax" not in site.driver.status().capabilities
+        assert any(entry.startswith("fax:") for entry in site.driver.status().missing)
+        return
+    assert "fax" in site.driver.status().capabilities
+    customer = site.customer(ground.numbers["fax"], amd=True)
+    verdict = await site.seen(ev.AmdVerdict, leg=customer)
+    assert verdict.verdict is ev.Amd.FAX
+    await site.end(customer)
+    assert site.count(ev.AmdVerdict, customer) == 1
 
 
 async def test_a_call_through_a_route_of_the_pbx(ground: Ground, mode: str, clean: None) -> None:

@@ -31,9 +31,14 @@ HABITS = {
     "0106": Behaviour(rings=None, fail_sip=503),
     "0107": Behaviour(ring_after_s=0.02, answer_after_s=None),
     "0108": Behaviour(ring_after_s=0.02, answer_after_s=0.1, media_s=8, voice="human"),
+    "0109": Behaviour(ring_after_s=0.02, answer_after_s=0.1, media_s=8, voice="fax"),
 }
 NUMBERS = dict(
-    zip(("talks", "leaves", "busy", "unallocated", "declined", "congestion", "rings", "human"), HABITS, strict=True)
+    zip(
+        ("talks", "leaves", "busy", "unallocated", "declined", "congestion", "rings", "human", "fax"),
+        HABITS,
+        strict=True,
+    )
 )
 
 

@@ -52,6 +52,7 @@ CUSTOMER_HABITS = {
     "18": Habit(voice="low"),
     "19": Habit(rings_ms=0, packets="bad_line"),
     "42": Habit(rings_ms=100, talks_ms=20_000, voice="fax"),
+    "43": Habit(rings_ms=100, talks_ms=20_000, voice="fax_answers"),
     "20": Habit(refuses=(486, "Busy Here"), rings_ms=0),
     "21": Habit(refuses=(404, "Not Found"), rings_ms=0),
     "22": Habit(refuses=(603, "Decline"), rings_ms=0),

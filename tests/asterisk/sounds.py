@@ -85,6 +85,9 @@ def write_spoken(folder: Path) -> None:
 CNG_HZ = 1100.0
 """What a fax that calls sounds like: half a second of this tone, three seconds of silence (ITU-T T.30, §4.1)."""
 
+CED_HZ = 2100.0
+"""What a fax that answers begins with, for three seconds (ITU-T T.30, §4.2)."""
+
 LOST_EVERY, LATE_EVERY, LATE_S = 8, 4, 0.045
 """Of a bad line: each eighth packet is lost, each fourth comes late."""
 
@@ -123,6 +126,7 @@ def write_voices(folder: Path) -> None:
     (folder / "low.ulaw").write_bytes(ulaw_tone(LOW_HZ, 1.0))
     (folder / "high.ulaw").write_bytes(ulaw_tone(HIGH_HZ, 1.0))
     (folder / "fax.ulaw").write_bytes(ulaw_tone(CNG_HZ, 0.5) + silence(3.0))
+    (folder / "fax_answers.ulaw").write_bytes(silence(0.5) + ulaw_tone(CED_HZ, 3.0) + silence(8.0))
     write_spoken(folder)
     write_bad_line(folder / "bad_line.pcap")
     (folder / "talk.ulaw").write_bytes(b"".join(speech(rng, 0.8) + silence(0.4) for _ in range(5)))

@@ -23,15 +23,16 @@ EACH = int(os.environ.get("CADRAN_AMD_CALLS", "0")) // 10 or 1
 AT_ONCE = 10
 
 
-@pytest.fixture
-def mode() -> str:
-    return "asyncagi"
+@pytest.fixture(params=["asyncagi"])
+def mode(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture
 def ground(lab: Lab) -> Ground:
     return Ground(
-        tcp_port=lab.bed.ports.ami, secret=SECRET, users={"asyncagi": "cadran-asyncagi"}, trunk="line-a", numbers={},
+        tcp_port=lab.bed.ports.ami, secret=SECRET, users={name: f"cadran-{name}" for name in ("asyncagi", "dialplan")},
+        trunk="line-a", numbers={"answering fax": "061200004301"},
         phones={}, route="route",
     )  # fmt: skip
 
@@ -57,3 +58,13 @@ async def test_verdicts_on_spoken_answers(site: Site, ground: Ground) -> None:  
     assert sum(table.values()) == 10 * EACH, "every call has one verdict"
     assert table["person", "human"] + table["person", "notsure"] >= 0.8 * 5 * EACH, table
     assert table["machine", "machine"] >= 0.6 * 5 * EACH, table
+
+
+@pytest.mark.feature("CAMP-13", clause="real Asterisk: a fax that answers is taken for a machine, no agent hears it")
+@pytest.mark.parametrize("mode", ["asyncagi", "dialplan"], indirect=True)
+async def test_a_fax_that_answers(site: Site, ground: Ground) -> None:  # noqa: F811
+    leg = site.customer(ground.numbers["answering fax"], amd=True)
+    verdict = await site.seen(ev.AmdVerdict, leg=leg, within_s=20.0)
+    print(verdict)
+    assert str(verdict.verdict) in ("machine", "fax")
+    await site.end(leg)

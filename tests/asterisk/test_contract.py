@@ -10,7 +10,16 @@ from tests.ami.contract import ALL_MODES, Ground
 from tests.asterisk.bed import SECRET
 from tests.asterisk.conftest import Lab
 
-KINDS = {"talks": 12, "leaves": 11, "busy": 20, "unallocated": 21, "declined": 22, "congestion": 23, "rings": 30}
+KINDS = {
+    "talks": 12,
+    "leaves": 11,
+    "busy": 20,
+    "unallocated": 21,
+    "declined": 22,
+    "congestion": 23,
+    "rings": 30,
+    "fax": 42,
+}
 
 
 @pytest.fixture(params=list(ALL_MODES))

@@ -9,7 +9,7 @@ import pytest
 
 from daemon.calls.records import AmdSettings, Status
 from daemon.engine import commands as c
-from fake_asterisk import Behaviour, people
+from fake_asterisk import Behaviour, fax, people
 from simulation.loop import VirtualLoop, run
 from simulation.world import World, pbx
 
@@ -97,6 +97,35 @@ def test_the_message_for_machines(mode: str, consented: bool) -> None:
 
 
 @pytest.mark.feature("AMD-03", clause="a fax tone ends the attempt as fax; the lead is not workable")
+@pytest.mark.parametrize("mode", MODES)
+def test_a_fax_is_heard_while_machines_are_detected(mode: str) -> None:
+    async def main(loop: VirtualLoop) -> None:
+        world = await campaign_of_one(loop, mode, answers("fax"))
+        await world.until(lambda: attempt(world) is not None and attempt(world).outcome is not None, 30.0)
+        assert (attempt(world).outcome, attempt(world).amd) == ("fax", "fax")
+        assert world.store is not None
+        (lead,) = world.store.tables.leads.values()
+        assert lead.blocked_by == "final" or lead.eligible_at is None, lead
+        assert next(iter(world.live.desks.values())).state == "ready", "no agent heard it"
+        await world.stop()
+
+    run(main, seed=9)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_tone_in_a_conversation_does_not_end_it(mode: str) -> None:
+    async def main(loop: VirtualLoop) -> None:
+        world = await campaign_of_one(loop, mode, answers("human"))
+        desk = next(iter(world.live.desks.values()))
+        await world.until(lambda: desk.state == "on_call", 30.0)
+        customer = world.fake.channels[desk.call.leg]
+        assert customer.functions[fax.FAXDETECT] == "no", "nobody listens for it any more"
+        await world.stop()
+
+    run(main, seed=9)
+
+
+@pytest.mark.feature("AMD-03", clause="a trunk that listens by itself (fax_detect = yes), with the dialplan include")
 def test_a_fax() -> None:
     async def main(loop: VirtualLoop) -> None:
         world = await campaign_of_one(loop, "dialplan", answers("silent"))
