@@ -439,10 +439,9 @@ class Application:
     async def _recording_url(self, attempt_id: UUID, group_id: int) -> str:
         """A link to a call's recording for a CRM, good for 90 days; "" without one, or without http.public_url."""
         base = self.settings.http.public_url
-        if self.tapes is None or not base or not isinstance(self.store, TapeStore):
+        if self.tapes is None or not base:
             return ""
-        page = await self.store.search_recordings(group_id, {"attempt_id": attempt_id}, 1, None)
-        return f"{base}{self.tapes.link(page.rows[0]['id'], CRM_LINK_S)[0]}" if page.rows else ""
+        return await self.tapes.public_link(base, attempt_id, group_id, CRM_LINK_S)
 
     def _recordings_alert(self, on: bool) -> None:
         for runner in self.hub.runners.values():

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Protocol
+from uuid import UUID
 
 import structlog
 
@@ -77,10 +78,16 @@ class Tapes:
         return f"/api/v1/recordings/{id}/audio?expires={stamp}&signature={self._sign(id, stamp)}", until
 
     def check(self, id: int, expires: int, signature: str) -> None:
-        """Raises CommandError link_expired for a link that is over, or that we never made."""
-        good = hmac.compare_digest(self._sign(id, expires), signature)
-        if not good or expires < self._clock.utcnow().timestamp():
+        """Raises CommandError link_invalid for one that we never made, link_expired (410) for one that is over."""
+        if not hmac.compare_digest(self._sign(id, expires), signature):
+            raise CommandError("link_invalid")
+        if expires < self._clock.utcnow().timestamp():
             raise CommandError("link_expired")
+
+    async def public_link(self, base: str, attempt_id: UUID, group_id: int, lasts_s: float) -> str:
+        """The address at `base` of a call's recording; "" if there is none."""
+        rows = (await self._store.search_recordings(group_id, {"attempt_id": attempt_id}, 1, None)).rows
+        return f"{base}{self.link(rows[0]['id'], lasts_s)[0]}" if rows else ""
 
     def _sign(self, id: int, expires: int) -> str:
         return hmac.new(self._key, f"{id}.{expires}".encode(), hashlib.sha256).hexdigest()

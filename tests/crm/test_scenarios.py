@@ -154,7 +154,6 @@ async def test_secrets_sealed_with_another_key_stop_the_integration_only() -> No
         assert figures[row.id]["pending"]["count"] == 1, "the call must wait for whoever mends it"
 
 
-@pytest.mark.feature("YPS-13", clause="RecordPath is a link of ours, only where it is wanted")
 @pytest.mark.parametrize("wanted", [False, True])
 async def test_recordings_are_linked_where_that_is_wanted(wanted: bool) -> None:
     async def link(attempt_id: object, group_id: int) -> str:
