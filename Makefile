@@ -6,7 +6,8 @@
 #   make test-amd       machine detection: 200 spoken calls on a real Asterisk, the verdicts in a table
 #   make test-asterisk  the suite on a real Asterisk 22 (see docs/installation.md, "The real-Asterisk suite")
 #   make test-predictive  40 agents call 3,000 people on a real Asterisk, about a quarter of an hour
-#   make test-chaos     kill -9 of daemon, database and PBX in a campaign (CADRAN_CHAOS_ROUNDS, default 6)
+#   make test-chaos     kill -9 of daemon, database and PBX in a campaign (CADRAN_CHAOS_ROUNDS, default 6;
+#                       CADRAN_CHAOS_MODE: the control mode, or ari)
 #   make test-week      three weeks of a campaign on simulated time, judged on the PBX's ledger
 #   make features       which promised behaviour is proven by which test; rewrites docs/features.md
 #   make replay CAPTURES=folder   recorded AMI sessions against the fake PBX

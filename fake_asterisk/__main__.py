@@ -19,6 +19,7 @@ def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("fake_asterisk", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--ami-port", type=int, default=5038, help="0 chooses one (default %(default)s)")
+    parser.add_argument("--ari-port", type=int, help="the REST interface too; 0 chooses one")
     parser.add_argument("--control-port", type=int, help="JSON lines: stops, faults, ledger; 0 chooses one")
     parser.add_argument("--lab", action="store_true", help="users, telephones and numbers of the recorded server")
     parser.add_argument("--seed", type=int, default=1, help="of all that is left to chance (default %(default)s)")
@@ -49,6 +50,8 @@ async def serve(options: argparse.Namespace) -> None:
         loop.add_signal_handler(number, stop.set)
     port = await fake.listen(options.ami_port, options.host)
     line = f"fake Asterisk: AMI on {options.host}:{port}"
+    if options.ari_port is not None:
+        line += f", ARI on {options.host}:{await fake.listen_ari(options.ari_port, options.host)}"
     control = Control(fake)
     if options.control_port is not None:
         line += f", control on {options.host}:{await control.listen(options.control_port, options.host)}"

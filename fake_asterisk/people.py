@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from random import Random
 
 from fake_asterisk import lab
-from fake_asterisk.config import Behaviour, Endpoint, FakeConfig
+from fake_asterisk.config import AriUser, Behaviour, Endpoint, FakeConfig
 from fake_asterisk.rights import ManagerUser
 
 
@@ -81,7 +81,8 @@ class Phones:
 
 def from_toml(text: str) -> FakeConfig:
     """A configuration from TOML: tables `pbx` (agents, first_extension, trunks, timing and other plain settings of
-    FakeConfig), `people`, `phones`, `sounds` (name = seconds) and `users` (name, secret, read, write, eventfilters).
+    FakeConfig), `people`, `phones`, `sounds` (name = seconds), `users` (name, secret, read, write, eventfilters) and
+    `ari_users` (name, password, read_only).
     Raises ValueError for what is not known."""
     source = tomllib.loads(text)
     pbx = source.pop("pbx", {})
@@ -101,6 +102,8 @@ def from_toml(text: str) -> FakeConfig:
     except TypeError as error:
         raise ValueError(str(error)) from error
     found.sounds.update(source.pop("sounds", {}))
+    for user in source.pop("ari_users", ()):
+        found.ari_users[user["name"]] = AriUser(user["password"], user.get("read_only", False))
     for key, value in pbx.items():
         if key not in _PLAIN:
             raise ValueError(f"pbx.{key} is not known")
@@ -112,6 +115,7 @@ def from_toml(text: str) -> FakeConfig:
 
 _PLAIN = {f.name for f in fields(FakeConfig)} - {
     "users",
+    "ari_users",
     "endpoints",
     "behaviour_of",
     "dialplan",

@@ -39,6 +39,9 @@ talk_mean_s = 2.0
 [[users]]
 name = "cadran-asyncagi"
 secret = "{SECRET}"
+[[ari_users]]
+name = "ari"
+password = "{SECRET}"
 """
 
 
@@ -50,11 +53,15 @@ class FakePbx:
         config.write_text(PBX, "utf-8")
         command = [sys.executable, "-m", "fake_asterisk", "--config", str(config), "--ami-port", "0"]
         self._process = subprocess.Popen(
-            [*command, "--control-port", "0"], cwd=ROOT, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent
+            [*command, "--ari-port", "0", "--control-port", "0"],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+            preexec_fn=die_with_parent,
         )
         assert self._process.stdout is not None
         ports = re.findall(r":(\d+)", self._process.stdout.readline())
-        self.ami_port, self._control_port = int(ports[0]), int(ports[1])
+        self.ami_port, self.ari_port, self._control_port = (int(port) for port in ports)
 
     async def tell(self, what: str, **options: Any) -> dict[str, Any]:
         """One command of the control port; its answer. AssertionError if it was refused."""

@@ -1,12 +1,11 @@
 """Real faults beside a real Asterisk: 500 leads, and what its event log and the far ends say of them afterwards.
 
 `make test-chaos`; CADRAN_CHAOS_ROUNDS and CADRAN_CHAOS_SEED as in test_faults.py; CADRAN_CHAOS_MODE: the control mode,
-asyncagi unless told.
+asyncagi unless told; `ari` takes the other driver.
 """
 
 from __future__ import annotations
 
-import os
 import random
 from collections import Counter
 from collections.abc import Iterable
@@ -18,16 +17,15 @@ import asyncpg
 import pytest
 
 from tests.asterisk import campaign as lab_campaign
-from tests.asterisk.cadran import SITE, Cadran
+from tests.asterisk.cadran import SITE, Cadran, port_of
 from tests.asterisk.conftest import Lab, asterisk_root, fresh_lab, sipp  # noqa: F401 - fixtures
 from tests.chaos.machine import Disk, Outage, RealMachine, Valve
-from tests.chaos.test_faults import LEADS, SEED, shake, until_over
+from tests.chaos.test_faults import LEADS, MODE, SEED, shake, until_over
 
 HABITS = {"10": 100, "11": 100, "14": 60, "15": 60, "17": 60, "13": 20, "20": 40, "21": 20, "22": 20, "24": 20}
 """Leads by what they do when called (far_ends.CUSTOMER_HABITS)."""
 EXTENSIONS = [str(1101 + n) for n in range(20)]
 CAPACITY = 12
-MODE = os.environ.get("CADRAN_CHAOS_MODE", "asyncagi")
 EDGE_S = 0.4
 """An end this near to the edge of an outage may have been seen or not."""
 LISTED_S = 0.6
@@ -43,7 +41,7 @@ GONE_BY = {"daemon_down", "link_down", "pbx"}
 @pytest.mark.feature("RELY-02", clause="after real faults each attempt's outcome is what Asterisk saw, or says unknown")
 @pytest.mark.feature("RELY-03", clause="after real faults nothing is left on a real Asterisk, no line was over-used")
 async def test_real_faults_beside_asterisk(fresh_lab: Lab, tmp_path: Path) -> None:  # noqa: F811
-    async with Valve(fresh_lab.bed.ports.ami) as proxy:
+    async with Valve(port_of(fresh_lab.bed, MODE)) as proxy:
         cadran = Cadran(MODE, proxy.port, EXTENSIONS)
         disk = Disk(cadran.folder / "data" / "journal")
         try:
