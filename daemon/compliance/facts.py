@@ -6,14 +6,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
+import msgspec
+
 from daemon.calls.records import Campaign, HoursWindow, Lead
 from daemon.compliance.rules import Audience, RuleSet, minutes
 from daemon.compliance.schedule import Calendar, Schedule, schedule_of
 from daemon.compliance.zones import Place, parse_group
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeadFacts:
+class LeadFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What is known of a person, seen by one client. Times are aware UTC; unsorted is fine.
 
     `attempt_times`: attempts that weigh in law (features D34), by this client to this number, over all campaigns and

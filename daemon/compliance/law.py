@@ -10,9 +10,10 @@ The rules are asked in the order of `Rule`; the first that binds is named. `unti
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+
+import msgspec
 
 from daemon.compliance.facts import CampaignRules, LeadFacts
 from daemon.compliance.numbers import NEVER_DIALLED, NumberKind, classify
@@ -49,8 +50,7 @@ class Rule(StrEnum):
     AUTOMATED_MESSAGE = "automated_message"
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True, gc=False):
     """`allowed`, or the first rule that binds, its clause in words, and `until`: the instant from which a call may be
     allowed again if nothing else happens (None: never, as far as these facts go; also None when allowed)."""
 
@@ -63,8 +63,7 @@ class Verdict:
 ALLOWED = Verdict(True, Rule.ALLOWED)
 
 
-@dataclass(frozen=True, slots=True)
-class _Case:
+class _Case(msgspec.Struct, frozen=True, gc=False):
     """One question: facts, rules, and the places found once."""
 
     facts: LeadFacts

@@ -6,35 +6,31 @@ happened, and `decide` with a `PacingSnapshot`. `at` is monotonic seconds; `call
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class CallPlaced:
+class CallPlaced(msgspec.Struct, frozen=True, gc=False):
     """A customer leg was originated (told at once, not when the PBX confirms it)."""
 
     call: str
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class CallRinging:
+class CallRinging(msgspec.Struct, frozen=True, gc=False):
     """The far end rings. Pacing works from the age since `CallPlaced`; told for completeness."""
 
     call: str
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class CallAnswered:
+class CallAnswered(msgspec.Struct, frozen=True, gc=False):
     """Picked up: by a person, or by whatever the answering-machine detection is about to judge."""
 
     call: str
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class AmdVerdict:
+class AmdVerdict(msgspec.Struct, frozen=True, gc=False):
     """The detection spoke: `human` is True for a person or when unsure."""
 
     call: str
@@ -42,16 +38,14 @@ class AmdVerdict:
     human: bool
 
 
-@dataclass(frozen=True, slots=True)
-class NeedAgent:
+class NeedAgent(msgspec.Struct, frozen=True, gc=False):
     """The instant from which the rule set counts the wait for an agent. Without detection: the answer."""
 
     call: str
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class Connected:
+class Connected(msgspec.Struct, frozen=True, gc=False):
     """A person and an agent hear each other; `wait_s` since `NeedAgent`. Makes the agent talking."""
 
     call: str
@@ -60,16 +54,14 @@ class Connected:
     wait_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Abandoned:
+class Abandoned(msgspec.Struct, frozen=True, gc=False):
     """A live person got no agent within the connect deadline, or hung up before."""
 
     call: str
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class CallEnded:
+class CallEnded(msgspec.Struct, frozen=True, gc=False):
     """The call is over, for whatever reason (`no_answer`, `busy`, `failed`, `machine`, `completed`, `not_placed`…)."""
 
     call: str
@@ -77,56 +69,49 @@ class CallEnded:
     outcome: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class AmdFalsePositive:
+class AmdFalsePositive(msgspec.Struct, frozen=True, gc=False):
     """A person taken for a machine came to light (call-back, sample check). Counted apart from abandoned calls."""
 
     call: str
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class MachineReported:
+class MachineReported(msgspec.Struct, frozen=True, gc=False):
     """An agent was connected to a machine (its status says so): no live answer, so the ledger takes it back."""
 
     call: str
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class AgentReady:
+class AgentReady(msgspec.Struct, frozen=True, gc=False):
     """The agent can take a call now."""
 
     agent: str
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class AgentTalking:
+class AgentTalking(msgspec.Struct, frozen=True, gc=False):
     """The agent is busy with a call of any kind (this campaign's calls say so by `Connected` already)."""
 
     agent: str
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class AgentWrapUp:
+class AgentWrapUp(msgspec.Struct, frozen=True, gc=False):
     """Conversation over, the agent finishes the record."""
 
     agent: str
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class AgentLeft:
+class AgentLeft(msgspec.Struct, frozen=True, gc=False):
     """Paused, logged out or taken by another campaign for good."""
 
     agent: str
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class AgentLeaving:
+class AgentLeaving(msgspec.Struct, frozen=True, gc=False):
     """A busy agent has asked for a pause, or to sign out, when done: will not be free again. `leaving` False: thought
     better of it."""
 
@@ -154,8 +139,7 @@ PacingEvent = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PacingSnapshot:
+class PacingSnapshot(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What is true at the instant of a decision and does not follow from the events alone.
 
     `hour` is `ledger.hour_key()` of the campaign's zone; `hour_left_s` is how much calling is left of that clock hour

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any
+
+import msgspec
 
 from daemon.dialer.pacing import Decision, Figures
 
@@ -63,7 +64,7 @@ def sentence(decision: Decision, language: str = "en") -> str:
     return f"{_placing(decision.count, french)} {', '.join(parts)} ({limit})"
 
 
-_FIGURES = tuple((field.name, "" if field.type in (str, "str") else 0) for field in fields(Figures))
+_FIGURES = tuple((field.name, "" if field.type in (str, "str") else 0) for field in msgspec.structs.fields(Figures))
 
 
 def sentence_of(count: int, limit: str, figures: Mapping[str, Any], language: str = "en") -> str:

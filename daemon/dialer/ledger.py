@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 KEEP = 0.985
 """Aim just under the limit (0.02955 of 0.03): a call is only known to be abandoned seconds after it was placed."""
 
@@ -63,8 +65,7 @@ class Window:
     pooled: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Room:
+class Room(msgspec.Struct, frozen=True, gc=False):
     """What is left: `share` of the coming live answers that may be abandoned, `calls` before the tightest window is
     exhausted as of now, and that window's name and counts."""
 

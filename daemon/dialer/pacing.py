@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from daemon.dialer import events as ev
 from daemon.dialer.estimates import CALL_BIN_S
@@ -34,8 +35,7 @@ CAUTIOUS_CALLS = 25
 """Calls that must have run their course before odds are trusted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
+class Figures(msgspec.Struct, frozen=True, gc=False):
     """The numbers behind a decision: shares 0..1, counts of people and calls."""
 
     ready: int
@@ -51,8 +51,7 @@ class Figures:
     window: str
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True, gc=False):
     """Place `count` calls now. `limit`: stable code of what kept it from being more."""
 
     count: int

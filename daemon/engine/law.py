@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
+
+import msgspec
 
 from daemon.calls.records import Campaign, Lead
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(msgspec.Struct, frozen=True, gc=False):
     """Why a call may not be made now; `until`: when it may next be asked, None = never."""
 
     rule: str
@@ -19,8 +19,7 @@ class Refused:
     until: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class RuleFacts:
+class RuleFacts(msgspec.Struct, frozen=True, gc=False):
     """What of a rule set the engine works with. `clock_start`: answer | greeting_end | verdict."""
 
     name: str

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
+
+import msgspec
 
 from daemon.agents.states import AgentState
 from daemon.calls.facts import LeadReleased, PacingDecided, RefusalFact
@@ -256,7 +258,7 @@ class Placing:
         campaign.sampled_at = live.now
         figures: dict[str, float | int | str | None] = {
             key: round(value, 4) if isinstance(value, float) else value
-            for key, value in asdict(decision.figures).items()
+            for key, value in msgspec.structs.asdict(decision.figures).items()
         }
         live.fact(
             PacingDecided(

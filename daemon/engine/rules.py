@@ -45,6 +45,7 @@ class SiteLaw:
         self._site = site
         self._rule_sets = rule_sets
         self._rules: dict[tuple[int, int], CampaignRules] = {}
+        self._facts: dict[str, tuple[RuleSet, RuleFacts]] = {}
 
     def _set(self, name: str) -> RuleSet:
         found = self._rule_sets.get(name)
@@ -53,7 +54,13 @@ class SiteLaw:
         return found
 
     def rules(self, name: str, utc: datetime) -> RuleFacts:
-        found = self._set(name)
+        found, known = self._set(name), self._facts.get(name)
+        if known is None or known[0] is not found:
+            known = self._facts[name] = (found, self._facts_of(found))
+        return known[1]
+
+    @staticmethod
+    def _facts_of(found: RuleSet) -> RuleFacts:
         abandonment, attempts = found.abandonment, found.attempts
         return RuleFacts(
             name=found.id,
