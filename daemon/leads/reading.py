@@ -7,7 +7,6 @@ Text is read in a bounded amount of memory; a workbook is opened whole, so its u
 from __future__ import annotations
 
 import csv
-import struct
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from python_calamine import CalamineError, CalamineWorkbook
 
 from daemon.leads.errors import ImportFailed
 from daemon.leads.sniff import Form, encoding_steps, kind_of, looks_like_header, text_form
+from daemon.leads.unpacking import check_workbook
 
 Cell = object
 Row = list[Cell]
@@ -27,8 +27,6 @@ ROW_CHARS_MAX = 100_000
 """A row longer than this is a file with a quote that never closes, not a lead."""
 
 COLUMNS_MAX = 500
-UNPACKED_BYTES_MAX = 256 << 20
-"""A workbook unpacks in memory; a larger one must come as CSV."""
 
 
 def sniff_steps(path: Path, name: str = "") -> Iterator[Form | None]:
@@ -132,21 +130,15 @@ def _readable() -> Iterator[None]:
 
 
 def _opened(path: Path) -> CalamineWorkbook:
-    """Raises ImportFailed on what is no workbook, is protected, or unpacks to more than we hold."""
-    if zipfile.is_zipfile(path):
-        try:
-            with zipfile.ZipFile(path) as archive:
-                unpacked = sum(entry.file_size for entry in archive.infolist())
-        except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, EOFError, struct.error) as error:
-            raise ImportFailed("the workbook is damaged") from error
-        if unpacked > UNPACKED_BYTES_MAX:
-            raise ImportFailed(f"the workbook unpacks to {unpacked >> 20} MB; save it as CSV")
+    """Raises ImportFailed on what is no workbook, or is protected."""
     with _readable():
         return CalamineWorkbook.from_path(str(path))
 
 
 def workbook_form(path: Path) -> Form:
     """The form of a workbook, its first sheet loaded. Blocks: see `load`."""
+    if zipfile.is_zipfile(path):
+        check_workbook(path)
     with _opened(path) as book:
         sheets = tuple(book.sheet_names)
     if not sheets:
