@@ -20,6 +20,7 @@ from daemon.calls.states import CallState
 from daemon.engine.callflow import CallFlow
 from daemon.engine.desks import Desks
 from daemon.engine.live import Call, Desk, Live
+from daemon.engine.sides import Side, SideState
 
 AUDIT_AGE_S = 5.0
 """A leg younger than this at the audit's asking may not be listed yet."""
@@ -40,8 +41,6 @@ class Recovery:
         self.on_held: Callable[[Call, bool, bool], None] = lambda call, parked, back: None
         """A customer waits (`parked`) or is in a room, mid-conversation; `back`: for what an earlier life knew."""
         self._spared: set[str] = set()
-        self._thirds: set[str] = set()
-        """Third parties of an earlier life that talk with a customer; they end with that."""
         self._known: dict[UUID, OpenAttempt] = {}
         """What was open when this life began; as many as there were lines in use."""
 
@@ -144,7 +143,7 @@ class Recovery:
         for desk in list(live.desks.values()):
             self._settle_desk(desk)
         for leg in snapshot.legs:
-            if leg.leg not in live.legs and leg.leg not in live.sides and leg.leg not in self._thirds:
+            if leg.leg not in live.legs and leg.leg not in live.sides:
                 self._stranger(leg)
         self.on_settled(seen)
         live.link.restarted = False
@@ -188,6 +187,16 @@ class Recovery:
             live.timers.clear(("bridge", desk.leg))
             live.timers.clear(("agentgone", desk.leg))
             desk.leg_state = LegState.BRIDGED
+
+    def _adopt_side(self, call: Call, leg: str) -> None:
+        """Somebody to whom an earlier life gave the customer, in a bridge of two or a room: whichever of them hangs up
+        first, the other is let go."""
+        live = self._live
+        if leg in live.sides:
+            return
+        purpose = "take_over" if is_supervisor(leg) else "transfer"
+        side = Side(leg=leg, call=call, desk=None, purpose=purpose, to="", by="", state=SideState.TALKING)
+        live.sides[leg] = call.third = side
 
     def _joined_late(self, leg: ev.LegSeen) -> bool:
         """A Connect given up for too slow was obeyed after all: two people have begun to talk, and stay together."""
@@ -236,7 +245,7 @@ class Recovery:
     def _bridged_meanwhile(self, call: Call, peer: str) -> None:
         live = self._live
         if third_of(peer) is not None or is_supervisor(peer):  # given to somebody, who talks with the customer still
-            self._thirds.add(peer)
+            self._adopt_side(call, peer)
             if call.state is not CallState.TALKING:
                 call.connected_at = self._since(call, "connected_at") or call.answered_at
                 self._calls.enter(call, CallState.TALKING)
@@ -335,7 +344,7 @@ class Recovery:
                 owner.outcome = Outcome.UNKNOWN  # busy, refused, answered and gone: nobody saw how it ended
             self._calls.on_event(owner, wrong)
         for leg in seen:
-            if leg not in live.legs and leg not in live.sides and leg not in self._thirds:
+            if leg not in live.legs and leg not in live.sides:
                 if leg in self._suspects:
                     self._stranger(seen[leg])
                 else:

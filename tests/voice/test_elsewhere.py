@@ -270,6 +270,48 @@ def test_a_restart_in_the_middle_of_an_attended_transfer(mode: str, when: str) -
 
 
 @pytest.mark.feature(
+    "RELY-06", clause="a restart of a conference that its agent has left: the two talk on, and whoever stays is let go"
+)
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("who", ["customer", "third", "both at once", "while away"])
+def test_a_restart_of_a_conference_without_its_agent(mode: str, who: str) -> None:
+    async def main(loop: VirtualLoop) -> None:
+        world, desk, call = await conversation(loop, mode)
+        await world.submit(c.Consult(agent_id=desk.id, e164=OUTSIDE))
+        await world.until(lambda: bool(thirds(world)) and together(world, desk.leg, thirds(world)[0]), 30.0)
+        (third,) = thirds(world)
+        await world.submit(c.Conference(agent_id=desk.id))
+        await world.until(lambda: together(world, desk.leg, third, call.leg), 5.0)
+        await world.submit(c.LeaveConference(agent_id=desk.id))
+        await world.until(lambda: together(world, third, call.leg), 5.0)
+        await asyncio.sleep(2.0)
+        world.kill()
+        await asyncio.sleep(2.0)
+        if who == "while away":
+            hangs_up(world, third)
+        await asyncio.sleep(2.0)
+        await world.start()
+        await asyncio.sleep(20.0)
+        again = world.live.calls.get(call.attempt_id)
+        if who != "while away":
+            assert together(world, third, call.leg), "they talk on"
+            assert again is not None and again.state == "talking"
+            assert all(d.call is None and d.state != "on_call" for d in world.live.desks.values())
+            for leg in {"customer": [call.leg], "third": [third]}.get(who, [third, call.leg]):
+                hangs_up(world, leg)
+        elif again is not None:
+            customer = channel_of(world, call.leg)
+            assert customer is not None and customer.bridge is not None and len(customer.bridge.channels) > 1, (
+                "who was left alone meanwhile talks with an agent"
+            )
+            hangs_up(world, call.leg)
+        assert await over(world, call) == "connected"
+        await world.stop()
+
+    plays(main)
+
+
+@pytest.mark.feature(
     "RELY-06", clause="a restart while a customer is on hold: held still, and connected, never abandoned"
 )
 @pytest.mark.parametrize("mode", MODES)
