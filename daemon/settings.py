@@ -68,6 +68,8 @@ class HttpTable(_Table, frozen=True, kw_only=True):
     stream_interval_s: Annotated[float, Meta(ge=0.02, le=5)] = 0.2
     foreign_calls_per_day: Annotated[int, Meta(ge=0, le=1_000_000)] = 50
     foreign_minutes_per_day: Annotated[float, Meta(ge=0, le=1_000_000)] = 240.0
+    overseas_calls_per_day: Annotated[int, Meta(ge=0, le=1_000_000)] = 100
+    overseas_minutes_per_day: Annotated[float, Meta(ge=0, le=1_000_000)] = 480.0
 
 
 class OutgoingTable(_Table, frozen=True, kw_only=True):

@@ -26,6 +26,7 @@ from daemon.api import (
     crm_api,
     external,
     files,
+    fraud,
     history,
     imports_api,
     inbound_api,
@@ -172,6 +173,7 @@ def build_app(
 
     app = web.Application(middlewares=[guard], client_max_size=http.body_bytes_max)
     app[DEPS] = deps
+    app[fraud.CAPS] = fraud.Caps(store, clock, http)
     app[c2c_calls.SERVICE] = c2c_calls.make_service(deps)
     for route in all_routes():
         app.router.add_route(route.method, route.path, _bind(route, deps))

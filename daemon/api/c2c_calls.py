@@ -133,7 +133,9 @@ async def place_call(ask: Ask, group: Group, attempt_id: UUID) -> Reply:
     try:
         await deps.quotas.take(group)
         request.taken = True
-        await _place(ask, request, attempt_id)
+        e164 = _e164(request.number)
+        async with ask.request.app[fraud.CAPS].hold(group.id, e164):
+            await _place(ask, request, attempt_id, e164)
     except CommandError as error:
         await _finish(ask, request, error)
         raise
@@ -181,11 +183,9 @@ def _e164(raw: str) -> str:
     return number.e164
 
 
-async def _place(ask: Ask, request: Request, attempt_id: UUID) -> None:
+async def _place(ask: Ask, request: Request, attempt_id: UUID, e164: str) -> None:
     """Lease a phone and call; a phone that turns out busy or unregistered is passed over for the next."""
     deps, pool = ask.deps, service_of(ask).pool
-    e164 = _e164(request.number)
-    await fraud.check(deps, request.group.id, e164, "click2call")
     wanted = "" if ask.body.phone_line_used is None else str(ask.body.phone_line_used).strip()
     client_id = await _client_id(ask, request.group)
     if client_id and await deps.store.on_red_list(client_id, e164):

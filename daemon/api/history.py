@@ -202,7 +202,6 @@ async def place_call(ask: Ask) -> Reply:
     if body.line_id:
         await scope.get(ask, Line, body.line_id)
     e164 = e164_of(body.number, "number", allow_special=True)
-    await fraud.check(ask.deps, group_id, e164, "test")
     command = CallExtension(
         attempt_id=uuid7(ask.deps.clock.utcnow(), ask.deps.rng),
         site=body.site or sites[0],
@@ -213,7 +212,8 @@ async def place_call(ask: Ask) -> Reply:
         kind="test",
         by=ask.who.name,
     )
-    return await submit(ask, command)
+    async with ask.request.app[fraud.CAPS].hold(group_id, e164, settle_s=fraud.SETTLE_S):
+        return await submit(ask, command)
 
 
 @routes.get("/calls/{key}", permission=Permission.WATCH, reply=dict[str, Any])

@@ -15,6 +15,7 @@ from msgspec import Meta
 from daemon.api import scope
 from daemon.api.agents_api import agent_of
 from daemon.api.control import submit
+from daemon.api.fraud import CAPS, SETTLE_S
 from daemon.api.history import key_of, live_call
 from daemon.api.numbers import e164_of, refuse_red_listed
 from daemon.api.routes import Ask, Permission, Reply, Routes
@@ -70,9 +71,16 @@ async def _whom(ask: Ask, group_id: int) -> dict[str, Any]:
     return {"e164": e164}
 
 
+async def _ring_third(ask: Ask, group_id: int, command: type[c.CallCommand], **which: Any) -> Reply:
+    """Ring whom the body names, within the group's cap on dear destinations."""
+    whom = await _whom(ask, group_id)
+    async with ask.request.app[CAPS].hold(group_id, whom.get("e164", "+33"), settle_s=SETTLE_S):
+        return await submit(ask, command(by=ask.who.name, **which, **whom))
+
+
 async def _agent_to(ask: Ask, kind: type[c.CallCommand]) -> Reply:
     agent = await agent_of(ask, ask.id)
-    return await submit(ask, kind(agent_id=agent.id, by=ask.who.name, **(await _whom(ask, agent.group_id))))
+    return await _ring_third(ask, agent.group_id, kind, agent_id=agent.id)
 
 
 async def _for_agent(ask: Ask, kind: type[c.CallCommand], **more: Any) -> Reply:
@@ -204,5 +212,4 @@ async def resume_call(ask: Ask) -> Reply:
 async def transfer_call(ask: Ask) -> Reply:
     """Give the customer of a call in progress to somebody else, click-to-call too."""
     view = _live(ask)
-    whom = await _whom(ask, view.group_id)
-    return await submit(ask, c.TransferCall(attempt_id=UUID(view.id), by=ask.who.name, **whom))
+    return await _ring_third(ask, view.group_id, c.TransferCall, attempt_id=UUID(view.id))

@@ -321,11 +321,22 @@ def classify(e164: str, home: str = "FR") -> NumberKind:
     short = _short_kind(digits)
     if short is not None and not digits.startswith("508"):
         return short
-    if digits.startswith("33"):
-        return _french_kind(digits[2:])
+    if digits.startswith("33"):  # 118 xxx (directory enquiries, dear) or 116 xxx behind a 33 are no number
+        return _french_kind(digits[2:]) if re.fullmatch(r"33[1-9][0-9]{8}", digits) else NumberKind.SHORT
     if digits[:3] in OVERSEAS_CODES:
         return _overseas_kind(digits[3:]) if digits[:3] in _REGIONS_OF_CODE else NumberKind.OVERSEAS
     return _foreign_kind(e164, home)
+
+
+HOME = "home"
+
+
+def destination(e164: str) -> str:
+    """What a number costs, roughly, by where it leads: home, overseas (French territories), foreign. Toll-free and
+    shared-cost numbers of other countries are foreign too: from here they are seldom free."""
+    if e164.startswith("+33"):
+        return HOME
+    return "overseas" if e164[1:4] in OVERSEAS_CODES else "foreign"
 
 
 def _french_kind(national: str) -> NumberKind:

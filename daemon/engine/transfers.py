@@ -17,6 +17,7 @@ from daemon.calls.facts import AuditFact
 from daemon.calls.ids import third_leg
 from daemon.calls.records import Strategy
 from daemon.calls.states import CallState
+from daemon.compliance.numbers import HOME, destination
 from daemon.engine import commands as c
 from daemon.engine.callflow import CallFlow
 from daemon.engine.desks import Desks
@@ -178,7 +179,8 @@ class Transfers:
         number, trunk = self._outside(call, side, command.e164) if command.e164 else ("", "")
         self.ring(side, extension=command.extension, number=number, trunk=trunk)
         self.audit(command.by, f"call.{purpose}", call, to=side.to, agent_id=desk.id)
-        live.event(call, purpose, to=side.to)
+        dear = {"destination": where} if command.e164 and (where := destination(command.e164)) != HOME else {}
+        live.event(call, purpose, to=side.to, **dear)
         return side
 
     def _outside(self, call: Call, side: Side, e164: str) -> tuple[str, str]:

@@ -131,6 +131,14 @@ def test_other_home_countries(raw: str, region: str, e164: str, kind: str) -> No
         assert (number.e164, number.kind) == (e164, kind)
 
 
+@pytest.mark.parametrize("e164", ["+33118712", "+33118000", "+33116004", "+333949", "+331023", "+337001234567890"])
+def test_what_stands_behind_33_but_is_no_number_of_nine_digits_is_short(e164: str) -> None:
+    """Directory enquiries (118 and three digits), help lines (116), services (3BPQ, 10YT), machines' long numbers."""
+    assert classify(e164) == "short"
+    with pytest.raises(ValueError, match="never dialled"):
+        dial_string(e164)
+
+
 @given(
     st.one_of(st.text(max_size=25), st.floats(), st.integers(), st.from_regex(r"\+?[0-9 .()-]{0,20}", fullmatch=True))
 )
