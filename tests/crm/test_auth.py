@@ -68,7 +68,6 @@ async def journal(of: Caller) -> Any:
     return await of.run(request, {})
 
 
-@pytest.mark.feature("YPA-01", clause="no Authorization header")
 async def test_none() -> None:
     wire = Wire((200, {"id": "1"}))
     of = caller(wire, FixedClock(), template("none"))
@@ -77,7 +76,6 @@ async def test_none() -> None:
     assert "Authorization" not in wire.sent[0][2]
 
 
-@pytest.mark.feature("YPA-02", clause="base64 of the rendered string in UTF-8; basic_string is a variable")
 async def test_basic() -> None:
     wire = Wire((200, {"id": "1"}))
     more = '<Parameter Father="PopulateTemplateString" Type="Header" Name="X-Copy" Value="{{.basic_string}}"/>'
@@ -88,7 +86,6 @@ async def test_basic() -> None:
     assert wire.sent[0][2]["X-Copy"] == expected
 
 
-@pytest.mark.feature("YPA-04", clause="blank is 25 minutes, 0 never; a failed renewal keeps the old token")
 async def test_bearer_token_is_renewed_at_25_minutes() -> None:
     wire, clock = Wire((200, {"access_token": "t1", "id": "1"})), FixedClock()
     of = caller(wire, clock, template("bearertoken", *BEARER))
@@ -113,9 +110,6 @@ async def test_bearer_token_is_renewed_at_25_minutes() -> None:
     assert len(never._http.sent) == 1  # type: ignore[attr-defined]
 
 
-@pytest.mark.feature(
-    "YPA-05", clause="a marked refusal: one renewal, one more try; a mark in a good answer means nothing"
-)
 async def test_token_invalid() -> None:
     more = '<Parameter Father="TokenErrorMap" Type="TokenInvalid" Name="TokenInvalid" Value="invalid_token"/>'
     made = template("bearertoken", *BEARER, more=more)
@@ -171,7 +165,6 @@ async def test_oauth2_code_flow(pkce: bool) -> None:
     assert parse_qs(wire.sent[1][3])["grant_type"] == ["refresh_token"]
 
 
-@pytest.mark.feature("YPA-06", clause="on every request, on the token's only if asked for")
 async def test_headers_of_the_template() -> None:
     more = '<Parameter Father="PopulateTemplateString" Type="Header" Name="X-Client" Value="{{.client_id}}"/>'
     for asked in ("", "1"):
@@ -182,7 +175,6 @@ async def test_headers_of_the_template() -> None:
         assert [sent[2].get("X-Client") for sent in wire.sent] == ["cid" if asked else None, "cid"]
 
 
-@pytest.mark.feature("YPS-17", clause="what is not JSON is an error and nothing else")
 @pytest.mark.parametrize(
     ("answer", "code", "in_doubt"),
     [

@@ -25,7 +25,6 @@ def problems(data: bytes) -> list[str]:
     return [f"{each.line}: {each.message}" for each in refused.value.problems if each.error]
 
 
-@pytest.mark.feature("YPT-08", clause="both declarations parse; DTD and entities are refused")
 @pytest.mark.parametrize(
     "declaration", ['<?xml version="1.0"?>', '<?xml version="1.1" encoding="UTF-8"?>', "", "\ufeff"]
 )
@@ -33,7 +32,6 @@ def test_declarations(declaration: str) -> None:
     assert load(f'{declaration}<Information Key="k" Name="Zoé" Extra="kept"/>'.encode()).information["Extra"] == "kept"
 
 
-@pytest.mark.feature("YPT-08", clause="bombs and external entities are refused with a clear message")
 @pytest.mark.parametrize(
     "text",
     [
@@ -57,7 +55,6 @@ def test_sizes() -> None:
     assert "more than 20000 elements" in problems(b'<Information Key="k">' + b"<a/>" * 30_000 + b"</Information>")[0]
 
 
-@pytest.mark.feature("YPT-08", clause="bare quotes and ampersands are mended, with the lines")
 def test_what_the_source_itself_prints_is_mended() -> None:
     text = """<Information Key="k">
 <Scenarios><Scenario Id="Common" Type="REST"><Requests>
@@ -81,7 +78,6 @@ def test_what_can_not_be_mended_is_refused_with_its_line() -> None:
     assert "not UTF-8" in problems(b'<Information Key="\xff"/>')[0]
 
 
-@pytest.mark.feature("YPT-07", clause="unknown attributes are kept, a missing Key is an error")
 def test_information() -> None:
     assert "Key" in problems(b"<Information/>")[0]
     assert "Provider" in problems(b'<Information Key="k" Provider="shop"/>')[0]
@@ -98,14 +94,12 @@ def fields(count: int, method: str) -> str:
     )
 
 
-@pytest.mark.feature("YPT-04", clause="the sixth field of none and basic, the eleventh of bearer")
 @pytest.mark.parametrize(("method", "most"), [("none", 5), ("basic", 5), ("bearertoken", 10)])
 def test_field_limits(method: str, most: int) -> None:
     assert len(made(fields(most, method)).fields) == most
     assert f"at most {most}" in problems(HEAD.format(attributes="", scenarios=fields(most + 1, method)).encode())[0]
 
 
-@pytest.mark.feature("YPT-04", clause="options of a list by commas; other types are refused")
 def test_field_types() -> None:
     template = made(AUTH.format('<Parameter Father="CustomFieldList" Name="a" Editor="list" Value="one, two"/>'))
     assert template.fields[0].options == ("one", "two")
@@ -113,7 +107,6 @@ def test_field_types() -> None:
     assert "string, password and list" in problems(HEAD.format(attributes="", scenarios=refused).encode())[0]
 
 
-@pytest.mark.feature("YPT-05", clause="the twenty-first header, CR and LF in a value")
 def test_header_limits() -> None:
     def header(n: int, value: str = "x") -> str:
         return f'<Parameter Father="PopulateTemplateString" Type="Header" Name="H{n}" Value="{value}"/>'
@@ -147,7 +140,6 @@ def test_paths_that_can_not_be_used(path: str) -> None:
     assert problems(HEAD.format(attributes="", scenarios=scenario).encode())
 
 
-@pytest.mark.feature("YPS-16", clause="GET by default; POST, PUT, PATCH and DELETE, no other")
 def test_methods() -> None:
     for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
         assert (
@@ -167,7 +159,6 @@ def chain(*links: tuple[str, str]) -> str:
     )
 
 
-@pytest.mark.feature("YPS-15", clause="chains of five; longer ones, circles and names of nothing are refused")
 def test_chains() -> None:
     made(chain(*((f"r{n}", f"r{n + 1}" if n < 5 else "") for n in range(1, 6))))
     long = chain(*((f"r{n}", f"r{n + 1}" if n < 7 else "") for n in range(1, 8)))
@@ -177,7 +168,6 @@ def test_chains() -> None:
     assert "no such request" in problems(HEAD.format(attributes="", scenarios=chain(("other", ""))).encode())[0]
 
 
-@pytest.mark.feature("YPS-03", clause="no number enabled and mapped is an error")
 def test_contacts_need_a_number() -> None:
     source = shipped_templates()["generic-rest"]
     nothing = source.replace(b"BusinessNumberEnable", b"X").replace(b"MobileNumberEnable", b"Y")
