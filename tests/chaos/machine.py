@@ -182,6 +182,10 @@ class FakeMachine(Machine):
         await self.pbx.tell("half_open", on=False)
 
 
+_STAMP = re.compile(rb"\r\nTimestamp: ([0-9.]+)\r\n")
+STALLED_S, STAMP_SLACK_S = 0.2, 0.05
+
+
 class Valve(Proxy):
     """A proxy that can be shut without a word: both sides think the other is there."""
 
@@ -194,6 +198,12 @@ class Valve(Proxy):
 
     def _heard(self, data: bytes) -> None:
         self.heard.append((time.time(), data))
+
+    def stalls(self) -> list[tuple[float, float]]:
+        """When Asterisk's events lay here unread, on a machine with too much to do: from their own time stamps to when
+        they were passed on. The daemon could not know of them sooner."""
+        read = ((float(stamp), at) for at, data in self.heard for stamp in _STAMP.findall(data))
+        return [(stamp - STAMP_SLACK_S, at) for stamp, at in read if at - stamp > STALLED_S]
 
     def about(self, *ids: str) -> list[str]:
         """The messages that name one of these, in one line each."""

@@ -64,7 +64,7 @@ async def _campaign(lab: Lab, proxy: Valve, cadran: Cadran, disk: Disk, folder: 
     struck = await shake(machine, campaign, random.Random(SEED))
     await until_over(cadran, campaign)
     await lab_campaign.release(cadran, campaign, lab)
-    spans = [(outage.down, outage.up) for outage in machine.outages]
+    spans = [(outage.down, outage.up) for outage in machine.outages] + proxy.stalls()
     evidence = await lab_campaign.gather(cadran, campaign, lab, spans)
     tally = Tally(evidence, *await _rows(cadran), machine.outages)
     print(f"{sum(struck.values())} rounds {dict(struck)}; {evidence.summary()}\n{tally.summary()}")
