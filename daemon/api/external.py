@@ -60,6 +60,12 @@ class ExternalLead(msgspec.Struct, kw_only=True):
     consent: ConsentBody | UnsetType | None = UNSET
 
 
+class ExternalBatch(msgspec.Struct, kw_only=True):
+    """Features LEAD-05: a batch, as documented. Each lead is judged by itself, and a bad one does not stop the rest."""
+
+    leads: Annotated[list[ExternalLead], Meta(min_length=1, max_length=BATCH_MAX)]
+
+
 class LeadData(Answer, kw_only=True):
     lead_id: int
     affectation_id: int
@@ -122,7 +128,15 @@ async def validate(ask: Ask) -> Reply:
     return Reply(ValidAnswer(success=True, message="API Key valide", data=data))
 
 
-@routes.post("/leads", permission=Permission.LEADS_API, body=Any, reply=LeadAnswer, status=201, style="clicsipx")
+@routes.post(
+    "/leads",
+    permission=Permission.LEADS_API,
+    body=dict[str, Any],
+    told=ExternalLead,
+    reply=LeadAnswer,
+    status=201,
+    style="clicsipx",
+)
 async def create_lead(ask: Ask) -> Reply:
     """Create a lead, callable at once."""
     lead = parse(ask.body)
@@ -133,7 +147,12 @@ async def create_lead(ask: Ask) -> Reply:
 
 
 @routes.post(
-    "/leads/batch", permission=Permission.LEADS_API, body=BatchBody | list[Any], reply=BatchAnswer, style="clicsipx"
+    "/leads/batch",
+    permission=Permission.LEADS_API,
+    body=BatchBody | list[Any],
+    told=ExternalBatch | Annotated[list[ExternalLead], Meta(min_length=1, max_length=BATCH_MAX)],
+    reply=BatchAnswer,
+    style="clicsipx",
 )
 async def create_batch(ask: Ask) -> Reply:
     """Create up to 100 leads; each failure is reported at its index."""

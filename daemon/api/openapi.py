@@ -32,6 +32,11 @@ ERROR_TEXTS = {
 }
 
 
+def _body(route: Route) -> Any:
+    """The type of the body that the document tells of."""
+    return route.body if route.told is None else route.told
+
+
 def _errors(route: Route) -> list[int]:
     """The error statuses a route may answer."""
     codes = {429, 500, 503}
@@ -85,7 +90,7 @@ def _operation(route: Route, schema_of: dict[int, Any], components: dict[str, An
     if route.permission is Permission.PUBLIC:
         operation["security"] = []
     if route.body is not None:
-        content = {"application/json": {"schema": schema_of[id(route.body)]}}
+        content = {"application/json": {"schema": schema_of[id(_body(route))]}}
         operation["requestBody"] = {"required": True, "content": content}
     elif route.raw_body == "octets":
         schema = {"type": "string", "contentMediaType": "application/octet-stream"}
@@ -122,7 +127,7 @@ def document() -> dict[str, Any]:
     from daemon.api.app import all_routes  # the table is complete only there
 
     table = all_routes()
-    types = [kind for route in table for kind in (route.body, route.reply) if kind is not None]
+    types = [kind for route in table for kind in (_body(route), route.reply) if kind is not None]
     unique = list({id(kind): kind for kind in types}.values())
     schemas, components = msgspec.json.schema_components([*unique, Problem], ref_template="#/components/schemas/{name}")
     schema_of = {id(kind): schema for kind, schema in zip(unique, schemas, strict=False)}

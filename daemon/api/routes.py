@@ -122,7 +122,8 @@ Handler = Callable[[Ask], Awaitable[Reply | web.StreamResponse]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """One row of the table."""
+    """One row of the table. `told`: the body as the document tells it, where the handler reads it more leniently than
+    a type can say (several missing fields named at once, nulls let pass); else the document tells of `body`."""
 
     method: str
     path: str
@@ -131,6 +132,7 @@ class Route:
     summary: str
     tag: str
     body: Any = None
+    told: Any = None
     query: Any = None
     reply: Any = None
     status: int = 200
