@@ -15,7 +15,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from daemon.clock import SystemClock
 from daemon.engine import commands as c
 from daemon.errors import CommandError
 from daemon.service import set_up_logs
-from daemon.settings import DaemonTable, HttpTable, Settings, SiteTable
+from daemon.settings import DaemonTable, HttpTable, OutgoingTable, Settings, SiteTable
 from daemon.store.embedded import EmbeddedPostgres, usable_folder
 from daemon.store.postgres import PostgresStore
 from fake_asterisk import Behaviour, FakeAsterisk, people
@@ -36,6 +36,7 @@ RATE = 20.0
 AGENTS = 120
 SECONDS = 30.0
 ANSWERED = re.compile(rb"Event: Newstate\r\n(?:[^\r\n]+\r\n)*?ChannelState: 6\r\n(?:[^\r\n]+\r\n)*?Uniqueid: (\S+)")
+Furnish = Callable[[PostgresStore, Group, list[Agent]], Awaitable[None]]
 CONNECT = re.compile(rb"EXEC Bridge (\S+?)(?:,|\r\n)")
 
 
@@ -93,8 +94,9 @@ def serve(pipe: Any) -> None:
     asyncio.run(main())
 
 
-async def measure(ami_port: int, seconds: float) -> None:
-    """The daemon's side: a progressive campaign held to 20 originates a second."""
+async def measure(ami_port: int, seconds: float, furnish: Furnish | None = None) -> None:
+    """The daemon's side: a progressive campaign held to 20 originates a second. `furnish` adds rows beforehand, and may
+    then have addresses of this machine asked."""
     clock = SystemClock()
     set_up_logs("error", "console", clock)
     folder = Path(tempfile.mkdtemp(prefix="cadran-bench-", dir=usable_folder(Path(tempfile.gettempdir()))))
@@ -112,6 +114,7 @@ async def measure(ami_port: int, seconds: float) -> None:
             ),
             http=HttpTable(tcp_port=0),
             sites=[site],
+            outgoing=OutgoingTable(allow_networks=("127.0.0.0/8",) if furnish else (), plain_http=bool(furnish)),
         )
         await store.open()
         group = await store.create(Group(code="B", name="B"))
@@ -129,6 +132,8 @@ async def measure(ami_port: int, seconds: float) -> None:
                 rule_set="open", list_ids=[leads.id], line_ids=[line.id], calls_per_second=RATE, wrap_up_max_s=0.5,
             )
         )  # fmt: skip
+        if furnish is not None:
+            await furnish(store, group, agents)
         app = build(settings, clock=clock, rng=random.Random(1), store=store)
         stop, up = asyncio.Event(), asyncio.Event()
         running = asyncio.create_task(app.run(stop, up.set))
@@ -145,8 +150,8 @@ async def measure(ami_port: int, seconds: float) -> None:
         await running
 
 
-def main() -> int:
-    """Run and print."""
+def waits_of(seconds: float, furnish: Furnish | None = None) -> list[float]:
+    """Answer to connect action, in seconds, of each call of one run, shortest first."""
     import uvloop
 
     here, there = multiprocessing.Pipe()
@@ -154,10 +159,16 @@ def main() -> int:
     process.start()
     port = here.recv()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(measure(port, SECONDS + 8.0))
+        runner.run(measure(port, seconds + 8.0, furnish))
     here.send("stop")
     waits = sorted(here.recv())
     process.join(10)
+    return waits
+
+
+def main() -> int:
+    """Run and print."""
+    waits = waits_of(SECONDS)
     if len(waits) < 200:
         sys.exit(f"only {len(waits)} answered calls were measured")
     p50, p99 = statistics.median(waits) * 1000, waits[int(len(waits) * 0.99)] * 1000
