@@ -55,11 +55,11 @@ class Hub:
         return results
 
     def _runners_of(self, command: c.AnyCommand) -> list[SiteRunner]:
-        """The sites whom it is about: several for a campaign that spans them."""
+        """The sites whom it is about: several for a campaign that spans them, the agent's own where there is one."""
         site = getattr(command, "site", None)
         if site is not None:
             return [self._known(site)]
-        for name, table in (("campaign_id", "campaigns"), ("agent_id", "desks"), ("line_id", "lines")):
+        for name, table in (("agent_id", "desks"), ("campaign_id", "campaigns"), ("line_id", "lines")):
             id = getattr(command, name, 0)
             if id:
                 found = [r for r in self.runners.values() if id in _table(r, table)]
