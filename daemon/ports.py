@@ -16,7 +16,7 @@ import msgspec
 from daemon.calls.actions import AnyAction
 from daemon.calls.events import LegSeen, PbxEvent
 from daemon.calls.facts import NumberedFact
-from daemon.calls.records import AgentStateRow, Intent, Lead, LeadDraft, Lease, OpenAttempt, Record
+from daemon.calls.records import AgentStateRow, Intent, Lead, LeadDraft, Lease, NumbersShown, OpenAttempt, Record
 
 R = TypeVar("R", bound=Record)
 
@@ -124,6 +124,11 @@ class Store(Protocol):
 
     async def open_attempts(self, site: str) -> list[OpenAttempt]: ...
     async def agent_states(self, site: str) -> list[AgentStateRow]: ...
+    async def numbers_shown(self, site: str, since: datetime, count: int) -> NumbersShown:
+        """The site's last `count` attempts that showed a number of ours, and the rests of such numbers, both from
+        `since` on: what caller-ID health is made of after a restart."""
+        ...
+
     async def release_claims(self, site: str) -> int:
         """Give back every lead claimed for `site` that has no open attempt (a dead daemon's hopper). Count."""
         ...

@@ -481,6 +481,30 @@ class AgentStateRow(msgspec.Struct, frozen=True, kw_only=True):
     undisposed: OpenAttempt | None = None
 
 
+class ShownCall(msgspec.Struct, frozen=True, kw_only=True):
+    """An attempt that showed one of our numbers. `outcome` None: still open."""
+
+    caller_id: str
+    at: datetime
+    outcome: str | None
+    answered: bool
+
+
+class NumberRest(msgspec.Struct, frozen=True, kw_only=True):
+    """One of our numbers was sent to rest."""
+
+    caller_id_id: int
+    at: datetime
+    until: datetime
+
+
+class NumbersShown(msgspec.Struct, frozen=True, kw_only=True):
+    """What a site's own numbers went through, oldest first."""
+
+    calls: tuple[ShownCall, ...] = ()
+    rests: tuple[NumberRest, ...] = ()
+
+
 class Lease(msgspec.Struct, frozen=True, kw_only=True):
     """A site's lease: who may act on its PBX. `fence` rises with each holder; `until` is the database's clock."""
 

@@ -19,6 +19,7 @@ from daemon.dialer import events as pacing
 from daemon.dialer.recycling import LeadNext, after_outcome
 from daemon.engine.desks import Desks
 from daemon.engine.live import Call, Live
+from daemon.engine.own_numbers import ANSWERED_OR_NOT
 from daemon.engine.pooling import share
 
 RECENT_S = 600.0
@@ -35,9 +36,6 @@ NEXT_LINE_S = 1.0
 
 _OF_THE_LINE = frozenset({Outcome.CONGESTION, Outcome.FAILED})
 """Ends that speak against the line, not the number."""
-
-_ANSWERED_OR_NOT = frozenset({Outcome.CONNECTED, Outcome.ABANDONED, Outcome.MACHINE, Outcome.NO_ANSWER, Outcome.BUSY})
-"""Ends that tell how people take to the number shown."""
 
 
 class CallEnds:
@@ -195,7 +193,7 @@ class CallEnds:
         live = self._live
         if call.placed_at is None:
             return
-        if call.caller_id and outcome in _ANSWERED_OR_NOT:
+        if call.caller_id and outcome in ANSWERED_OR_NOT:
             self._caller_id_verdict(call)
         if outcome in _OF_THE_LINE:
             rested = live.pool.failed(call.line_id, str(outcome), live.now)

@@ -23,6 +23,7 @@ from daemon.calls.facts import AnyFact
 from daemon.calls.records import CampaignState, Intent, Lease
 from daemon.clock import Clock
 from daemon.dialer.ledger import LedgerRow, hour_key
+from daemon.engine import own_numbers
 from daemon.engine.commands import AnyCommand, ConfigChanged, DatabaseReconciled, Drain
 from daemon.engine.core import BATCH_MAX, EngineCore, Rows
 from daemon.engine.live import Call, Claim
@@ -203,6 +204,8 @@ class SiteRunner:
                 await self._store.release_claims(self.site)
                 attempts = await self._store.open_attempts(self.site)
                 agents = await self._store.agent_states(self.site)
+                since = own_numbers.since(self.core.live, self._clock.utcnow())
+                shown = await self._store.numbers_shown(self.site, since, own_numbers.CALLS_MAX)
                 break
             except StoreUnavailable as error:
                 log.warning("load.store_unavailable", site=self.site, error=str(error))
@@ -210,6 +213,7 @@ class SiteRunner:
         self._open_batch()
         self.core.live.store_ok = True
         self.core.load(rows)
+        own_numbers.recall(self.core.live, shown)
         self.core.adopt(attempts, agents)
         self._close_batch()
 

@@ -42,6 +42,15 @@ class CallerIdState:
     rests_until_at: float = 0.0
     results: deque[bool] = field(default_factory=lambda: deque(maxlen=RESULTS_KEPT))
 
+    def recall(self, day: date, answered: bool | None) -> None:
+        """A call of before, the oldest first; `answered` None if it tells nothing of the number."""
+        if self.day != day:
+            self.day, self.used_today = day, 0
+        self.used_today += 1
+        self.used += 1
+        if answered is not None:
+            self.results.append(answered)
+
     def answer_rate(self) -> float | None:
         """Answered calls over calls that reached the network; None before the first."""
         return sum(self.results) / len(self.results) if self.results else None
@@ -121,6 +130,12 @@ class CallerIds:
         state.rests_until_at = now + health.rest_s
         state.results.clear()  # after its rest it is judged by new calls alone
         return state
+
+    def forget(self) -> None:
+        """All that was learnt; the numbers stay."""
+        for state in self.numbers.values():
+            state.used_today, state.used, state.day, state.rests_until_at = 0, 0, None, 0.0
+            state.results.clear()
 
     def wake(self, id: int, now: float) -> bool:
         """Whether the number's rest is over (or the number gone)."""

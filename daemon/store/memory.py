@@ -41,6 +41,7 @@ from daemon.store.memory_outbox import MemoryOutbox
 from daemon.store.memory_staging import MemoryStaging
 from daemon.store.memory_tables import AttemptRow, IntervalRow, MemoryTables
 from daemon.store.memory_tapes import MemoryTapes
+from daemon.store.numbers import MemoryNumbers
 from daemon.store.tables import (
     CALL_LOG_COLUMNS,
     PARENTS,
@@ -73,7 +74,7 @@ class NoFaults:
         return
 
 
-class MemoryStore(MemoryOutbox, MemoryCrm, MemoryTapes, MemoryDrafts):
+class MemoryStore(MemoryOutbox, MemoryCrm, MemoryTapes, MemoryDrafts, MemoryNumbers):
     """Implements daemon.ports.Store, LeadSink, WebhookStore and CrmStore. The lease lives by `clock.now()`."""
 
     def __init__(self, clock: Clock, *, tables: MemoryTables | None = None, faults: Faults | None = None) -> None:

@@ -19,6 +19,7 @@ from daemon.store.dialling import Dialling
 from daemon.store.drafts import Drafts
 from daemon.store.figures import Figures
 from daemon.store.migrate import migrate
+from daemon.store.numbers import NumbersRows
 from daemon.store.outbox import Outbox
 from daemon.store.people import People
 from daemon.store.privacy import Privacy
@@ -32,7 +33,19 @@ _STREAM_ROWS = 1000
 
 
 class PostgresStore(
-    Dialling, Applying, ConfigRows, People, Privacy, Retention, Figures, Importing, Outbox, CrmRows, TapeRows, Drafts
+    Dialling,
+    Applying,
+    ConfigRows,
+    People,
+    Privacy,
+    Retention,
+    Figures,
+    Importing,
+    Outbox,
+    CrmRows,
+    TapeRows,
+    Drafts,
+    NumbersRows,
 ):
     """Implements daemon.ports.Store, LeadSink, WebhookStore, CrmStore and TapeStore.
 

@@ -115,3 +115,35 @@ def test_a_number_nobody_answers_rests() -> None:
         await world.stop()
 
     run(main, seed=3)
+
+
+@pytest.mark.feature("LEGL-10", clause="a restart forgets neither the calls of the day nor a number's rest")
+def test_a_restart_forgets_neither_caps_nor_rests() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        talks = Behaviour(ring_after_s=0.1, answer_after_s=0.5, hangup_after_s=2.0, media_s=1e9, voice="human")
+        crowd = people.People(fixed={"0162": BUSY, "0424": talks})
+        leads = [e164 for n in range(40) for e164 in (f"+331621100{n:02d}", f"+334241100{n:02d}")]
+        world = await _office(loop, {PARIS: {}, LYON: {"daily_cap": 30}}, leads, crowd=crowd, agents=2)
+        world.habits.wrap_up_s = 1.0
+        world.live.caller_ids.health = health = Health(calls_min=10, ratio_min=0.5, rest_s=900.0)
+        await world.until(lambda: bool(world.live.alerts), 400.0)
+        before = {state.record.e164: state for state in world.live.caller_ids.numbers.values()}
+        used, rate = before[LYON].used_today, before[LYON].answer_rate()
+        assert 10 <= used < 30 and rate
+        world.kill()
+        asked = len(_shown(world)) + 1  # one may have been on its way
+        await world.start()
+        world.live.caller_ids.health = health
+        await world.until(lambda: world.live.link.synced, 60.0)
+        after = {state.record.e164: state for state in world.live.caller_ids.numbers.values()}
+        assert world.live.alerts.get(f"caller ID {PARIS}") == "caller_id_resting"
+        assert abs(after[LYON].used_today - used) <= 2 and abs((after[LYON].answer_rate() or 0.0) - rate) < 0.1
+        await world.staff(next(live.record for live in world.live.campaigns.values()))
+        await asyncio.sleep(300.0)
+        own = [number for _, number in _shown(world)]
+        assert set(own[asked:]) == {LYON[1:]}, "the one that rests is not shown"
+        assert own.count(LYON[1:]) == 30, "and the other no more often than its cap allows, over both lives"
+        await world.until(lambda: not world.live.alerts, 900.0)
+        await world.stop()
+
+    run(main, seed=3)
