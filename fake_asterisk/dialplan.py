@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
+from operator import eq, ge, gt, le, lt, ne
+from typing import Any
 
 
 @dataclass(slots=True)
@@ -175,18 +177,34 @@ def substitute(text: str, variable: Callable[[str], str | None]) -> str:
     """`${NAME}`, `${NAME:offset:length}`, `${FUNC(args)}` and `$[expression]` replaced, inner ones first."""
     if "$" not in text:
         return text
-    out, n = [], 0
-    while n < len(text):
-        opening = text[n : n + 2]
-        if opening in ("${", "$["):
-            end = _closing(text, n + 1)
-            inner = substitute(text[n + 2 : end], variable)
-            out.append(_value(inner, variable) if opening == "${" else expression(inner))
-            n = end + 1
-        else:
-            out.append(text[n])
-            n += 1
+    out = []
+    for kind, piece in _pieces(text):
+        if not kind:
+            out.append(piece)
+            continue
+        inner = substitute(piece, variable)
+        out.append(_value(inner, variable) if kind == "${" else expression(inner))
     return "".join(out)
+
+
+@lru_cache(4096)
+def _pieces(text: str) -> tuple[tuple[str, str], ...]:
+    """What a text is made of, in order: ("", plain), ("${", inside) and ("$[", inside)."""
+    out, plain, n = [], 0, text.find("$")
+    while n >= 0:
+        opening = text[n : n + 2]
+        if opening not in ("${", "$["):
+            n = text.find("$", n + 1)
+            continue
+        end = _closing(text, n + 1)
+        if plain < n:
+            out.append(("", text[plain:n]))
+        out.append((opening, text[n + 2 : end]))
+        plain = end + 1
+        n = text.find("$", plain)
+    if plain < len(text):
+        out.append(("", text[plain:]))
+    return tuple(out)
 
 
 def _closing(text: str, start: int) -> int:
@@ -225,6 +243,7 @@ _LEVELS: tuple[tuple[str, ...], ...] = (
 )
 
 
+@lru_cache(4096)
 def expression(text: str) -> str:
     """Value of a `$[...]` expression after substitution: comparisons give 1 or 0."""
     tokens = _TOKEN.findall(text)
@@ -266,6 +285,9 @@ def _number(value: str) -> float | None:
         return None
 
 
+_COMPARED: dict[str, Callable[[Any, Any], bool]] = {"=": eq, "!=": ne, "<": lt, ">": gt, "<=": le, ">=": ge}
+
+
 def _apply(operator: str, left: str, right: str) -> str:
     if operator == "|":
         return left if _true(left) else right
@@ -274,8 +296,7 @@ def _apply(operator: str, left: str, right: str) -> str:
     a, b = _number(left), _number(right)
     if operator in ("=", "!=", "<", ">", "<=", ">="):
         x, y = (a, b) if a is not None and b is not None else (left, right)
-        outcome = {"=": x == y, "!=": x != y, "<": x < y, ">": x > y, "<=": x <= y, ">=": x >= y}  # type: ignore[operator]
-        return "1" if outcome[operator] else "0"
+        return "1" if _COMPARED[operator](x, y) else "0"
     if a is None or b is None or (operator in "/%" and b == 0):
         return "0"
     result = {"+": a + b, "-": a - b, "*": a * b}.get(operator)

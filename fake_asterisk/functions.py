@@ -1,5 +1,6 @@
 """Dialplan functions that can be read and written with Getvar, Setvar, Set and `Variable:`."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from fake_asterisk import fax, rights
@@ -7,6 +8,16 @@ from fake_asterisk import fax, rights
 if TYPE_CHECKING:
     from fake_asterisk.channel import Channel
     from fake_asterisk.pbx import FakeAsterisk
+
+
+_OF_THE_CHANNEL: "dict[str, Callable[[Channel], str]]" = {
+    "EXTEN": lambda channel: channel.exten,
+    "CONTEXT": lambda channel: channel.context,
+    "PRIORITY": lambda channel: str(channel.priority),
+    "CHANNEL": lambda channel: channel.name,
+    "UNIQUEID": lambda channel: channel.uniqueid,
+    "HANGUPCAUSE": lambda channel: str(channel.cause),
+}
 
 
 class Functions:
@@ -116,17 +127,8 @@ class Functions:
     def _builtin(self, channel: "Channel | None", name: str) -> str | None:
         if name == "EPOCH":
             return str(int(self._pbx.wall()))
-        if channel is not None:
-            values = {
-                "EXTEN": channel.exten,
-                "CONTEXT": channel.context,
-                "PRIORITY": str(channel.priority),
-                "CHANNEL": channel.name,
-                "UNIQUEID": channel.uniqueid,
-                "HANGUPCAUSE": str(channel.cause),
-            }
-            if name in values:
-                return values[name]
+        if channel is not None and (read := _OF_THE_CHANNEL.get(name)) is not None:
+            return read(channel)
         return self._pbx.global_variables.get(name)
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from daemon.calls.records import Campaign
+from daemon.calls.states import CallState
 from daemon.engine import commands as c
 from daemon.errors import CommandError, StoreUnavailable
 from simulation.loop import Life
@@ -137,7 +138,8 @@ class Schedule:
             number += 1
 
     def _somebody_waits(self) -> bool:
-        return any(call.state == "waiting" for call in self.world.live.calls.values())
+        waiting = CallState.WAITING
+        return waiting in [call.state for call in self.world.live.calls.values()]
 
     async def _keep_running(self, campaign: Campaign) -> None:
         """A supervisor who starts the campaign again and puts agents back to work after trouble."""

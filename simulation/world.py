@@ -310,16 +310,32 @@ class World:
 
     async def until(self, condition: Callable[[], bool], bound_s: float, step_s: float = 0.05) -> None:
         """Wait until `condition()`; TimeoutError after `bound_s` virtual seconds."""
-        deadline = self.loop.time() + bound_s
-        while True:
+        loop, met = self.loop, self.loop.create_future()
+        deadline = loop.time() + bound_s
+        timer: Any = None
+
+        def look() -> None:
+            nonlocal timer
             try:
                 if condition():
+                    met.set_result(None)
                     return
             except (KeyError, AttributeError):
                 pass
-            if self.loop.time() > deadline:
-                raise TimeoutError("the world did not get there")
-            await asyncio.sleep(step_s)
+            except Exception as error:
+                met.set_exception(error)
+                return
+            if loop.time() > deadline:
+                met.set_exception(TimeoutError("the world did not get there"))
+                return
+            timer = loop.call_later(step_s, look)  # a timer alone: a task would be woken thousands of times in a run
+
+        look()
+        try:
+            await met
+        finally:
+            if timer is not None:
+                timer.cancel()
 
     async def stop(self) -> None:
         """End the daemon in order."""

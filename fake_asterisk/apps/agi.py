@@ -5,8 +5,8 @@ runs are run right after it. Nothing withdraws a queued command but the end of t
 to a bridge: then commands are accepted and never run.
 """
 
-import re
 from collections import deque
+from urllib.parse import quote
 
 from fake_asterisk import rights
 from fake_asterisk.apps.registry import END, application, execute, exists
@@ -16,12 +16,11 @@ from fake_asterisk.local import media_flows
 
 _USAGE = "520-Invalid command syntax.  Proper usage follows:\nSee the manual.\n520 End of proper usage."
 _COMMAND = "AGI command"  # mailbox token
-_UNSAFE = re.compile(r"[^A-Za-z0-9_.~!'()*-]")
 
 
 def encode(text: str) -> str:
     """URL encoding as in `Env` and `Result`."""
-    return _UNSAFE.sub(lambda m: "".join(f"%{byte:02X}" for byte in m[0].encode("utf-8", "surrogateescape")), text)
+    return quote(text, safe="!'()*", errors="surrogateescape")
 
 
 @application("AGI", "EAGI")
