@@ -139,14 +139,15 @@ class Forecast:
 
     def _frees(self, now: float, exact: bool) -> tuple[Any, float]:
         state, since, classes = self.traffic.agents()
-        ages = np.minimum(now - since, AGENT_AGE_MAX_S - 1).astype(np.intp)
-        rows = classes * AGE_BINS + AGE_LUT[np.maximum(ages, 0)] + (state == WRAP) * self._wrap_rows
-        powers = self._agent_powers[rows[(state > READY) & ~self.traffic.leaving()]]
+        counted = ((state > READY) & ~self.traffic.leaving()).nonzero()[0]
+        ages = np.minimum(now - since[counted], AGENT_AGE_MAX_S - 1).astype(np.intp)
+        wraps = (state[counted] == WRAP) * self._wrap_rows
+        powers = self._agent_powers[classes[counted] * AGE_BINS + AGE_LUT[np.maximum(ages, 0)] + wraps]
         count = len(self.horizons_s)
         if exact:
             frees = powers[:, :count]
-            return transform(None, frees, count), float(frees[:, count // 2].sum())
-        sums = powers.sum(axis=0)
+            return transform(None, frees, count), float(np.add.reduce(frees[:, count // 2]))
+        sums = np.add.reduce(powers, axis=0)
         return (sums[:count], sums[count : 2 * count], sums[2 * count :]), float(sums[count // 2])
 
     def _needs(self, exact: bool) -> tuple[Any, float]:
@@ -166,7 +167,7 @@ class Forecast:
         if not parts:
             return transform(None, None, count), 0.0
         needs = np.concatenate(parts) if len(parts) > 1 else parts[0]
-        return transform(needs, None, count), float(needs[:, middle].sum())
+        return transform(needs, None, count), float(np.add.reduce(needs[:, middle]))
 
 
 def _powers(table: Array) -> Array:

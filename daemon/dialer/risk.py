@@ -60,7 +60,7 @@ class ExactRisk:
 
     def now(self) -> float:
         """Risk of the next call, given those added so far."""
-        return min(1.0, max(0.0, float((self._phi @ self._tail).real.sum()) / len(self._first)))
+        return min(1.0, max(0.0, float(np.add.reduce((self._phi @ self._tail).real)) / len(self._first)))
 
     def add(self) -> None:
         self._phi *= 1.0 + self._first[:, None] * _TURN

@@ -50,7 +50,6 @@ class Ages:
     def __init__(self) -> None:
         self._counts = np.zeros(CALL_BINS)
         self._bin = 0
-        self._order = np.arange(CALL_BINS)
         self.total = 0
 
     def advance(self, now: float) -> None:
@@ -77,7 +76,9 @@ class Ages:
             self.total += by
 
     def by_age(self) -> Array:
-        return self._counts[(self._bin - self._order) % CALL_BINS]
+        """Calls by age in bins, the youngest first."""
+        now = self._bin % CALL_BINS
+        return np.concatenate((self._counts[now::-1], self._counts[:now:-1]))
 
 
 class Traffic:
