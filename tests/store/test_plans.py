@@ -15,6 +15,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from daemon.calls import facts as f
 from daemon.calls.causes import Outcome
 from daemon.calls.records import Campaign, LeadOrder
 from daemon.store import PostgresStore
@@ -130,7 +131,8 @@ async def work(database: str, clock: FixedClock, seen: Seen) -> AsyncIterator[Wo
 
 
 async def _day(world: World) -> None:
-    """What a dialler asks while it works."""
+    """What a dialler asks while it works. Not here: a search by a part of a name, which reads the group's leads, since an
+    index of letters would be written at each claim; and reports, which are asked for by people."""
     store, clock, campaign = world.store, world.clock, world.campaign
     zones = ("Europe/Paris", "Indian/Reunion+974")
     leads = await world.claim(20, zones)
@@ -153,9 +155,34 @@ async def _day(world: World) -> None:
     await store.ledger_rows(campaign.id, clock.utc - timedelta(days=30))
     await store.agent_states("s1")
     await world.leads("+33699999999")
+    await _facts_of_a_day(world, leads[5].id, leads[6].id, leads[6].e164)
+    await store.add_dnc(world.client.id, [leads[7].e164], "me", "a file")
+    await store.number_history(world.group.id, leads[8].e164)
+    await store.search_leads(world.group.id, {"status": "no_answer", "list_id": world.listed.id}, 50, None)
+    await store.numbers_shown("s1", clock.utc - timedelta(days=2), 20_000)
+    await store.review_consent(5000)
     await store.release_claims("s1")
     await world.later(7200)  # what waited has fallen due
     assert await world.claim(20, zones)
+
+
+async def _facts_of_a_day(world: World, one: int, other: int, e164: str) -> None:
+    """Leads given back, refused by a rule, called and ended without an agent, put on the red list in a call."""
+    at, site, campaign = world.clock.utc, "s1", world.campaign
+    await world.apply(
+        f.LeadReleased(at=at, site=site, lead_id=one, campaign_id=campaign.id),
+        f.RefusalFact(at=at, site=site, lead_id=one, campaign_id=campaign.id, client_id=world.client.id, rule="hours",
+                      clause="", rule_set="open", until=at + timedelta(hours=1)),
+        f.LedgerAdded(at=at, site=site, campaign_id=campaign.id, hour=at.replace(minute=0, second=0), answered_live=1),
+        f.AgentStateSet(at=at, site=site, agent_id=3, state="paused"),
+    )  # fmt: skip
+    attempt = await world.place(e164, other)
+    await world.apply(
+        f.AttemptPlaced(at=at, site=site, attempt_id=attempt, campaign_id=campaign.id),
+        f.CallEventFact(at=at, site=site, attempt_id=attempt, campaign_id=campaign.id, kind="answered"),
+        world.ended(attempt, Outcome.NO_ANSWER, other, counted=True, lead_eligible_at=at + timedelta(hours=4)),
+        f.DncAdded(at=at, site=site, client_id=world.client.id, lead_id=other, attempt_id=attempt, by="agent:1"),
+    )
 
 
 async def test_every_statement_of_the_dialler_reads_an_index(work: World, seen: Seen) -> None:
