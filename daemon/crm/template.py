@@ -90,6 +90,7 @@ class _Loading:
         self._limits(found, root.line)
         self._chains(found)
         self._contacts(found)
+        self._contact_url(found)
         return found
 
     def scenario(self, element: Element) -> Scenario:
@@ -262,6 +263,17 @@ class _Loading:
         if kind not in ("", "specify_url_format", "retrieve_from_contact"):
             self.error(scenario.line, f"ContactUrlType={kind!r}; specify_url_format or retrieve_from_contact")
         self.text(scenario.parameters.get("URLFormat", ""), scenario.line, "URLFormat of the contact's page")
+
+    def _contact_url(self, found: CrmTemplate) -> None:
+        """YPS-05: ContactFieldForUri is the path of the contact's page in the answer; read as the output ContactUrl."""
+        scenario = found.scenario("SyncContactAuto")
+        path = scenario.parameters.get("ContactFieldForUri", "").strip()
+        if not path or scenario.parameters.get("ContactUrlType", "").strip() != "retrieve_from_contact":
+            return
+        output = self.output(Element("Output", {"Name": "ContactUrl", "Path": path}, scenario.line))
+        for request in scenario.requests:
+            if not any(each.name == output.name for each in request.outputs):
+                request.outputs.append(output)
 
 
 def split_paths(text: str) -> list[str]:

@@ -188,6 +188,18 @@ async def test_numbers_are_written_as_the_line_wants(form: str, calling: str, sh
         assert f"query_string={shown}&" in (await desk.pops())[0]["url"]
 
 
+@pytest.mark.feature("OVH-05", clause="every field, each time it occurs, encoded; EVENT is the envelope's, others stay")
+@pytest.mark.parametrize(
+    ("hook", "query"),
+    [("*CALLED*&q=*CALLED*", f"{LINE}&q={LINE}"), ("*DIALED*&e=*EVENT*", "a%20b%2Bc%26d&e=start_ringing"),
+     ("*CALLING**CALLING*&x=*OTHER*", "00336123456780033612345678&x=*OTHER*")],
+)  # fmt: skip
+async def test_fields_of_a_lines_page(hook: str, query: str) -> None:
+    async with make_desk(hook_url=f"https://crm.example/?n={hook}") as desk:
+        desk.ovh.happen(event("start_ringing", 1, Dialed="a b+c&d", Event="not this one"))
+        assert (await desk.pops())[0]["url"] == f"https://crm.example/?n={query}"
+
+
 @pytest.mark.feature("OVH-06", clause="popup and modal: the event is pushed to the agent with its display")
 @pytest.mark.parametrize("display", ["popup", "modal"])
 async def test_a_waiting_desk_is_told_at_once(display: str) -> None:

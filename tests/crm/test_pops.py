@@ -44,8 +44,6 @@ async def popped(office: Office, id: UUID, agent: int, *stages: str, ended: bool
         await asyncio.gather(task, return_exceptions=True)
 
 
-@pytest.mark.feature("YPS-05", clause="the contact's page from the template's URL")
-@pytest.mark.feature("YPS-06", clause="at ringing, at the answer or at the end")
 @pytest.mark.parametrize(
     ("event", "stages", "ended"),
     [("ringing", ("ringing",), False), ("answered", ("ringing", "talking"), False), ("end", ("talking",), True)],
@@ -60,7 +58,6 @@ async def test_the_page_opens_at_the_chosen_event(event: str, stages: tuple[str,
         assert (pop.url, pop.name, pop.automatic) == (f"{office.crm.url}/contacts/{contact}", "Zoé", True)
 
 
-@pytest.mark.feature("YPS-06", clause="incoming calls only, unless wanted otherwise; one a call and agent")
 @pytest.mark.parametrize(("calls", "opens"), [("inbound", False), ("all", True)])
 async def test_outgoing_calls_open_nothing_unless_wanted(calls: str, opens: bool) -> None:
     async with make_office() as office:
@@ -77,8 +74,6 @@ async def test_outgoing_calls_open_nothing_unless_wanted(calls: str, opens: bool
         assert len(office.crm.requests) == int(opens), "the CRM was asked more than once, or for nothing"
 
 
-@pytest.mark.feature("OVH-09", clause="our own calls fire the hook")
-@pytest.mark.feature("OVH-06", clause="silent: a request of the daemon's, nothing on the desk")
 @pytest.mark.parametrize("display", ["popup", "modal", "silent"])
 async def test_hooks_by_fields(display: str) -> None:
     async with make_office() as office:

@@ -20,9 +20,6 @@ def asked(office: object, part: str) -> int:
     return sum(part in path for _, path, _, _ in office.crm.requests)  # type: ignore[attr-defined]
 
 
-@pytest.mark.feature(
-    "YPS-02", clause="types in order, the first hit wins, found once and remembered; switches honoured"
-)
 async def test_contacts_are_looked_up_in_order_and_remembered() -> None:
     async with make_office(10.0) as office:
         row = await office.integrate("zoho-like")
@@ -42,7 +39,6 @@ async def test_contacts_are_looked_up_in_order_and_remembered() -> None:
         assert (asked(office, "/Contacts/search"), asked(office, "/Leads/search")) == (2, 1)
 
 
-@pytest.mark.feature("YPS-02", clause="fields that are switched off are not taken")
 async def test_switches() -> None:
     source = shipped_templates()["generic-rest"].replace(
         b'Name="CompanyEnable" Value="1"', b'Name="CompanyEnable" Value="0"'
@@ -56,9 +52,6 @@ async def test_switches() -> None:
         assert found.values["MobileNumber"] == "+33700000000"
 
 
-@pytest.mark.feature(
-    "YPS-08", clause="one contact for two calls at once; none for a withheld number; none against the options"
-)
 async def test_unknown_numbers() -> None:
     async with make_office(10.0) as office:
         row = await office.integrate("generic-rest", create_contact="inbound")
@@ -74,7 +67,6 @@ async def test_unknown_numbers() -> None:
         assert len(office.crm.contacts) == 1
 
 
-@pytest.mark.feature("YPS-15", clause="a chain fills what is empty and nothing else")
 async def test_chains_fill_in() -> None:
     async with make_office(10.0) as office:
         office.crm.add_contact(first="Zoé", phone=NUMBER, mobile="+33700000000")
@@ -86,7 +78,6 @@ async def test_chains_fill_in() -> None:
         assert asked(office, "/identities.json") == 1
 
 
-@pytest.mark.feature("YPS-14", clause="usable everywhere; read again at each start; a failure degrades and is retried")
 async def test_global_information() -> None:
     async with make_office(10.0) as office:
         row = await office.integrate("odoo-jsonrpc", default_user="71")

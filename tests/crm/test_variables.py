@@ -51,7 +51,6 @@ ALL = [
 ]
 
 
-@pytest.mark.feature("YPS-12", clause="eight shapes of call, all variables")
 @pytest.mark.parametrize(
     ("kind", "outcome", "expected"),
     [
@@ -77,7 +76,6 @@ def test_shapes_of_calls(kind: str, outcome: str, expected: tuple[str, ...]) -> 
     assert (known["CrmId"], known["ExtensionFirstName"], known["ExtensionLastName"]) == ("71", "Ada", "Lovelace")
 
 
-@pytest.mark.feature("YPS-09", clause="the defaults of subject and description, letter by letter")
 def test_default_texts() -> None:
     known = call_variables(ROW, "e164", ZoneInfo("Europe/Paris"))
     subject = Template(scenarios.TICKET_SUBJECT).render(known)
@@ -92,9 +90,6 @@ def test_a_person_without_a_name_is_a_number() -> None:
     )  # fmt: skip
 
 
-@pytest.mark.feature("OVH-05", clause="every field, each time it occurs, encoded; EVENT is the envelope's")
-@pytest.mark.feature("OVH-07", clause="00 and +33 as wanted; a 00 inside a number stays")
-@pytest.mark.feature("OVH-10", clause="SugarCRM's unified search")
 @pytest.mark.parametrize(
     ("template", "form", "expected"),
     [
