@@ -131,8 +131,8 @@ async def work(database: str, clock: FixedClock, seen: Seen) -> AsyncIterator[Wo
 
 
 async def _day(world: World) -> None:
-    """What a dialler asks while it works. Not here: a search by a part of a name, which reads the group's leads, since an
-    index of letters would be written at each claim; and reports, which are asked for by people."""
+    """What a dialler asks while it works. Not here: a search by a part of a name, which reads the group's leads, as an
+    index of letters would be written at each claim; and reports, which people ask for."""
     store, clock, campaign = world.store, world.clock, world.campaign
     zones = ("Europe/Paris", "Indian/Reunion+974")
     leads = await world.claim(20, zones)
