@@ -177,6 +177,16 @@ async def test_an_unknown_number_becomes_one_contact(create: str, made: int) -> 
         assert len(office.crm.calls) == 2
 
 
+@pytest.mark.feature("YPS-08", clause="none for a masked number")
+@pytest.mark.parametrize("masked", ["", "anonymous"])
+async def test_a_masked_number_becomes_no_contact(masked: str) -> None:
+    async with desk() as (office, _):
+        running = await office.running(await office.integrate("generic-rest", default_user="71", create_contact="both"))
+        await office.call(masked, kind="inbound")
+        await office.settle(running)
+        assert office.crm.contacts == [] and len(office.crm.calls) == 1
+
+
 @pytest.mark.feature("YPS-15", clause="a chain fills what is empty and nothing else, once a record")
 async def test_chains_fill_in() -> None:
     async with desk() as (office, _):
