@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from uuid import UUID
 
+from daemon.agents.states import LegState
 from daemon.calls import events as ev
 from daemon.calls.actions import OriginateCustomer
 from daemon.calls.causes import Outcome
@@ -20,6 +21,11 @@ from daemon.calls.states import CallState, after
 from daemon.dialer import events as pacing
 from daemon.engine.answering import AnsweredCalls
 from daemon.engine.live import Call, CampaignLive, Desk
+
+_GONE = (ev.LegHungUp, ev.LegFailed)
+_RINGS = (ev.LegRinging, ev.LegProgress)
+_UP = (ev.LegAnswered, ev.LegParked)
+"""Tuples of the module: a union in each `isinstance` would be made anew for every event."""
 
 
 class CallFlow(AnsweredCalls):
@@ -117,7 +123,7 @@ class CallFlow(AnsweredCalls):
                 self.end(call)
             elif call.kind == "inbound":
                 self.on_caller_granted(call)
-            elif call.desk is not None and not call.desk.stays:
+            elif call.desk is not None and not call.desk.stays and call.desk.leg_state is not LegState.PARKED:
                 self._enter(call, CallState.AGENT_FIRST)
                 self._desks.ring(call.desk)
             else:
@@ -194,7 +200,7 @@ class CallFlow(AnsweredCalls):
     def on_event(self, call: Call, event: ev.LegEvent) -> None:
         """An event of the customer's leg."""
         live = self._live
-        if isinstance(event, ev.LegHungUp | ev.LegFailed):
+        if isinstance(event, _GONE):
             self._on_gone(call, event)
             return
         if isinstance(event, ev.AmdVerdict):
@@ -211,10 +217,10 @@ class CallFlow(AnsweredCalls):
         if isinstance(event, ev.ActionInDoubt):
             live.counters["in_doubt"] += 1
             return
-        if isinstance(event, ev.LegRinging | ev.LegProgress) and call.ringing_at is None:
+        if isinstance(event, _RINGS) and call.ringing_at is None:
             call.ringing_at = live.now
             live.event(call, "ringing")
-        if isinstance(event, ev.LegAnswered | ev.LegParked) and call.answered_at is None:
+        if isinstance(event, _UP) and call.answered_at is None:
             self._on_answer(call)
         state = after(call.state, event)
         if state is None:

@@ -44,9 +44,7 @@ class Publisher:
         touched = self._live.changed
         if not touched:
             return {}
-        changed = {table: touched[table] for table in list(touched) if table in followed}
-        for table in changed:
-            del touched[table]
+        changed = {table: touched.pop(table) for table in list(touched) if table in followed} if followed else {}
         for table, ids in touched.items():
             if len(ids) > UNSEEN_MAX:
                 self._make({table: ids})

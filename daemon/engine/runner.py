@@ -282,8 +282,8 @@ class SiteRunner:
 
     async def _work(self) -> None:
         """The loop: a batch whenever something is in the inbox or a deadline has come."""
+        deadline = self.core.next_deadline()
         while True:
-            deadline = self.core.next_deadline()
             wait = deadline - self._clock.now()
             if not self._inbox and wait > TIMER_GRAIN_S:
                 await self._rest(wait)
@@ -300,8 +300,10 @@ class SiteRunner:
             ended_at = self._clock.now()
             if ended_at - started > SLOW_BATCH_S:
                 self._tell_slow(ended_at - started, slowest, (finished_at - took_at, ended_at - finished_at))
-            if self._inbox or self.core.next_deadline() <= self._clock.now():
+            deadline = self.core.next_deadline()
+            if self._inbox or deadline <= ended_at:
                 await asyncio.sleep(0)  # a busy engine still lets its readers and writers run
+                deadline = self.core.next_deadline()
 
     async def _rest(self, seconds: float) -> None:
         """Until something is put into the inbox, or so long."""
