@@ -137,7 +137,7 @@ class AmiDriver:
         )
 
     async def audit(self) -> tuple[ev.LegSeen, ...] | None:
-        """Status and BridgeList once more, while events go on; the driver's own state is not touched."""
+        """Status once more, while events go on; the driver's own state is not touched."""
         if not self._up:
             return None
         try:

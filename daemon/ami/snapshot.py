@@ -1,4 +1,8 @@
-"""What is on the PBX right now, by `Status` and `BridgeList`: allowed in every control mode (FIELD-NOTES 8.3)."""
+"""What is on the PBX right now, by `Status`: allowed in every control mode (FIELD-NOTES 8.3).
+
+One listing, not two: a bridge that ends between a `Status` and a `BridgeList` would make two people who just talked
+look like people who were never joined. What happens behind the listing comes as events, which are applied after it.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,6 @@ from daemon.ami.channels import Leg
 from daemon.ami.client import AmiClient
 from daemon.ami.codec import Message
 from daemon.calls.ids import is_ours
-from daemon.errors import PbxRejected
 
 WAITING_APPLICATIONS = ("AGI", "MusicOnHold")
 
@@ -14,40 +17,35 @@ WAITING_APPLICATIONS = ("AGI", "MusicOnHold")
 async def read_snapshot(client: AmiClient, site: str) -> list[Leg]:
     """Our legs as they are, with peers set. Raises PbxUnavailable, PbxInDoubt (the link went), PbxRejected."""
     channels = await client.collect({"Action": "Status", "Variables": "DIALER_CALL,DIALER_AGENT"})
-    try:
-        bridges = {item.get("BridgeUniqueid") for item in await client.collect({"Action": "BridgeList"})}
-    except PbxRejected:
-        bridges = {item.get("BridgeID") for item in channels}
-    return legs_of(channels, bridges - {""}, site)
+    return legs_of(channels, site)
 
 
 _OWNER = "\r\nVariable: DIALER_CALL="
 
 
-def legs_of(channels: list[Message], bridges: set[str], site: str) -> list[Leg]:
+def legs_of(channels: list[Message], site: str) -> list[Leg]:
     """Our legs among `Status` items. A leg whose own channel was optimised away is found by the variable its channel
     inherited; the Linkedid would not do, since a bridge changes it."""
     legs: dict[str, Leg] = {}
     for item in channels:
         unique_id = item.get("Uniqueid")
         if is_ours(unique_id, site):
-            legs[unique_id] = _leg(unique_id, item, bridges)
+            legs[unique_id] = _leg(unique_id, item)
     for item in channels:
         owner = item.text.rpartition(_OWNER)[2].partition("\r\n")[0] if _OWNER in item.text else ""
         if owner not in legs and is_ours(owner, site) and not item.get("Channel").startswith("Local/"):
-            legs[owner] = _leg(owner, item, bridges)
+            legs[owner] = _leg(owner, item)
     _pair(list(legs.values()))
     return list(legs.values())
 
 
-def _leg(leg_id: str, item: Message, bridges: set[str]) -> Leg:
+def _leg(leg_id: str, item: Message) -> Leg:
     leg = Leg(leg_id)
     leg.channel, leg.name = item.get("Uniqueid"), item.get("Channel")
     leg.created = True
     leg.answered = item.get("ChannelState") == "6"
     leg.ringing = item.get("ChannelState") == "5"
-    bridge = item.get("BridgeID")
-    leg.listed_bridge = bridge if bridge in bridges else ""
+    leg.listed_bridge = item.get("BridgeID")
     leg.parked = leg.answered and not leg.listed_bridge and item.get("Application") in WAITING_APPLICATIONS
     seconds = item.get("Seconds")
     leg.seconds = float(seconds) if seconds.isdecimal() else 0.0

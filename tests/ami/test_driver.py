@@ -164,10 +164,6 @@ async def test_a_bridged_pair_and_a_channel_that_was_optimised_away_are_listed(p
             channel("1795.9", Variable="DIALER_CALL=(null)"),
         )
 
-        async def bridges(session: Session, action: Action) -> None:
-            session.listing(action, "BridgeListItem", [{"BridgeUniqueid": "b1"}])
-
-        pbx.answers["bridgelist"] = bridges
         since = len(site.events)
         pbx.sessions[-1].cut()
         legs = {seen.leg: seen for seen in (await site.seen(ev.PbxSnapshot, since=since)).legs}
@@ -175,6 +171,28 @@ async def test_a_bridged_pair_and_a_channel_that_was_optimised_away_are_listed(p
         site.driver.perform(Hangup(leg=customer))
         await until(lambda: pbx.actions("hangup"))
         assert pbx.actions("hangup")[0]["channel"] == ["1795.7"]
+
+
+async def test_a_conversation_that_ends_right_behind_the_listing_was_one(pbx: ScriptedAmi) -> None:
+    """Its bridge is gone before anybody could ask for bridges; the two were together all the same."""
+    async with site_on(ground(pbx), "asyncagi") as site:
+        agent, customer = site.agent("1001"), site.customer(NUMBERS["talks"])
+        await until(lambda: len(pbx.actions("originate")) == 2)
+
+        async def listed_then_over(session: Session, action: Action) -> None:
+            legs = [channel(agent, BridgeID="b1", Application="Bridge"), channel(customer, BridgeID="b1")]
+            session.listing(action, "Status", legs)
+            for leg in (customer, agent):
+                session.event("BridgeLeave", Uniqueid=leg, BridgeUniqueid="b1", BridgeNumChannels="0")
+            session.event("Hangup", Uniqueid=customer, Cause="16", ChannelState="6")
+
+        pbx.answers["status"] = listed_then_over
+        since = len(site.events)
+        pbx.sessions[-1].cut()
+        legs = {seen.leg: seen for seen in (await site.seen(ev.PbxSnapshot, since=since)).legs}
+        assert legs[customer].bridged_with == agent
+        await site.seen(ev.LegUnbridged, leg=agent, peer=customer, since=since)
+        assert (await site.seen(ev.LegHungUp, leg=customer, since=since)).cause == 16
 
 
 async def two_parked(site: Site, pbx: ScriptedAmi) -> tuple[str, str]:

@@ -145,7 +145,7 @@ def test_a_hang_up_that_a_dead_link_swallowed(patient: bool) -> None:
 
 
 @pytest.mark.feature("RELY-02", clause="an end told while the next life logs in is never booked as cancelled")
-@pytest.mark.parametrize("told", [b"Action: DeviceStateList", b"Action: Status", b"Action: BridgeList"])
+@pytest.mark.parametrize("told", [b"Action: DeviceStateList", b"Action: Status"])
 def test_a_conversation_that_ends_while_the_next_life_logs_in(told: bytes) -> None:
     """The daemon dies as two people begin to talk; the customer hangs up while the next one lists what there is."""
 
