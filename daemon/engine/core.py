@@ -38,6 +38,7 @@ from daemon.engine.publish import Publisher
 from daemon.engine.quality import Quality
 from daemon.engine.recordings import Recordings
 from daemon.engine.recovery import Recovery
+from daemon.engine.second_line import SecondLine
 from daemon.engine.supervise import Supervision
 from daemon.engine.transfers import Transfers
 from daemon.settings import DialerTable, SiteTable
@@ -81,6 +82,7 @@ class EngineCore:
         self.recordings = Recordings(self.live, self.transfers)
         self.inbound = Inbound(self.live, self.calls, self.desks)
         self.quality = Quality(self.live)
+        self.second_line = SecondLine(self.live, self.calls, self.desks, self.placing.site_obstacle)
         self.operations.more = (self.transfers, self.supervision, self.recordings)
         self._quarter = (LONG_AGO, LONG_AGO)
         self._wire()
@@ -95,6 +97,7 @@ class EngineCore:
         desks.on_leg_up = lambda desk, call: self.calls.dial(call)
         desks.on_leg_lost = self._on_agent_leg_lost
         self.calls.on_over = self._call_over
+        self.calls.keeps_phone = self.second_line.keeps
         self.calls.before_connect = self.recordings.before_connect
         self.calls.record_file = self.recordings.file_for
         self.calls.patience_s = self.inbound.patience_s
@@ -167,6 +170,8 @@ class EngineCore:
             self._number_rested(id)
         elif kind == "next_line":
             self.placing.hand_over(id)
+        elif kind == "second_line":
+            self.second_line.on_deadline(id)
         elif id in live.desks:
             desk = live.desks[id]
             if kind == "wrap":

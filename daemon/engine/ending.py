@@ -18,7 +18,7 @@ from daemon.compliance.zones import zone
 from daemon.dialer import events as pacing
 from daemon.dialer.recycling import LeadNext, after_outcome
 from daemon.engine.desks import Desks
-from daemon.engine.live import Call, Live
+from daemon.engine.live import Call, Desk, Live
 from daemon.engine.own_numbers import ANSWERED_OR_NOT
 from daemon.engine.pooling import share
 
@@ -34,7 +34,7 @@ RELEASE_RETRY_S = 60.0
 NEXT_LINE_S = 1.0
 """A lead whose line was congested is called on another after that: the first attempt's end is in the store by then."""
 
-_OF_THE_LINE = frozenset({Outcome.CONGESTION, Outcome.FAILED})
+OF_THE_LINE = frozenset({Outcome.CONGESTION, Outcome.FAILED})
 """Ends that speak against the line, not the number."""
 
 
@@ -47,6 +47,8 @@ class CallEnds:
         self.patience_s: Callable[[Call], float] = lambda call: 60.0
         self.on_over: Callable[[Call], None] = lambda call: None
         """The call has ended: whoever is beside it goes."""
+        self.keeps_phone: Callable[[Call, Desk], bool] = lambda call, desk: False
+        """Whether the phone stays for another attempt (daemon.engine.second_line)."""
 
     def hang_up(self, call: Call, *, by: str, outcome: Outcome | None = None, cause: int = 16) -> None:
         """Ask for the end of the customer's leg; the call ends when the PBX says so, or after a bound."""
@@ -169,7 +171,7 @@ class CallEnds:
             )
         record = campaign.record
         rules = record.recycling
-        if outcome in _OF_THE_LINE and call.ringing_at is None and self._other_line(call):
+        if outcome in OF_THE_LINE and call.ringing_at is None and self._other_line(call):
             campaign.handed_over[call.lead_id] = None
             self._live.timers.set(("next_line", campaign.id), self._live.now + NEXT_LINE_S + 0.1)
             return LeadNext(self._live.utc + timedelta(seconds=NEXT_LINE_S), "", priority="high")
@@ -195,7 +197,7 @@ class CallEnds:
             return
         if call.caller_id and outcome in ANSWERED_OR_NOT:
             self._caller_id_verdict(call)
-        if outcome in _OF_THE_LINE:
+        if outcome in OF_THE_LINE:
             rested = live.pool.failed(call.line_id, str(outcome), live.now)
             if rested is not None:
                 until: datetime = live.utc + timedelta(seconds=live.dialer.line_rest_s)
@@ -259,7 +261,7 @@ class CallEnds:
 
     def _drop_desk(self, call: Call) -> None:
         desk, call.desk = call.desk, None
-        if desk is not None:
+        if desk is not None and not self.keeps_phone(call, desk):
             self._desks.call_over(desk, call)
 
     # ---- state and books ---------------------------------------------------------------------------------------------
