@@ -31,6 +31,7 @@ async def a_call(world: World, lease: Lease, n: int, outcome: Outcome) -> UUID:
         at=at + timedelta(seconds=30), site="main", attempt_id=id, lead_id=0, campaign_id=rows["campaign"].id,
         client_id=rows["client"].id, outcome=outcome,
         live=talked or outcome is Outcome.ABANDONED, connected_at=at + timedelta(seconds=9) if talked else None,
+        answered_at=at + timedelta(seconds=8) if outcome in (Outcome.CONNECTED, Outcome.ABANDONED) else None,
         agent_id=rows["agent"].id if talked else 0, talk_s=21.0 if talked else 0.0,
     )  # fmt: skip
     await apply(world, lease, over)

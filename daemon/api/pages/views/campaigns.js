@@ -29,7 +29,8 @@ export async function enter(route) {
   await attempt(async () => {
     const found = await http('GET', `/api/v1/campaigns/${id}`);
     await loadOptions(found.data);
-    [row, etag] = [found.data, found.etag]; // only now: a form painted without its choices would send other ones
+    // Only now: a form painted without its choices would send other ones. What was saved while they came is newer still.
+    if (!row || row.id !== found.data.id || row.version < found.data.version) [row, etag] = [found.data, found.etag];
   });
   if (tab === 'journal' && row) journal = await attempt(() => get(`/campaigns/${id}/journal?limit=200`));
   paint();
@@ -96,7 +97,7 @@ function cadence(c) {
     h('div', { class: 'columns' },
       h('section', { class: 'card' }, h('h2', null, t('campaign.why_not')), h('ol', { class: 'causes' }, c.causes.map((x, i) => cause(c, x, i)))),
       h('section', { class: 'card' }, h('h2', null, t('direct.in_progress')), h('p', null, ['dialling', 'ringing', 'answered', 'waiting', 'talking'].map((s) => [h('span', { class: 'count', key: s }, `${word('stage', s)} `, h('b', null, num(c.stages[s] || 0))), ' '])),
-        h('h2', null, t('campaign.outcomes')), Object.keys(c.outcomes).length === 0 ? h('p', { class: 'empty' }, t('campaign.no_outcomes')) : h('p', null, Object.entries(c.outcomes).sort((a, b) => b[1] - a[1]).map(([o, n]) => [h('span', { class: 'count', key: o }, `${word('outcome', o)} `, h('b', null, num(n))), ' '])))),
+        h('h2', null, t('campaign.outcomes')), Object.keys(c.outcomes).length === 0 ? h('p', { class: 'empty' }, t('campaign.no_outcomes')) : h('p', { 'data-outcomes': true }, Object.entries(c.outcomes).sort((a, b) => b[1] - a[1]).map(([o, n]) => [h('span', { class: 'count', key: o, 'data-outcome': o }, `${word('outcome', o)} `, h('b', null, num(n))), ' '])))),
     lastHour(c),
   ];
 }

@@ -5,31 +5,38 @@ import { num, pct, duration, dateTime } from '../lib/format.js';
 import { live, paint } from '../lib/live.js';
 import { get, all } from '../lib/api.js';
 import { attempt, select } from '../lib/ui.js';
+import * as stats from './stats.js';
 
 const KINDS = ['by_hour', 'by_day', 'by_agent', 'by_campaign', 'by_line', 'by_status', 'by_outcome'];
 const SUMS = new Set(['attempts', 'in_progress', 'answered', 'live', 'connected', 'abandoned', 'machines', 'sales', 'refusals', 'talk_s', 'calls', 'count']);
 const NAMES = { agent_id: 'agents', campaign_id: 'campaigns', line_id: 'lines' };
-const data = { rows: [], at: '', names: {}, kind: 'by_hour', period: 'today', campaign: '' };
+const data = { rows: [], at: '', names: {}, kind: 'by_hour', period: 'today', campaign: '', from: '', to: '' };
 
 function range() {
   const midnight = (back) => { const d = new Date(); d.setHours(0, 0, 0, 0); d.setDate(d.getDate() - back); return d.toISOString(); };
-  return { today: [midnight(0), ''], yesterday: [midnight(1), midnight(0)], week: [midnight(7), ''], month: [midnight(30), ''] }[data.period];
+  const day = (text, plus) => { const [y, m, d] = text.split('-').map(Number); return new Date(y, m - 1, d + plus).toISOString(); };
+  const custom = [data.from ? day(data.from, 0) : midnight(30), data.to ? day(data.to, 1) : ''];
+  return { today: [midnight(0), ''], yesterday: [midnight(1), midnight(0)], week: [midnight(7), ''], month: [midnight(30), ''], custom }[data.period];
 }
 function query(format) {
   const [start, end] = range();
   const parts = new URLSearchParams({ start, ...(end ? { end } : {}), ...(data.campaign ? { campaign_id: data.campaign } : {}), ...(format ? { format, language: lang } : {}) });
   return `/reports/${data.kind}?${parts}`;
 }
+let appels = false;
 export async function enter(route) {
+  appels = route.rest[0] === 'appels';
+  if (appels) { await stats.enter(route); return; }
   data.kind = KINDS.includes(route.rest[0]) ? route.rest[0] : 'by_hour';
   data.period = route.query.get('p') || 'today';
   data.campaign = route.query.get('c') || '';
+  [data.from, data.to] = [route.query.get('du') || '', route.query.get('au') || ''];
   if (data.kind === 'by_agent' && !data.names.agent_id) data.names.agent_id = Object.fromEntries(((await attempt(() => all('/agents'))) || []).map((a) => [a.id, a.name]));
   const found = await attempt(() => get(query()));
   if (found) Object.assign(data, { rows: found.rows, at: found.computed_at });
   paint();
 }
-const go = (kind, period, campaign) => { location.hash = `#/rapports/${kind}?p=${period}${campaign ? `&c=${campaign}` : ''}`; };
+const go = (kind, period, campaign) => { location.hash = `#/rapports/${kind}?p=${period}${period === 'custom' ? `&du=${data.from}&au=${data.to}` : ''}${campaign ? `&c=${campaign}` : ''}`; };
 function cell(name, value) {
   if (value === null || value === undefined) return '—';
   if (NAMES[name]) return data.names[name]?.[value] || live.state[NAMES[name]]?.[value]?.name || value;
@@ -48,7 +55,9 @@ function plot() {
     h('line', { class: 'grid-line', x1: 0, x2: 600, y1: 104, y2: 104 }),
     data.rows.map((r, i) => [h('rect', { key: `r${i}`, class: r.answered < 30 ? 'hollow' : 'column', x: i * w + 2, y: 104 - (r.attempts / top) * 96, width: Math.max(2, w - 4), height: (r.attempts / top) * 96 }), h('text', { key: `t${i}`, x: i * w + w / 2, y: 117, 'text-anchor': 'middle' }, String(new Date(r.hour).getHours()))]));
 }
+function chosenDays(e) { e.preventDefault(); const f = new FormData(e.target); location.hash = `#/rapports/${data.kind}?p=custom&du=${f.get('du')}&au=${f.get('au')}${data.campaign ? `&c=${data.campaign}` : ''}`; }
 export function view() {
+  if (appels) return stats.view();
   const columns = data.rows.length ? Object.keys(data.rows[0]) : [];
   const isNumber = (c) => SUMS.has(c) || /(_s|rate)$/.test(c);
   const campaigns = Object.values(live.state.campaigns).map((c) => [c.id, c.name]);
@@ -56,9 +65,10 @@ export function view() {
     h('h1', null, t('nav.rapports'), ' ', h('span', { class: 'muted' }, t(`report.${data.kind}`))),
     h('div', { class: 'toolbar' },
       ['today', 'yesterday', 'week', 'month'].map((p) => h('button', { key: p, class: 'quiet', 'aria-pressed': String(data.period === p), onclick: () => go(data.kind, p, data.campaign) }, t(`period.${p}`))),
+      h('form', { class: 'toolbar', onsubmit: chosenDays }, h('input', { type: 'date', name: 'du', value: data.from, 'aria-label': t('stats.from'), required: true }), h('input', { type: 'date', name: 'au', value: data.to, 'aria-label': t('stats.to'), required: true }), h('button', { class: 'quiet', 'aria-pressed': String(data.period === 'custom') }, t('period.custom'))),
       select('kind', data.kind, KINDS.map((k) => [k, t(`report.${k}`)]), { 'aria-label': t('report.by'), onchange: (e) => go(e.target.value, data.period, data.campaign) }),
       select('campaign', data.campaign, [['', t('report.all_campaigns')], ...campaigns], { 'aria-label': t('col.campaign'), onchange: (e) => go(data.kind, data.period, e.target.value) }),
-      h('span', { class: 'grow' }), h('a', { class: 'button', href: '#/enregistrements' }, t('nav.enregistrements')), h('a', { class: 'button', href: `/api/v1${query('csv')}` }, 'CSV'), h('button', { onclick: () => print() }, t('do.print')), h('button', { onclick: () => enter({ rest: [data.kind], query: new URLSearchParams(location.hash.split('?')[1] || '') }) }, t('do.refresh'))),
+      h('span', { class: 'grow' }), h('a', { class: 'button', href: '#/rapports/appels' }, t('stats.title')), h('a', { class: 'button', href: '#/enregistrements' }, t('nav.enregistrements')), h('a', { class: 'button', href: `/api/v1${query('csv')}` }, 'CSV'), h('button', { onclick: () => print() }, t('do.print')), h('button', { onclick: () => enter({ rest: [data.kind], query: new URLSearchParams(location.hash.split('?')[1] || '') }) }, t('do.refresh'))),
     plot(),
     data.rows.length === 0 ? h('p', { class: 'empty' }, t('report.none')) : h('table', { class: 'grid' },
       h('thead', null, h('tr', null, columns.map((c) => h('th', { key: c, scope: 'col', class: isNumber(c) ? 'n' : '' }, label(c))))),
