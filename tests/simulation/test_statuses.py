@@ -69,6 +69,32 @@ def test_the_next_contact_is_called_once() -> None:
     run(main, seed=1)
 
 
+@pytest.mark.feature(
+    "LEAD-06", clause="a new hot lead is dialled within 2 s, before older leads that wait or are queued"
+)
+def test_a_hot_lead_goes_before_a_full_queue() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        busy = Behaviour(rings=None, answer_after_s=None, fail_sip=486, fail_after_s=0.2)
+        world, _ = await open_office(
+            loop, people.People(fixed={"0": busy}), agents=2, leads=80, calls_per_second=1.0
+        )
+        assert world.store is not None
+        await world.until(lambda: len(dialled(world)) >= 10, 60.0)
+        hopper = next(iter(world.live.campaigns.values())).hopper
+        assert len(hopper) >= 3, "older leads are claimed already"
+        added = loop.time()
+        await world.store.add_leads(world.list.id, [LeadDraft(e164="+33199555555", priority=9)])
+        await world.submit(c.LeadsChanged(list_ids=(world.list.id,)))
+        await asyncio.sleep(10.0)
+        later = [leg for leg in customers(world) if leg.made_at >= added]
+        (hot,) = [leg for leg in later if leg.number == "0199555555"]
+        assert hot.made_at - added <= 2.0
+        assert later.index(hot) <= 1 and len(later) > 4, "at most a call that was on its way came before it"
+        await world.stop()
+
+    run(main, seed=2)
+
+
 async def _each_code_once(world: World, agent_id: int) -> dict[str, int]:
     """One conversation a code; code → lead."""
     desk, given = world.live.desks[agent_id], {}
