@@ -207,6 +207,13 @@ class Cadran:
     async def post(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
         return await self.ask("POST", path, dict(body or {}))
 
+    async def download(self, path: str) -> bytes:
+        """What lies behind a link. Refused if the answer is an error."""
+        async with self._session.get(path) as answer:
+            if answer.status >= 400:
+                raise Refused(f"GET {path}: {answer.status}")
+            return await answer.read()
+
     async def create(self, table: str, **fields: Any) -> int:
         """A configuration row; its id."""
         return int((await self.post(f"/api/v1/{table}", fields))["id"])

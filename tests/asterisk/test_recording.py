@@ -6,17 +6,21 @@ import asyncio
 import math
 import wave
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from daemon.calls import events as ev
 from daemon.calls.actions import Connect, MuteRecording, Park, StartRecording
 from tests.ami.contract import Ground, Site, clean, site  # noqa: F401 - fixtures
+from tests.asterisk import campaign as lab_campaign
 from tests.asterisk.bed import SECRET
+from tests.asterisk.cadran import Cadran
 from tests.asterisk.conftest import Lab
 from tests.asterisk.sounds import HIGH_HZ, LOW_HZ
 
 WINDOW_S = 0.1
+TALK_S, MUTED_S = 5.0, 1.5
 
 
 @pytest.fixture(params=["asyncagi", "dialplan"])
@@ -87,3 +91,75 @@ async def test_both_are_heard_and_the_muted_span_is_not(site: Site, mode: str, g
     assert len(silent) * WINDOW_S == pytest.approx(1.5, abs=0.5), found
     assert min(both) < min(silent) and max(silent) < max(both), "talk, muted, talk"
     assert len(found) * WINDOW_S < 6.0, "the wait on hold is not in it"
+
+
+def keeps_recordings(cadran: Cadran, lab: Lab) -> Path:
+    """The site records into a folder that Asterisk and the daemon both see; what is kept stays WAV. The folder."""
+    inside = f"{lab.bed.inside}/spool/monitor"
+    folder = lab.bed.root.outside(inside)
+    text = cadran.settings_file.read_text("utf-8")
+    table = f'name = "Test bed"\nrecordings_dir = "{folder}"\nrecordings_pbx_dir = "{inside}"'
+    text = text.replace('name = "Test bed"', table).replace("[[sites]]", "[recordings]\nmp3 = false\n\n[[sites]]")
+    cadran.settings_file.write_text(text, "utf-8")
+    return folder
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.feature("RECD-01", clause="a campaign on a real Asterisk: indexed, opened by its link, both parties in it")
+@pytest.mark.feature("RECD-02", clause="muted on the agent's desk, real Asterisk: that span is logged, and silent")
+@pytest.mark.feature("RECD-03", clause="two conversations on a real Asterisk: a file each, of that conversation alone")
+async def test_what_a_campaign_records(fresh_lab: Lab, mode: str, tmp_path: Path) -> None:
+    cadran = Cadran(mode, fresh_lab.bed.ports.ami, ("1006",))
+    keeps_recordings(cadran, fresh_lab)
+    async with cadran:
+        campaign = await lab_campaign.set_up(cadran, extensions=("1006",), on_demand=(), recording=True)
+        file = tmp_path / "leads.csv"
+        lab_campaign.write_numbers(file, ["0199001801", "0199001802"])
+        await cadran.command("import", str(file), "--list", str(campaign.list_id))
+        await lab_campaign.begin(cadran, campaign)
+        ids = [await converse(cadran, campaign.agents[0]) for _ in range(2)]
+        await lab_campaign.release(cadran, campaign, fresh_lab)
+        rows = {row["attempt_id"]: row for row in await kept(cadran, 2)}
+        assert sorted(rows) == sorted(ids), "a recording each"
+        for id in ids:
+            ((start, end),) = rows[id]["muted"]
+            sound = tmp_path / f"{id}.wav"
+            link = (await cadran.post(f"/api/v1/recordings/{rows[id]['id']}/link"))["url"]
+            sound.write_bytes(await cadran.download(link))
+            found = heard(sound)
+            both = [n for n, tones in enumerate(found) if tones == (True, True)]
+            silent = [n for n, tones in enumerate(found) if tones == (False, False)]
+            assert len(silent) * WINDOW_S == pytest.approx(end - start, abs=0.5), found
+            assert len(both) * WINDOW_S == pytest.approx(TALK_S - MUTED_S, abs=1.0), found
+            assert min(both) < min(silent) and max(silent) < max(both), "talk, muted, talk"
+
+
+async def converse(cadran: Cadran, agent: int) -> str:
+    """A conversation of TALK_S, MUTED_S of it muted, ended by the agent; the attempt's id."""
+    async with asyncio.timeout(40):
+        while True:
+            calls = (await cadran.get("/api/v1/snapshot"))["calls"].values()
+            talking = [call["id"] for call in calls if call["stage"] == "talking"]
+            if talking:
+                break
+            await asyncio.sleep(0.1)
+    await asyncio.sleep(1.5)
+    await cadran.post(f"/api/v1/agents/{agent}/record/mute", {"on": True})
+    await asyncio.sleep(MUTED_S)
+    await cadran.post(f"/api/v1/agents/{agent}/record/mute", {"on": False})
+    await asyncio.sleep(TALK_S - MUTED_S - 1.5)
+    await cadran.post(f"/api/v1/agents/{agent}/hang-up")
+    async with asyncio.timeout(20):
+        while talking[0] in (await cadran.get("/api/v1/snapshot"))["calls"]:  # noqa: ASYNC110 - asked over HTTP
+            await asyncio.sleep(0.1)
+    return str(talking[0])
+
+
+async def kept(cadran: Cadran, count: int) -> list[dict[str, Any]]:
+    """The recordings, once they are all taken in."""
+    async with asyncio.timeout(60):
+        while True:
+            rows: list[dict[str, Any]] = (await cadran.get("/api/v1/recordings"))["rows"]
+            if len(rows) == count and all(row["state"] == "kept" for row in rows):
+                return rows
+            await asyncio.sleep(0.5)
