@@ -36,8 +36,23 @@ def concrete(route: Route, world: World) -> str:
     )
 
 
+NEEDED: dict[str, dict[str, Any]] = {
+    "/dispose": {"attempt_id": "0" * 32, "code": "VENTE"},
+    "/dial": {"number": "0199000123", "campaign_id": 1},
+    "/digits": {"digits": "1"},
+    "/supervise": {"extension": "1001"},
+    "/callback": {"agent_id": 0},
+    "/try": {"step": "connect"},
+    "/users/{key}": {"agent_id": 1},
+    "/journal/replay": {"states": ["dead"]},
+}
+"""Bodies of those routes that take none empty: what is asked about is whose row it is, not what is missing."""
+
+
 async def ask(client: Client, route: Route, path: str, headers: dict[str, str]) -> int:
-    body = {"json": {}} if route.body is not None else {}
+    needed = next((body for end, body in NEEDED.items() if route.path.endswith(end)), {})
+    body = {"json": needed} if route.body is not None else {}
+    path += "?expires=1&signature=x" if route.path.endswith("/audio") else ""
     async with client.request(route.method, path, headers=headers, **body) as response:
         return response.status
 
@@ -75,6 +90,7 @@ def test_a_route_without_a_permission_stops_the_build() -> None:
 @pytest.mark.feature("ROLE-01", clause="nothing of one group is visible from another")
 async def test_another_group_sees_and_changes_nothing(client: Client, world: World) -> None:
     stranger = world.auth("other_admin")
+    seen = []
     for route in all_routes():
         if "{id}" not in route.path or not route.path.startswith("/api/v1"):
             continue
@@ -83,7 +99,9 @@ async def test_another_group_sees_and_changes_nothing(client: Client, world: Wor
             continue
         headers = {**stranger, "If-Match": "*"}
         status = await ask(client, route, path, headers)
-        assert status in (404, 400, 415), (route.method, path, status)
+        if status != 404:
+            seen.append((route.method, path, status))
+    assert not seen
     async with client.get("/api/v1/campaigns", headers=stranger) as response:
         names = [row["name"] for row in (await response.json())["rows"]]
     assert names == ["Autre"]
