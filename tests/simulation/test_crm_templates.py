@@ -29,7 +29,7 @@ from tests.crm.fake_crm import FakeCrm
 from tests.crm.office import SECRETS, fields_of
 
 URL = "https://crm.example"
-DEAD_S = 600.0
+DEAD_S = 400.0
 
 
 class InProcess:
@@ -122,7 +122,7 @@ def test_every_call_of_a_campaign_is_told_once(key: str) -> None:
             asked[fault] = len(crm.requests)
         assert 0 < asked["500"] < asked["html"] < asked["html_recorded"], asked
         crm.fault = ""
-        await asyncio.sleep(900.0)
+        await asyncio.sleep(500.0)
         assert world.store is not None
         tables = world.store.tables
         calls = {str(row.id): row for row in tables.attempts.values() if row.placed_at and row.outcome != "not_placed"}
