@@ -38,6 +38,7 @@ def plain(verdict: Verdict) -> dict[str, Any]:
     """A verdict as it is kept."""
     return {
         "seed": verdict.seed,
+        "mode": verdict.mode,
         "violations": [str(violation) for violation in verdict.violations],
         "attempts": verdict.attempts,
         "lives": verdict.lives,
