@@ -81,9 +81,9 @@ async def test_an_export_has_every_lead_and_no_formula(door: Door) -> None:
     assert rows[2]["company"] == '\'=HYPERLINK("x")' and rows[1]["company"] == "Crêperie d'Ys"
 
 
-@pytest.mark.feature("IMPT-12", clause="dates, statuses and notes of every attempt, newest first")
+@pytest.mark.feature("IMPT-12", clause="dates, statuses and notes of every attempt, newest first; own fields")
 async def test_the_history_of_a_contact(door: Door) -> None:
-    await door.imported(FILE.encode())
+    await door.imported(b"tel;nom;couleur\n0612345678;Durand;bleu\n", columns={"couleur": "field:Couleur"})
     await _called(door, 1, "+33612345678", Outcome.NO_ANSWER)
     door.world.clock.advance(86_400)
     await _called(door, 1, "+33612345678", Outcome.CONNECTED)
@@ -91,3 +91,5 @@ async def test_the_history_of_a_contact(door: Door) -> None:
     assert [row["outcome"] for row in history] == ["connected", "no_answer"]
     assert history[0]["disposition"] == "RAPPEL" and history[0]["notes"] == "demain matin"
     assert history[0]["at"] > history[1]["at"]
+    lead = await door.ask("GET", "/leads/1")
+    assert (lead["fields"], len(lead["attempt_times"])) == ({"Couleur": "bleu"}, 2)

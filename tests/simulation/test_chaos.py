@@ -32,6 +32,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.mark.feature("RELY-01", clause="at most one originate an attempt and one live attempt a person, over faults")
 @pytest.mark.feature("RELY-02", clause="no attempt is open once faults have ended")
+@pytest.mark.feature("STAT-04", clause="every attempt ends with exactly one system outcome, whatever goes wrong")
 @pytest.mark.feature("RELY-03", clause="leases and reservations equal live calls after faults")
 @pytest.mark.feature("RELY-04", clause="dialling resumes by itself after cuts, half-open links, restarts")
 @pytest.mark.feature("RELY-05", clause="facts survive the daemon's and the database's death")
