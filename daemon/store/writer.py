@@ -158,6 +158,9 @@ async def keep_synced(
 ) -> None:
     """Sync the journal `interval_s` after a write, until cancelled, and once more then; a journal at rest asks for
     nothing. `in_thread` keeps a slow disk from stopping the loop; simulated time allows no threads."""
+    if not in_thread and sleep is asyncio.sleep:
+        await _synced_by_timers(journal, interval_s)
+        return
     news = asyncio.Event()
     journal.on_unsynced = news.set
     late: asyncio.TimerHandle | None = None  # when a mark that no sync has taken along is saved by itself
@@ -184,6 +187,52 @@ async def keep_synced(
     finally:
         if late is not None:
             late.cancel()
+        with contextlib.suppress(OSError):
+            journal.sync()
+
+
+async def _synced_by_timers(journal: Journal, interval_s: float) -> None:
+    """The same for a medium that never keeps anybody waiting: timers, as a task woken twice for each sync costs more
+    than the sync itself."""
+    loop = asyncio.get_running_loop()
+    broken: asyncio.Future[None] = loop.create_future()
+    timer: asyncio.TimerHandle | None = None
+    late: asyncio.TimerHandle | None = None
+
+    def noticed() -> None:
+        nonlocal timer, late
+        if journal.unsynced:
+            if timer is None:
+                timer = loop.call_later(interval_s, work)
+        elif journal.mark.due and late is None:
+            late = loop.call_later(interval_s * MARK_EVERY, overdue)
+
+    def overdue() -> None:
+        if timer is None:  # else the sync to come takes the mark along
+            work()
+
+    def work() -> None:
+        nonlocal timer, late
+        timer = None
+        with_mark = late is not None and late.when() <= loop.time()
+        late = None if with_mark else late
+        try:
+            journal.note_sync(_sync_all(journal.begin_sync(with_mark=with_mark)))
+        except Exception as error:
+            if not broken.done():
+                broken.set_exception(error)
+            return
+        noticed()
+
+    journal.on_unsynced = noticed
+    noticed()
+    try:
+        await broken
+    finally:
+        for handle in (timer, late):
+            if handle is not None:
+                handle.cancel()
+        journal.on_unsynced = lambda: None
         with contextlib.suppress(OSError):
             journal.sync()
 
