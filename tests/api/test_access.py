@@ -111,6 +111,37 @@ async def test_another_group_sees_and_changes_nothing(client: Client, world: Wor
     assert body["agents"] == {} and body["lines"] == {}
 
 
+@pytest.mark.feature("ROLE-01", clause="another group's rows can't be named in a body either")
+async def test_bodies_cannot_name_another_groups_rows(client: Client, world: World) -> None:
+    """An id in a body is looked up as one in a path is: the stranger's own campaign can't be given our lines."""
+    rows, stranger = world.rows, world.auth("other_admin")
+    own = rows["other_campaign"].id
+    e164 = "+33199000123"
+    taken = []
+    asked: list[tuple[str, str, dict[str, Any]]] = [
+        ("POST", "/api/v1/campaigns", {"name": "N", "site": "main", "client_id": rows["client"].id}),
+        ("PATCH", f"/api/v1/campaigns/{own}", {"client_id": rows["client"].id}),
+        ("PATCH", f"/api/v1/campaigns/{own}", {"list_ids": [rows["list"].id]}),
+        ("PATCH", f"/api/v1/campaigns/{own}", {"line_ids": [rows["line"].id]}),
+        ("PATCH", f"/api/v1/campaigns/{own}", {"agent_ids": [rows["agent"].id]}),
+        ("POST", "/api/v1/leads", {"list_id": rows["list"].id, "phone": e164, "last_name": "N"}),
+        ("POST", "/api/v1/dnc", {"client_id": rows["client"].id, "number": e164}),
+        ("POST", "/api/v1/consents/revoke", {"client_id": rows["client"].id, "number": e164}),
+        ("POST", "/api/v1/compliance/check", {"campaign_id": rows["campaign"].id, "number": e164}),
+        ("POST", "/api/v1/calls", {"extension": "1001", "number": e164, "line_id": rows["line"].id}),
+        ("POST", "/api/v1/calls", {"extension": "1001", "number": e164, "group_id": rows["group"].id}),
+        ("POST", "/api/v1/tokens", {"name": "N", "group_id": rows["group"].id}),
+    ]
+    for method, path, body in asked:
+        headers = {**stranger, "If-Match": "*"}
+        async with client.request(method, path, json=body, headers=headers) as response:
+            answer = await response.json()
+        named = answer.get("details", {}).get("field") in body and "of this group" in answer["detail"]
+        if response.status not in (403, 404) and not (response.status == 400 and named):
+            taken.append((path, body, response.status, answer))
+    assert not taken and not world.door.commands
+
+
 async def test_campaign_scope_hides_the_other_campaigns(client: Client, world: World) -> None:
     await world.token("scoped", world.rows["group"].id, role=Role.MANAGER, campaign_ids=[9999])
     async with client.get(f"/api/v1/campaigns/{world.rows['campaign'].id}", headers=world.auth("scoped")) as response:
