@@ -91,7 +91,7 @@ async def _work(app: Application, campaign: Campaign, agents: list[Agent]) -> No
 async def running(*, agents: int = 4, at_work: bool = True, talk_s: float = 0.5) -> AsyncIterator[Running]:
     """`at_work`: agents sign in and note their calls by themselves."""
     clock, rng = SystemClock(), random.Random(11)
-    crowd = people.People(answer_chance=0.7, talk_mean_s=talk_s, ring_mean_s=0.4)
+    crowd = people.People(answer_chance=0.7, machine_share=0.0, talk_mean_s=talk_s, ring_mean_s=0.4)
     folder = TemporaryDirectory()
     fake = FakeAsterisk(pbx(agents, crowd), rng=rng)
     port = await fake.listen(0)

@@ -33,7 +33,7 @@ async def test_supervision_pages(browser: Browser, theme: str, language: str) ->
         page = await site.open("/")
         problems: dict[str, list[str]] = {}
         for name in ("direct", "agents", "campagnes/1", "campagnes/1/reglages", "listes", "listes/importer",
-                     "listes/recherche", "lignes", "conformite", "rapports", "acces"):  # fmt: skip
+                     "listes/recherche", "lignes", "conformite", "rapports", "rapports/appels", "acces"):  # fmt: skip
             await page.goto(site.url(f"/#/{name}"))
             await expect(page.locator("main .card").first).to_be_visible()
             if found := await serious(page):
@@ -50,6 +50,14 @@ async def test_the_dialog_and_the_sign_in(browser: Browser) -> None:
         await page.keyboard.press("Enter")
         await page.get_by_role("button", name="Suspendre tous les appels").click()
         await expect(page.get_by_role("dialog")).to_be_visible()
+        assert await serious(page) == []
+
+
+async def test_a_row_being_edited(browser: Browser) -> None:
+    async with open_site(browser) as site:
+        page = await site.open("/#/lignes")
+        await page.get_by_role("button", name="Modifier TR-1").click()
+        await expect(page.locator("[data-edit] [name=name]")).to_be_focused()
         assert await serious(page) == []
 
 

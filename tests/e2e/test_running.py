@@ -47,7 +47,8 @@ async def test_the_figures_on_the_pages_are_those_of_the_database(browser: Brows
         assert kept["connected"] >= 5
         for outcome, count in kept.items():
             await expect(outcomes.locator(f"[data-outcome={outcome}] b")).to_have_text(str(count))
-        assert await outcomes.locator("[data-outcome]").count() == len(kept)
+        placed = outcomes.locator("[data-outcome]:not([data-outcome=not_placed])")  # late intents of a busy machine
+        await expect(placed).to_have_count(len(kept))
         ledger = await site.store.report("abandonment", campaign_id=site.campaign.id)
         live, lost = sum(r["answered_live"] for r in ledger), sum(r["abandoned"] for r in ledger)
         await expect(page.get_by_role("row", name="jour")).to_contain_text(f"{lost} sur {live}")
@@ -70,10 +71,10 @@ async def test_three_clicks_from_the_first_page_to_a_new_speed(browser: Browser)
 
 
 @pytest.mark.feature(
-    "STAT-05", clause="an agent works a real call from the desk: reload in mid-call, disposition, next state"
+    "STAT-05", clause="an agent works a real call from the desk: reload in mid-call, hang-up, disposition, next state"
 )
 async def test_an_agent_works_a_call_of_the_running_daemon(browser: Browser) -> None:
-    async with running(agents=1, at_work=False, talk_s=3.0) as site:
+    async with running(agents=1, at_work=False, talk_s=1e6) as site:
         token = await site.token_of(site.agents[0])
         context = await browser.new_context(locale="fr-FR", timezone_id="Europe/Paris")
         desk = await context.new_page()
@@ -92,7 +93,10 @@ async def test_an_agent_works_a_call_of_the_running_daemon(browser: Browser) -> 
         await desk.reload()
         await expect(notes).to_have_value("rappeler lundi")
         await expect(desk.locator("main h1")).to_have_text(name)
-        await expect(band).to_contain_text("Post-appel", timeout=30_000)
+        hang_up = desk.locator("[aria-keyshortcuts=X]")
+        await hang_up.click()
+        await hang_up.click()
+        await expect(band).to_contain_text("Post-appel")
         await desk.keyboard.press("3")
         await desk.keyboard.press("Control+Shift+Enter")
         await expect(band).to_contain_text("En pause")

@@ -302,6 +302,9 @@ async def test_a_recording_is_found_heard_and_downloaded(browser: Browser, theme
     async with open_site(browser, demo="supervisor", locale=locale, color_scheme=theme, tapes=recorded) as site:
         page = await site.open("/#/rapports")
         await page.locator("main a[href='#/enregistrements']").click()
+        await expect(
+            page.locator("main form [name=number]")
+        ).to_be_visible()  # no longer the reports, which have rows too
         row = page.locator("main tbody tr")
         await expect(row).to_contain_text("Assurance Auto 31")
         await page.locator("main form [name=number]").fill("01 99 00 99 99")
