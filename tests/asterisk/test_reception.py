@@ -13,7 +13,7 @@ import pytest
 
 from tests.asterisk import campaign as lab_campaign
 from tests.asterisk import witness
-from tests.asterisk.cadran import SITE, Cadran
+from tests.asterisk.cadran import SITE, Cadran, port_of
 from tests.asterisk.callers import Callers
 from tests.asterisk.conftest import Lab
 from tests.asterisk.proxy import Proxy
@@ -21,8 +21,10 @@ from tests.asterisk.proxy import Proxy
 CALLS, PER_S = 50, 10.0
 TALK_S = 2.0
 EXTENSIONS = [str(1101 + n) for n in range(10)]
-WAYS_IN = {"asyncagi": "0199000001", "dialplan": "0199000002"}
+WAYS_IN = {"asyncagi": "0199000001", "dialplan": "0199000002", "ari": "0199000003"}
 CALLER = re.compile(rb"PJSIP/callers-[0-9a-f]+")
+INTO_BRIDGE = re.compile(rb"/addChannel\?channel=([0-9]+\.[0-9]+) ")
+"""ARI names callers by the id that Asterisk gave them."""
 REACTION_S = 1.5
 """How long after the first caller waits an originate that was under way may still show on a busy machine."""
 WAIT_TOLERANCE_S = 1.0
@@ -39,7 +41,8 @@ class Offers:
         *actions, self._rest = (self._rest + data).split(b"\r\n\r\n")
         for action in actions:
             joins = b"\r\nAction: Bridge\r\n" in b"\r\n" + action or b"EXEC Bridge " in action
-            if joins and (match := CALLER.search(action)) and (name := match[0].decode()) not in self.channels:
+            match = INTO_BRIDGE.search(action) or (CALLER.search(action) if joins else None)
+            if match and (name := match[match.re.groups].decode()) not in self.channels:
                 self.channels.append(name)
 
 
@@ -49,6 +52,7 @@ class Served:
 
     number: str
     channel: str
+    uniqueid: str
     came: float
     met: float | None
 
@@ -71,7 +75,7 @@ def served(rows: list[witness.Row]) -> list[Served]:
             for member in members:
                 if member in came:
                     met.setdefault(member, row.at)
-    return [Served(number.get(id, ""), row.channel, row.at, met.get(id)) for id, row in came.items()]
+    return [Served(number.get(id, ""), row.channel, id, row.at, met.get(id)) for id, row in came.items()]
 
 
 async def furnish(cadran: Cadran, mode: str, folder: Path) -> tuple[lab_campaign.Campaign, int]:
@@ -145,7 +149,7 @@ async def test_fifty_calls_in_five_seconds(fresh_lab: Lab, sipp: str, tmp_path: 
     offers = Offers()
     numbers = [f"06120001{n:02d}" for n in range(CALLS)]
     async with (
-        Proxy(fresh_lab.bed.ports.ami, actions=offers.tap) as proxy,
+        Proxy(port_of(fresh_lab.bed, mode), actions=offers.tap) as proxy,
         Cadran(mode, proxy.port, EXTENSIONS) as cadran,
     ):
         outbound, reception = await furnish(cadran, mode, tmp_path)
@@ -165,7 +169,8 @@ async def test_fifty_calls_in_five_seconds(fresh_lab: Lab, sipp: str, tmp_path: 
     print(story(people, attempts))
     assert sorted(person.number for person in people) == numbers, "each called once"
     assert {row["outcome"] for row in attempts} == {"connected"} and len(attempts) == CALLS, "none is lost"
-    assert offers.channels == [person.channel for person in people], "served in the order of their coming"
+    named = [person.uniqueid if mode == "ari" else person.channel for person in people]
+    assert offers.channels == named, "served in the order of their coming"
     compare_waits(people, {national(row["e164"]): row for row in attempts})
     assert "inbound_waiting" in why
     assert placed_while_waiting(people, log) == []
@@ -197,3 +202,54 @@ def story(people: list[Served], attempts: list[dict[str, Any]]) -> str:
     return (
         f"{len(people)} callers in {spread:.1f} s, waits {min(waits):.2f} to {max(waits):.2f} s, {len(attempts)} rows"
     )
+
+
+BLACKLISTED, LATE = "0612000301", "0612000302"
+NEVER = [{"days": [1, 2, 3, 4, 5, 6, 7], "start": "00:00", "end": "00:01"}]
+
+
+async def ended(cadran: Cadran, campaign: int, count: int) -> list[dict[str, Any]]:
+    """The campaign's calls, once so many are over."""
+    async with asyncio.timeout(20):
+        while True:
+            rows = await cadran.attempts(campaign)
+            if len(rows) == count and all(row["outcome"] for row in rows):
+                return rows
+            await asyncio.sleep(0.2)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("mode", list(WAYS_IN))
+@pytest.mark.feature("TELC-05", clause="real Asterisk, out of hours: on to the PBX's own voicemail; a missed call")
+@pytest.mark.feature("ZAD-18", clause="real Asterisk: who is blacklisted hears busy, and is never let in")
+@pytest.mark.feature(
+    "ZAD-08", clause="real Asterisk: a caller who met nobody is one missed-call task; the refused is none"
+)
+async def test_who_is_not_let_in(fresh_lab: Lab, sipp: str, tmp_path: Path, mode: str) -> None:
+    async with Cadran(mode, port_of(fresh_lab.bed, mode), EXTENSIONS) as cadran:
+        settings = {"dids": ["+33" + WAYS_IN[mode][1:]], "open": NEVER, "overflow": "box@voicemail"}
+        await cadran.create("blacklist", e164="+33" + BLACKLISTED[1:])
+        client = await cadran.create("clients", name="Someone")
+        id = await cadran.create(
+            "campaigns", client_id=client, name="Réception", site=SITE, mode="inbound", rule_set="lab-anytime",
+            inbound=settings,
+        )  # fmt: skip
+        await cadran.post(f"/api/v1/campaigns/{id}/start")
+        folder, numbers = tmp_path / "callers", [BLACKLISTED, LATE]
+        callers = Callers(sipp, folder, fresh_lab.bed.ports.sip, WAYS_IN[mode], numbers, per_s=2.0)
+        await asyncio.to_thread(callers.start)
+        try:
+            async with asyncio.timeout(40):
+                while sum(seen.what == "over" for seen in callers.seen()) < 2:  # noqa: ASYNC110 - a file is read
+                    await asyncio.sleep(0.2)
+        finally:
+            callers.close()
+        heard = {number: [seen.what for seen in callers.seen() if seen.number == number] for number in numbers}
+        rows = await ended(cadran, id, 2)
+        missed = (await cadran.get("/api/v1/missed-calls"))["rows"]
+    assert heard == {BLACKLISTED: ["over"], LATE: ["answered", "hungup", "over"]}
+    assert {national(row["e164"]): row["outcome"] for row in rows} == {BLACKLISTED: "rejected", LATE: "missed"}
+    log = witness.rows(fresh_lab.bed.cel_file)
+    played = [row.userfield for row in log if row.event == "APP_START" and row.application == "Playback"]
+    assert played == [LATE], "the voicemail's beep"
+    assert [national(row["e164"]) for row in missed] == [LATE]
