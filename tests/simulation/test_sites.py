@@ -23,8 +23,9 @@ AGENTS = 3
 CUSTOMERS = "0199"
 """What their numbers begin with; the old box has no ids of ours to know them by."""
 WINDOW_S = 60.0
-LATENCY_MAX_S = 0.15
-"""Answer to bridge: AsyncAGI looks for commands each tenth of a second in silence; other modes take milliseconds."""
+SLACK_S = {"main": 0.1, "north": 0.002, "south": 0.002}
+"""How much longer answer to bridge may take in another's trouble: AsyncAGI looks for commands each tenth of a second in
+silence, the other two take a millisecond."""
 
 
 @dataclass
@@ -155,7 +156,8 @@ def test_the_trouble_of_one_site_is_nobody_elses() -> None:
             for other in sites:
                 if other is not site:
                     assert other.calls(since, until) > 0.6 * usual[other.id], (site.id, other.id)
-                    assert other.latency_s(since, until - 5.0) < waits[other.id] + LATENCY_MAX_S, (site.id, other.id)
+                    longest = other.latency_s(since, until - 5.0)
+                    assert longest < waits[other.id] + SLACK_S[other.id], (site.id, other.id)
             await asyncio.sleep(30.0)
         since = loop.time()
         await asyncio.sleep(WINDOW_S)
