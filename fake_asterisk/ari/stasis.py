@@ -102,13 +102,14 @@ def end_recording(app: "App", channel: Channel, name: str) -> None:
 
 @application("Stasis")
 async def stasis(channel: Channel, data: str) -> int:
-    """Wait for REST until the channel ends or is sent on into the dialplan. Without a listener the call is dropped."""
+    """Wait for REST until the channel ends or is sent on into the dialplan. Without a listener the dialplan goes on
+    (seen on 22.10, whether the application was never there or is deaf); who has no dialplan is hung up."""
     pbx = channel.pbx
     name, *args = data.split(",")
     app = pbx.ari.apps.get(name)
     if app is None or not app.active:
         channel.set_variable("STASISSTATUS", "FAILED")
-        return END
+        return 0
     control = pbx.ari.controls[channel.uniqueid] = Control(app, channel)
     only_here = channel.uniqueid not in app.ids  # else subscribed by its originate too, until its end
     channel.set_variable("STASISSTATUS", "")

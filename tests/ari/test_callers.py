@@ -79,6 +79,24 @@ def test_an_arrival_that_nobody_heard() -> None:
     run(main, seed=7)
 
 
+@pytest.mark.feature("PBX-05", clause="a caller while nobody listens goes on in the PBX's own dialplan")
+def test_a_caller_while_nobody_listens() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        desk = Reception(loop, "ari", 1)
+        await desk.open()
+        assert loop.network is not None
+        loop.network.stop(8088)
+        desk.world.fake.faults.cut()
+        await asyncio.sleep(1.0)
+        caller = desk.caller()
+        await asyncio.sleep(1.0)
+        assert (caller.dead, caller.context) == (False, "voicemail")
+        assert desk.rows() == []
+        await desk.world.stop()
+
+    run(main, seed=7)
+
+
 @pytest.mark.feature("PBX-05", clause="a bridge whose agent left while nobody saw it does not outlive the next listing")
 def test_no_bridge_is_left_behind() -> None:
     async def main(loop: VirtualLoop) -> None:

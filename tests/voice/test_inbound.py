@@ -29,6 +29,7 @@ exten => _X.,1,AGI(agi:async)
 exten => _X.,1,Goto(cadran-inbound,${EXTEN},1)
 [in-ari]
 exten => _X.,1,Stasis(cadran-main,${EXTEN})
+ same => n,Goto(voicemail,box,1)
 [voicemail]
 exten => box,1,Answer()
  same => n,Wait(5)
