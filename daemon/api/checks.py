@@ -7,6 +7,8 @@ from dataclasses import replace
 from datetime import datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import msgspec
+
 from daemon.api.routes import Ask
 from daemon.calls.records import (
     Agent,
@@ -131,7 +133,7 @@ async def check_typed_number(
         if found is None or found.e164 != e164 or not ask.who.sees_group(found.group_id):
             raise invalid("lead_id", lead_id, "the lead whose number is dialled")
         facts = facts_of(found)
-    facts = replace(facts, attempt_times=(*facts.attempt_times, *also))
+    facts = msgspec.structs.replace(facts, attempt_times=(*facts.attempt_times, *also))
     # The operator's spacing is for the dialler: an agent may redial a call that broke off.
     rules = replace(rules_of(campaign, rule_set, agent_reserved=True), gap_min_s=0.0)
     verdict = may_call(facts, rules, now)
