@@ -64,10 +64,10 @@ function take(job) {
   data.job = job;
   paint();
 }
-// How far it is comes by the stream; the whole state is asked for when its stage there is another.
+// How far it is comes by the stream; the whole state is asked for once it is over there.
 function seen(job) {
   const now = live.state.imports?.[job.id];
-  if (now && now.state !== job.state && asked !== now.state) { asked = now.state; setTimeout(() => refresh(job.id).then(() => { asked = ''; }), 200); }
+  if (now && now.state !== 'running' && now.state !== job.state && asked !== now.state) { asked = now.state; setTimeout(() => refresh(job.id).then(() => { asked = ''; }), 200); }
   return now?.state === 'running' ? { ...job, state: 'running', part: now.part, rows: now.rows } : job;
 }
 // Imports under way, whoever began them: leaving the page loses nothing.
