@@ -43,6 +43,8 @@ IN_DOUBT_WAIT_S: Final = 1.0
 """An originate in doubt and not listed is looked for once more after this (FIELD-NOTES 8.5)."""
 REGISTERED_WAITS_S: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 1.0)
 NOT_FOUND: Final = 404
+ECHO: Final = "CadranEcho"
+ECHO_S: Final = 2.0
 ENDPOINT_STATES: Final = {"online": "NOT_INUSE", "offline": "UNAVAILABLE"}
 
 
@@ -71,6 +73,7 @@ class AriDriver:
         self._translator = Translator(self._legs, deliver=self._emit, react=self._react, device=self._devices.changed)
         self._held: list[dict[str, Any]] | None = []
         """Events since the connection was made, until the resync is done; None while up."""
+        self._echo = asyncio.Event()
         self._may_act = True
         self._version = ""
         self._started_at = ""
@@ -136,7 +139,11 @@ class AriDriver:
         if not self._up:
             return None
         try:
+            await self._heard()
             listing = await self._listing()
+        except PbxUnavailable as error:
+            self._client.drop(error)
+            return None
         except PbxError:
             return None
         return tuple(_seen(leg) for leg in listing.legs)
@@ -166,6 +173,7 @@ class AriDriver:
         self._started_at = started
         self._version = f"Asterisk {info['system']['version']}"
         await self._subscribe()
+        await self._heard()
         devices = await self._device_list()
         listing = await self._list_legs()
         now = self._clock.now()
@@ -212,10 +220,25 @@ class AriDriver:
             return
         self._may_act = True
         try:
-            kinds = [{"type": kind} for kind in (*self._translator.kinds, "ApplicationReplaced")]
+            kinds = [{"type": kind} for kind in (*self._translator.kinds, "ApplicationReplaced", "ChannelUserevent")]
             await self._client.ask("PUT", f"{path}/eventFilter", body={"allowed": kinds})
         except PbxRejected as error:
             log.info("ari.no_event_filter", site=self.site, reason=str(error))  # before Asterisk 16: all events come
+
+    async def _heard(self) -> None:
+        """Whether what happens comes by this WebSocket: an event of our own must. After a half-open connection the new
+        one has been seen open and deaf for half a minute, its predecessor having ended late."""
+        self._echo.clear()
+        try:
+            await self._client.ask("POST", f"/events/user/{ECHO}", {"application": self._options.ari.app})
+            async with asyncio.timeout(ECHO_S):
+                await self._echo.wait()
+        except AriRefused as error:
+            if error.status == FORBIDDEN:
+                return  # who may only read
+            raise PbxUnavailable(f"the application takes no events: {error}", "half_open") from error
+        except TimeoutError as error:
+            raise PbxUnavailable("the PBX tells the application nothing", "half_open") from error
 
     async def _registered(self, path: str) -> None:
         """Wait until the application exists: Asterisk answers the WebSocket's handshake some milliseconds before (seen:
@@ -297,9 +320,15 @@ class AriDriver:
 
     # -- events ---------------------------------------------------------------------------------------------------
     def _received(self, event: dict[str, Any]) -> None:
-        if self._held is None:
+        if event.get("type") == "ChannelUserevent":
+            self._echo.set()
+        elif self._held is None:
             self._translate(event, self._clock.now())
-            return
+        else:
+            self._hold(event)
+
+    def _hold(self, event: dict[str, Any]) -> None:
+        assert self._held is not None
         self._held.append(event)
         if len(self._held) > HELD_MAX:
             self._client.drop(PbxUnavailable(f"over {HELD_MAX} events during a resync", "overrun"))
