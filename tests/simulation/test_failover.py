@@ -87,7 +87,7 @@ def _split(monkeypatch: pytest.MonkeyPatch, *, told: bool) -> tuple[object, ...]
                 self.world.settings_changes = lambda settings: msgspec.structs.replace(settings, lease=LeaseTable())
 
     monkeypatch.setattr(chaos, "Run", TwoMachines)
-    return tuple(chaos.run_seed(7770097).violations)
+    return tuple(chaos.run_seed(7770097, mode="asyncagi").violations)
 
 
 @pytest.mark.feature(
