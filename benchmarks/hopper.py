@@ -33,7 +33,7 @@ from daemon.compliance import CampaignRules, facts_of, load_rule_sets, may_call,
 from daemon.store import EmbeddedPostgres, PostgresStore
 
 LEADS = int(os.environ.get("HOPPER_LEADS", "1000000"))
-BATCH = int(os.environ.get("HOPPER_BATCH", "100"))
+BATCH = int(os.environ.get("HOPPER_BATCH", "150"))
 RATE = float(os.environ.get("HOPPER_RATE", "5000"))
 SECONDS = float(os.environ.get("HOPPER_SECONDS", "20"))
 CLAIMERS = int(os.environ.get("HOPPER_CLAIMERS", "4"))
