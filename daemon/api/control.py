@@ -43,8 +43,21 @@ class TuneBody(Body, kw_only=True):
     from_speed: Annotated[int, Meta(ge=0, le=10)] | None = None
 
 
+class IntegrationTrouble(Answer, kw_only=True):
+    """A CRM that is not as it should be. `state`: broken, unauthorized, degraded; `waiting`: calls to be told yet."""
+
+    id: int
+    name: str
+    state: str
+    failed: int
+    waiting: int
+
+
 class WhyAnswer(Answer, kw_only=True):
-    """The six causes in order; `binding` is the first that holds the campaign back. due + held = all leads."""
+    """The six causes in order; `binding` is the first that holds the campaign back. due + held = all leads.
+
+    `integrations`: those in trouble. They hold no call back: what they were to be told waits.
+    """
 
     campaign_id: int
     state: str
@@ -55,6 +68,7 @@ class WhyAnswer(Answer, kw_only=True):
     leads: dict[str, int]
     windows: tuple[WindowView, ...]
     pacing: dict[str, float | int | str | None]
+    integrations: list[IntegrationTrouble]
 
 
 class StatusAnswer(Answer, kw_only=True):
@@ -136,6 +150,7 @@ async def why(ask: Ask) -> Reply:
     view = ask.deps.door.view().get("campaigns", {}).get(str(row.id))
     if not isinstance(view, CampaignView):
         raise CommandError("campaign_unknown")
+    troubles = await ask.deps.crm.troubles(row.group_id) if ask.deps.crm is not None else []
     return Reply(
         WhyAnswer(
             campaign_id=row.id,
@@ -147,6 +162,7 @@ async def why(ask: Ask) -> Reply:
             leads=view.leads,
             windows=view.windows,
             pacing=view.pacing,
+            integrations=[IntegrationTrouble(**trouble) for trouble in troubles],
         )
     )
 

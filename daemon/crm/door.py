@@ -110,6 +110,22 @@ class Door:
 
     # -- integrations ------------------------------------------------------------------------------------------------
 
+    async def troubles(self, group_id: int) -> list[dict[str, Any]]:
+        """Switched-on integrations that are not well, and how many calls wait to be told to each. No text of the CRM's:
+        that is for administrators."""
+        found = []
+        for row in await self._store.find(Integration, group_id=group_id, enabled=True):
+            status = self._service.status(row)
+            if status["state"] in ("broken", "unauthorized", "degraded"):
+                found.append(
+                    {"id": row.id, "name": row.name, "state": status["state"], "failed": status.get("failed", 0)}
+                )
+        figures = await self._journal.crm_figures([row["id"] for row in found]) if found else {}
+        for trouble in found:
+            states = figures[trouble["id"]]
+            trouble["waiting"] = sum(states[name]["count"] for name in ("pending", "sending", "held") if name in states)
+        return found
+
     async def view(self, row: Integration) -> dict[str, Any]:
         """An integration as shown: no secret, only which ones are set."""
         figures = (await self._journal.crm_figures([row.id]))[row.id]

@@ -20,7 +20,7 @@ from daemon.calls.records import ApiToken, Role
 from daemon.crm.door import Door
 from daemon.crm.shipped import shipped_templates
 from daemon.settings import HttpTable
-from tests.api.fakes import FakeDoor
+from tests.api.fakes import FakeDoor, campaign_view
 from tests.crm.office import SECRETS, Office, fields_of, make_office
 
 ADMIN = "clicsipx_ACME_admin"
@@ -29,13 +29,14 @@ ADMIN = "clicsipx_ACME_admin"
 @asynccontextmanager
 async def make_api() -> AsyncIterator[tuple[Office, TestClient[Any, Any]]]:
     async with make_office(10.0) as office:
-        store = office.world.store
+        store, door = office.world.store, FakeDoor(office.clock)  # type: ignore[arg-type]
+        door.show(campaign_view(office.world.campaign.id, office.world.group.id, "Auto"))
         for token, role, agent in ((ADMIN, Role.ADMINISTRATOR, 0), ("agent", Role.AGENT, office.agents[0].id)):
             await store.create(
                 ApiToken(group_id=office.world.group.id, name=token, role=role, agent_id=agent, sha256=hash_of(token))
             )
         app = build_app(
-            FakeDoor(office.clock), store, HttpTable(bad_requests_per_minute=100_000), office.clock,  # type: ignore[arg-type]
+            door, store, HttpTable(bad_requests_per_minute=100_000), office.clock,
             random.Random(3), crm=Door(office.service, store),
         )  # fmt: skip
         client: TestClient[Any, Any] = TestClient(TestServer(app))
@@ -250,3 +251,23 @@ async def test_an_agent_may_not_see_integrations() -> None:
         headers = {"Authorization": "Bearer agent"}
         for path in ("/integrations", "/templates"):
             await ask(client, "GET", path, 403, headers=headers)
+
+
+@pytest.mark.feature("CRMI-02", clause="an integration in trouble is named in a campaign's why, with what waits for it")
+async def test_trouble_is_named_in_why() -> None:
+    async with make_api() as (office, client):
+        campaign = office.world.campaign
+
+        async def troubles() -> Any:
+            async with client.get(f"/api/v1/campaigns/{campaign.id}/why") as answer:
+                assert answer.status == 200, await answer.text()
+                return (await answer.json())["integrations"]
+
+        row = await office.integrate("odoo-jsonrpc", default_user="71")
+        assert await troubles() == []
+        office.crm.fault = "500"
+        await office.running(row)
+        await office.call("+33612345678")
+        [trouble] = await troubles()
+        assert (trouble["id"], trouble["name"]) == (row.id, row.name)
+        assert (trouble["state"], trouble["waiting"]) == ("degraded", 1)

@@ -75,9 +75,7 @@ def test_the_next_contact_is_called_once() -> None:
 def test_a_hot_lead_goes_before_a_full_queue() -> None:
     async def main(loop: VirtualLoop) -> None:
         busy = Behaviour(rings=None, answer_after_s=None, fail_sip=486, fail_after_s=0.2)
-        world, _ = await open_office(
-            loop, people.People(fixed={"0": busy}), agents=2, leads=80, calls_per_second=1.0
-        )
+        world, _ = await open_office(loop, people.People(fixed={"0": busy}), agents=2, leads=80, calls_per_second=1.0)
         assert world.store is not None
         await world.until(lambda: len(dialled(world)) >= 10, 60.0)
         hopper = next(iter(world.live.campaigns.values())).hopper

@@ -62,8 +62,8 @@ async def test_an_erasure_leaves_no_name_note_or_number(world: World, request: p
     await world.store.keep_draft(7, past["id"], {"notes": "sa fille s'appelle 612345678"}, world.clock.utcnow())
     done = await world.store.erase_person(world.group.id, NUMBER)
     assert done["counts"] == {
-        "drafts": 1, "recordings": 0, "callbacks": 2, "attempts": 2, "leads": 1, "red_list": 1, "consents": 1, "alt_phones": 1,
-        "click_to_call": 1, "zadarma_calls": 0,
+        "drafts": 1, "recordings": 0, "callbacks": 2, "attempts": 2, "leads": 1, "red_list": 1, "consents": 1,
+        "alt_phones": 1, "click_to_call": 1, "zadarma_calls": 0,
     }  # fmt: skip
     held = await world.store.person(world.group.id, NUMBER)
     assert held.pop("erased") == {"at": world.clock.utcnow(), "attempts": 2, "red_lists": 1}

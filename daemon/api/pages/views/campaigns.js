@@ -18,6 +18,7 @@ let etag = '';
 let conflict = null;
 let options = {};
 let journal = null;
+let integrations = []; // those in trouble, as last asked
 let tab = 'cadence';
 
 export async function enter(route) {
@@ -32,6 +33,8 @@ export async function enter(route) {
     // Only now: a form painted without its choices would send other ones. What was saved while they came is newer still.
     if (!row || row.id !== found.data.id || row.version < found.data.version) [row, etag] = [found.data, found.etag];
   });
+  integrations = [];
+  if (tab === 'cadence' && row) integrations = (await attempt(() => get(`/campaigns/${id}/why`)))?.integrations || [];
   if (tab === 'journal' && row) journal = await attempt(() => get(`/campaigns/${id}/journal?limit=200`));
   paint();
 }
@@ -95,7 +98,8 @@ function cadence(c) {
         h('p', { class: 'muted' }, t('campaign.at_ceiling')))),
     h('section', { class: 'card' }, h('h2', null, t('campaign.why_number')), h('p', null, why(c))),
     h('div', { class: 'columns' },
-      h('section', { class: 'card' }, h('h2', null, t('campaign.why_not')), h('ol', { class: 'causes' }, c.causes.map((x, i) => cause(c, x, i)))),
+      h('section', { class: 'card' }, h('h2', null, t('campaign.why_not')), h('ol', { class: 'causes' }, c.causes.map((x, i) => cause(c, x, i))),
+        integrations.map((x) => h('p', { key: x.id, 'data-integration': x.id }, icon('watch'), ' ', t('why.integration', { name: x.name, state: t(`crm.is.${x.state}`), n: num(x.waiting) })))),
       h('section', { class: 'card' }, h('h2', null, t('direct.in_progress')), h('p', null, ['dialling', 'ringing', 'answered', 'waiting', 'talking'].map((s) => [h('span', { class: 'count', key: s }, `${word('stage', s)} `, h('b', null, num(c.stages[s] || 0))), ' '])),
         h('h2', null, t('campaign.outcomes')), Object.keys(c.outcomes).length === 0 ? h('p', { class: 'empty' }, t('campaign.no_outcomes')) : h('p', { 'data-outcomes': true }, Object.entries(c.outcomes).sort((a, b) => b[1] - a[1]).map(([o, n]) => [h('span', { class: 'count', key: o, 'data-outcome': o }, `${word('outcome', o)} `, h('b', null, num(n))), ' '])))),
     lastHour(c),
