@@ -226,13 +226,13 @@ class World:
             store=self.store,
             journal_in_memory=True,
         )
-        app.memory_files = self.journals
+        app.sites.memory_files = self.journals
         self.app = app
         self.life.kept.append(app)
         async with asyncio.TaskGroup() as group:
             for site in app.settings.sites:
-                group.create_task(app._site(site), name=f"site {site.id}")
-            group.create_task(app._system(), name="system")
+                group.create_task(app.sites.keep(site), name=f"site {site.id}")
+            group.create_task(app.show_system(), name="system")
 
     # ---- a second machine --------------------------------------------------------------------------------------
 
@@ -249,12 +249,12 @@ class World:
             store=store,
             journal_in_memory=True,
         )
-        app.memory_files = self._disks.setdefault(instance, {})
+        app.sites.memory_files = self._disks.setdefault(instance, {})
         life = Life(f"life {len(self.lives) + 1} of {instance}")
         self.lives.append(life)
         context = copy_context()
         context.run(LIFE.set, life)
-        task = self.loop.create_task(app._site(app.settings.sites[0]), name=f"daemon {instance}", context=context)
+        task = self.loop.create_task(app.sites.keep(app.settings.sites[0]), name=f"daemon {instance}", context=context)
         life.kept.extend((app, task, store))
         self.standby = (instance, app, life)
 

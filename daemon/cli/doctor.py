@@ -8,11 +8,11 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from daemon.app import open_database, rule_sets_of
 from daemon.calls.events import LinkDown, PbxEvent, PbxSnapshot
 from daemon.clock import Clock
 from daemon.drivers import address_of, pbx_driver, secret_of
 from daemon.errors import DaemonError, SettingsError
+from daemon.resources import open_database, rule_sets_of
 from daemon.settings import Settings, SiteTable, read_secret
 
 LOGIN_WAIT_S = 10.0

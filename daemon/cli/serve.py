@@ -13,13 +13,14 @@ from typing import Annotated, Any
 
 import typer
 
-from daemon.app import build, open_database, rule_sets_of
+from daemon.app import build
 from daemon.cli.config import DEFAULT, ConfigPath
 from daemon.cli.doctor import examine
 from daemon.cli.output import fail
 from daemon.clock import SystemClock
 from daemon.drivers import address_of, secret_of
 from daemon.errors import SettingsError
+from daemon.resources import open_database, rule_sets_of
 from daemon.service import set_up_logs
 from daemon.settings import Settings, load, read_secret
 from daemon.store.embedded import EmbeddedPostgres

@@ -13,12 +13,12 @@ from typing import Annotated, TypeVar
 import typer
 
 from daemon.api.auth import hash_of, new_token
-from daemon.app import open_database
 from daemon.calls.records import ApiToken, Group, Role, TokenKind
 from daemon.cli.config import DEFAULT, AsJson, ConfigPath
 from daemon.cli.output import as_json, fail, table
 from daemon.clock import SystemClock
 from daemon.ports import Store
+from daemon.resources import open_database
 from daemon.settings import load
 
 app = typer.Typer(help="Tokens of operators and programs.", no_args_is_help=True)

@@ -16,9 +16,9 @@ from aiohttp.test_utils import TestClient
 
 from daemon.api.app import DEPS
 from daemon.api.c2c_stats import ADVICE
-from daemon.app import tls_of
 from daemon.calls.records import Group, Role, TokenKind
 from daemon.errors import SettingsError
+from daemon.resources import tls_of
 from daemon.settings import HttpTable, parse
 from tests.api.conftest import Serve
 from tests.api.fakes import World

@@ -450,7 +450,7 @@ async def _standby(loop: VirtualLoop, world: World, tables: MemoryTables) -> tup
     app = build(settings, clock=world.clock, rng=random.Random(99), store=store, journal_in_memory=True)
     context = copy_context()
     context.run(LIFE.set, Life("standby"))
-    return app, loop.create_task(app._site(settings.sites[0]), name="standby", context=context)
+    return app, loop.create_task(app.sites.keep(settings.sites[0]), name="standby", context=context)
 
 
 async def _both_act(world: World, standby: Application, found: list[str]) -> None:

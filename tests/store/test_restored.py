@@ -9,8 +9,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from daemon.app import SiteLog
 from daemon.calls import facts as f
+from daemon.sites import SiteLog
 from daemon.store import EmbeddedPostgres, PostgresStore
 from daemon.store.journal import Folder, Journal
 from daemon.store.writer import keep_synced
