@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from daemon.calls.records import Agent, CallerIdNumber, Group, LeadList, Line
+from daemon.calls.records import Agent, CallerIdNumber, Campaign, Group, LeadList, Line
 from tests.e2e.site import open_site
 from tests.e2e.test_pages import shot
 
@@ -52,6 +52,27 @@ async def test_lines_and_numbers_are_edited_on_their_page(browser: Browser) -> N
         phone = page.get_by_role("row", name="P8001")
         await phone.get_by_role("switch").click()
         await expect(phone).to_contain_text("Activer")
+        assert not site.troubles, site.troubles
+
+
+async def test_what_a_form_shows_as_chosen_is_what_the_campaign_has(browser: Browser) -> None:
+    """Several choices of one list, and none of another: saving one field sends that one alone."""
+    async with open_site(browser) as site:
+        store, rows = site.world.store, site.world.rows
+        more = await store.create(LeadList(group_id=rows["group"].id, name="Été"))
+        lists = [rows["list"].id, more.id]
+        phones = [line.id for line in rows["phones"]]
+        await store.update(Campaign, 1, {"list_ids": lists, "line_ids": phones, "agent_ids": []}, None)
+        page = await site.open("/#/campagnes/1/reglages")
+        await expect(page.locator("[name=list_ids]")).to_have_values([str(id) for id in lists])
+        await expect(page.locator("[name=line_ids]")).to_have_values([str(id) for id in phones])
+        await expect(page.locator("[name=agent_ids]")).to_have_values([])
+        await page.locator("form [name=priority]").fill("7")
+        await page.get_by_role("button", name="Enregistrer").click()
+        await expect(page.get_by_text("Enregistré.")).to_be_visible()
+        row = await store.get(Campaign, 1)
+        assert row is not None and row.priority == 7
+        assert (row.list_ids, row.line_ids, row.agent_ids) == (lists, phones, [])
         assert not site.troubles, site.troubles
 
 

@@ -42,6 +42,8 @@ function create(v, inSvg) {
   if (v.tag === undefined) { v.el = document.createTextNode(v.text); return v.el; }
   const svg = v.tag === 'svg' || (inSvg && SVG_TAGS.has(v.tag));
   v.el = svg ? document.createElementNS(SVG, v.tag) : document.createElement(v.tag);
+  // Before its options come: a list for one choice would keep only the last of those that are selected, or take the first.
+  if (v.tag === 'select' && v.props.multiple) v.el.multiple = true;
   for (const kid of v.kids) v.el.appendChild(create(kid, svg));
   for (const [name, value] of Object.entries(v.props)) setProp(v.el, name, value, undefined);
   return v.el;
