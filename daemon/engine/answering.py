@@ -147,9 +147,10 @@ class AnsweredCalls(CallEnds):
         live.act(Connect(leg=desk.leg, customer=call.leg))
         live.timers.set(("bridge", desk.leg), live.now + live.dialer.bridge_deadline_s)
 
-    def on_bridged(self, call: Call, desk: Desk) -> None:
-        """Both are in the bridge."""
+    def on_bridged(self, call: Call, desk: Desk, at: float | None = None) -> None:
+        """Both are in the bridge, since `at` (on our clock) if that was not just now."""
         live = self._live
+        at = live.now if at is None else at
         if call.state in (CallState.TALKING, CallState.CLOSING, CallState.ENDED):
             return
         if call.connected_at is not None:
@@ -162,10 +163,10 @@ class AnsweredCalls(CallEnds):
         desk.leg_state, desk.connecting, desk.call, call.desk = LegState.BRIDGED, None, call, desk
         if call.answered_at is None:
             self._on_answer(call)
-        self._need(call, live.now)
-        call.connected_at = live.now
+        self._need(call, at)
+        call.connected_at = at
         call.last_agent_id = desk.id
-        wait = max(0.0, live.now - (call.need_at if call.need_at is not None else live.now))
+        wait = max(0.0, at - (call.need_at if call.need_at is not None else at))
         if call.campaign:
             call.campaign.callers["answered"] += call.kind == "inbound"
             self._observe(call, pacing.Connected(call.attempt_id.hex, str(desk.id), live.now, wait))

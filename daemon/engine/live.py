@@ -323,6 +323,7 @@ class Live:
         self.store_ok = False
         self.journal_full = False
         self.acts_until_at = float("-inf")
+        self.former_seen_at = float("-inf")
         self.draining = False
         self.database_older = False
         self.calls: dict[UUID, Call] = {}

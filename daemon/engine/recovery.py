@@ -262,11 +262,24 @@ class Recovery:
         if call.state is CallState.TALKING:
             desk.leg_state = LegState.BRIDGED
             return
-        self._calls.on_bridged(call, desk)
-        known = self._since(call, "connected_at")
-        if known is not None:
-            call.connected_at = known
+        self._calls.on_bridged(call, desk, self._began_at(call, desk))
         self.on_talking(call)
+
+    def _began_at(self, call: Call, desk: Desk) -> float:
+        """When two whom we find in conversation began it, on our clock.
+
+        A daemon that was killed may take its last facts with it: no history, then, tells of the beginning. It was
+        later than whatever the history does tell, and about when that daemon was last heard of, so nobody's talk time
+        is short by what a standby took to come.
+        """
+        live = self._live
+        known = self._since(call, "connected_at")
+        if known is not None or not call.adopted or call.answered_at is None:
+            return live.now if known is None else known
+        told = self._since(call, "answered_at")
+        if told is None:
+            told = call.answered_at = call.need_at = max(call.answered_at, min(live.former_seen_at, live.now))
+        return max(told, desk.since_at) if desk.call is call else told
 
     def _talked_before(self, call: Call) -> bool:
         """Whether an earlier life saw the conversation begin, and this one knows nothing of the call yet."""

@@ -191,6 +191,7 @@ class SiteRunner:
         self.lease = lease
         live = self.core.live
         live.acts_until_at = started + lease.ttl_s - self._lease_settings.margin_s
+        live.former_seen_at = started - lease.silent_s
         self._log = await self._open_log(lease)
         self.leading = True
         await self._load_all()

@@ -23,13 +23,22 @@ from daemon.store.tables import ATTEMPT_HISTORY_DAYS, PROMOTED_MAX
 COUNT_ROWS_MAX = 500
 """Changes of the counts of a campaign's lists that are read before they are folded into one row a state."""
 
+CLAIM_ROUNDS = 3
+"""How often one claim reads on past what others are claiming; what is short then comes with the next claim."""
+CLAIM_WINDOW_2 = 256
+"""The second reading is no shorter: whoever asks for one lead may stand behind others' hundreds."""
+CLAIM_WINDOW_MAX = 4000
+"""Leads read past those asked for, at most: what some twenty claims of 200 can hold between them."""
+
 _ACQUIRE = """
+WITH former AS (SELECT until FROM site_leases WHERE site = $1)
 INSERT INTO site_leases AS held (site, holder, fence, until)
 VALUES ($1, $2, $4::bigint + 1, clock_timestamp() + make_interval(secs => $3))
 ON CONFLICT (site) DO UPDATE
     SET holder = EXCLUDED.holder, fence = greatest(held.fence, $4::bigint) + 1, until = EXCLUDED.until
     WHERE held.until <= clock_timestamp() OR held.holder = EXCLUDED.holder
-RETURNING fence"""
+RETURNING fence,
+    coalesce((SELECT greatest(0, $3 + extract(epoch FROM clock_timestamp() - until)) FROM former), 0)::float8 AS silent_s"""
 
 _RENEW = """
 UPDATE site_leases SET until = clock_timestamp() + make_interval(secs => $4)
@@ -37,13 +46,11 @@ WHERE site = $1 AND holder = $2 AND fence = $3 RETURNING fence"""
 
 _RELEASE = "UPDATE site_leases SET until = clock_timestamp() WHERE site = $1 AND holder = $2 AND fence = $3"
 
-# Claims of daemons that share lists follow each other: none picks what another is about to take, and is left short. The
-# lock comes last, so that what fell due is looked for while waiting.
 _CAMPAIGN = """
 SELECT list_ids, "order", client_id, EXISTS (
     SELECT FROM leads l JOIN lists s ON s.id = l.list_id AND s.active
     WHERE l.list_id = ANY(c.list_ids) AND l.turn IN (0, 1, 2, 3, 4) AND l.claimed_by IS NULL AND l.eligible_at <= $2
-    ) AS overdue, pg_advisory_xact_lock(x'636c61696d'::bigint << 24 | coalesce(list_ids[1], 0))
+    ) AS overdue
 FROM campaigns c WHERE id = $1"""
 
 _PROMOTE = """
@@ -80,6 +87,10 @@ _BOUNDS = {
 # A queue is a list and a zone group (and a turn, where no index gives turns upwards and the rest downwards): what one
 # range of an index holds in order. The k leads that come first are in the k queues whose first leads come first, and
 # none of them comes after the first lead of the last of these.
+#
+# Claims of daemons that share lists don't wait for each other: each reads a window of $9 leads from the head of the
+# order and takes the first $3 that nobody has locked. `seen` says how many it saw, `place` which it took: a claim left
+# short of a full window reads a longer one (`CLAIM_WINDOWS`).
 _CLAIM = """
 WITH kept AS (
     SELECT s.id AS list_id, s.rank, z.tz_group{turn_column}
@@ -87,16 +98,18 @@ WITH kept AS (
 queues AS MATERIALIZED (
     SELECT q.*, c.turn AS first_turn, c.key1, c.key2 FROM kept q CROSS JOIN LATERAL (
         SELECT turn, {key1} AS key1, {key2} AS key2 FROM leads WHERE {ready} ORDER BY {order} LIMIT 1) c
-    ORDER BY c.turn, c.key1, c.key2 LIMIT $3),
-last AS (SELECT first_turn, key1, key2 FROM queues ORDER BY first_turn, key1, key2 OFFSET $3 - 1 LIMIT 1),
-picked AS (
-    SELECT id, row_number() OVER () AS place FROM (
-        SELECT c.id FROM queues q CROSS JOIN LATERAL (
-            SELECT id, turn, {key1} AS key1, {key2} AS key2 FROM leads WHERE {ready}{bound} ORDER BY {order} LIMIT $3) c
-        ORDER BY c.turn, c.key1, c.key2 LIMIT $3) f),
+    ORDER BY c.turn, c.key1, c.key2 LIMIT $9),
+last AS (SELECT first_turn, key1, key2 FROM queues ORDER BY first_turn, key1, key2 OFFSET $9 - 1 LIMIT 1),
+picked AS MATERIALIZED (
+    SELECT c.id, c.turn, c.key1, c.key2,
+        row_number() OVER (ORDER BY c.turn, c.key1, c.key2 ROWS UNBOUNDED PRECEDING) AS place
+    FROM queues q CROSS JOIN LATERAL (
+        SELECT id, turn, {key1} AS key1, {key2} AS key2 FROM leads WHERE {ready}{bound} ORDER BY {order} LIMIT $9) c
+    ORDER BY c.turn, c.key1, c.key2 LIMIT $9),
 locked AS (
     SELECT l.id, p.place FROM picked p JOIN leads l ON l.id = p.id
     WHERE l.claimed_by IS NULL AND l.blocked_by = '' AND l.eligible_at IS NULL
+    ORDER BY p.turn, p.key1, p.key2 LIMIT $3
     FOR UPDATE OF l SKIP LOCKED),
 claimed AS (
     UPDATE leads SET claimed_by = $4, claimed_fence = $5, claimed_campaign_id = $6
@@ -139,7 +152,8 @@ _READ = (
 )
 
 _FACTS = _FACTS_OF.format(leads="leads", client="$2", since="$3") + " WHERE l.id = ANY($1)"
-_CLAIMED_FACTS = _FACTS_OF.format(leads="claimed", client="$7", since="$8::timestamptz")
+_CLAIMED = "(SELECT c.*, n.seen FROM (SELECT count(*) AS seen FROM picked) n LEFT JOIN claimed c ON true)"
+_CLAIMED_FACTS = _FACTS_OF.format(leads=_CLAIMED, client="$7", since="$8::timestamptz")
 
 _INTENTS = """
 INSERT INTO attempts (id, site, fence, kind, group_id, campaign_id, client_id, lead_id, e164, line_id, caller_id,
@@ -323,11 +337,13 @@ class Dialling:
     _database: Database
     _clock: Clock
     _doubtful: dict[tuple[str, int], list[int]]
+    _passed_over: dict[int, int]
+    """Leads at the head of a campaign's order that its last claim found held by others' claims."""
 
     async def acquire_lease(self, site: str, holder: str, ttl_s: float, above: int = 0) -> Lease | None:
         async with self._database.connection() as connection:
-            fence = await connection.fetchval(_ACQUIRE, site, holder, ttl_s, above)
-        return None if fence is None else Lease(site=site, holder=holder, fence=fence, ttl_s=ttl_s)
+            row = await connection.fetchrow(_ACQUIRE, site, holder, ttl_s, above)
+        return None if row is None else Lease(site=site, holder=holder, ttl_s=ttl_s, **dict(row))
 
     async def renew_lease(self, lease: Lease) -> bool:
         async with self._database.connection() as connection:
@@ -413,18 +429,30 @@ class Dialling:
         zones: list[str],
         holder: tuple[str, int],
     ) -> tuple[list[asyncpg.Record], int]:
-        """Few round trips, since a claim is short: the campaign, what fell due (if any), the claim with its facts."""
+        """Few round trips, since a claim is short: the campaign, what fell due (if any), the claim with its facts.
+
+        Again, with a longer window, where other daemons' claims held the head of the order; and the next claim begins
+        with a window that would have been long enough for this one, and as much again.
+        """
         campaign = await connection.fetchrow(_CAMPAIGN, campaign_id, now)
         if campaign is None or not campaign["list_ids"]:
             return [], 0
         lists = list(dict.fromkeys(campaign["list_ids"]))
         if campaign["overdue"]:
             await connection.execute(_PROMOTE, lists, now, max(PROMOTED_MAX, 4 * count))
-        claim = _claim_sql(LeadOrder(campaign["order"]))
-        client_id: int = campaign["client_id"]
-        rows = await connection.fetch(
-            claim, lists, zones, count, *holder, campaign_id, client_id, self._history_since()
-        )
+        claim, client_id = _claim_sql(LeadOrder(campaign["order"])), int(campaign["client_id"])
+        rows: list[asyncpg.Record] = []
+        window = count + 2 * self._passed_over.get(campaign_id, 0)
+        for _ in range(CLAIM_ROUNDS):
+            window, missing = min(window, count + CLAIM_WINDOW_MAX), count - len(rows)
+            more = (campaign_id, client_id, self._history_since(), window)
+            seen = await connection.fetch(claim, lists, zones, missing, *holder, *more)
+            found = [row for row in seen if row["id"] is not None]
+            rows += found
+            self._passed_over[campaign_id] = (found[-1]["place"] if found else seen[0]["seen"]) - len(found)
+            if len(rows) == count or seen[0]["seen"] < window:
+                break
+            window = max(4 * window, CLAIM_WINDOW_2)
         return rows, client_id
 
     def _history_since(self) -> datetime:

@@ -114,8 +114,9 @@ class MemoryStore(MemoryOutbox, MemoryCrm, MemoryTapes, MemoryDrafts, MemoryNumb
             if until > now and held_by != holder:
                 return None
             fence = max(fence, above) + 1
+            silent_s = max(0.0, now - until + ttl_s) if site in self.tables.leases else 0.0
             self.tables.leases[site] = (holder, fence, now + ttl_s)
-            return Lease(site=site, holder=holder, fence=fence, ttl_s=ttl_s)
+            return Lease(site=site, holder=holder, fence=fence, ttl_s=ttl_s, silent_s=silent_s)
 
         lease: Lease | None = await self._do("acquire_lease", work)
         return lease

@@ -83,6 +83,7 @@ async def test_what_one_daemon_wrote_another_reads(world: World, clock: FixedClo
     lease = await heir.acquire_lease(world.lease.site, "daemon-b", 4.0)
     assert lease is not None
     assert lease.fence == world.lease.fence + 1
+    assert lease.silent_s == pytest.approx(4.0)
     assert [row.attempt_id for row in await heir.open_attempts(world.lease.site)] == [attempt]
 
 

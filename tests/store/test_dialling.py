@@ -41,6 +41,8 @@ async def test_the_same_holder_gets_its_site_back_with_a_new_fence(store: Store)
     assert first is not None
     assert again is not None
     assert again.fence == first.fence + 1
+    assert first.silent_s == 0.0
+    assert 0.0 <= again.silent_s < 30.0, "heard of a moment ago, not a lease's time"
 
 
 async def test_sites_have_leases_of_their_own(store: Store) -> None:
