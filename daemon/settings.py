@@ -235,6 +235,7 @@ class SiteTable(_Table, frozen=True, kw_only=True):
     customer_context: str = "cadran-customer"
     agent_context: str = "cadran-agent"
     rtcp: bool = False
+    silent_listening: bool = True
     recordings_dir: str = ""
     recordings_pbx_dir: str = ""
     ping_interval_s: Seconds = 10.0

@@ -32,7 +32,7 @@ from daemon.engine.commands import (
     SignIn,
     SignOut,
 )
-from daemon.engine.views import AgentView
+from daemon.engine.views import AgentView, for_the_agent
 from daemon.errors import CommandError, StoreUnavailable
 
 routes = Routes("/api/v1", "agents")
@@ -247,7 +247,7 @@ async def desk(ask: Ask) -> Reply:
     fields = ("id", "name", "mode", "state", "screen_pop_url", "script", "pause_mode", "preview_timeout_s")
     return Reply(
         DeskAnswer(
-            agent=view,
+            agent=for_the_agent(view) if view else None,
             agent_id=agent.id,
             name=agent.name,
             extension=agent.extension,

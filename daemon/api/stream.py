@@ -36,6 +36,7 @@ from daemon.engine.views import (
     LineView,
     LinkView,
     SystemView,
+    for_the_agent,
 )
 from daemon.errors import CommandError, StoreUnavailable
 
@@ -74,9 +75,12 @@ class Scope:
         return cls(0 if who.all_groups else who.group_id, who.campaign_ids, agent, who.role is Role.WALL)
 
     def fields(self, view: AnyView) -> dict[str, Any]:
-        """What is sent of a view: on a wall screen, nothing that names a person."""
-        fields = msgspec.structs.asdict(view)
-        return {**fields, **dict.fromkeys(NAMES, "")} if self.wall and isinstance(view, AgentView) else fields
+        """What is sent of a view: on a wall screen nothing that names a person, to an agent not who listens unseen."""
+        if not isinstance(view, AgentView):
+            return msgspec.structs.asdict(view)
+        if self.wall:
+            return {**msgspec.structs.asdict(view), **dict.fromkeys(NAMES, ""), "listeners": ()}
+        return msgspec.structs.asdict(for_the_agent(view) if self.agent_id else view)
 
     def shows(self, view: AnyView) -> bool:
         """Whether the view exists in this scope."""

@@ -182,6 +182,7 @@ def agent_view(desk: Desk, live: Live) -> AgentView:
         )
         if live.sides
         else (),
+        silent_listening=live.site.silent_listening,
         today={
             "calls": desk.today["calls"],
             "sales": desk.today["sales"],

@@ -13,9 +13,10 @@ from daemon.engine import commands as c
 from daemon.engine.live import Call, Desk, Live
 from daemon.engine.sides import Goal, Side, SideState
 from daemon.engine.transfers import Transfers
+from daemon.engine.views import LISTEN
 from daemon.errors import CommandError
 
-MODES = ("listen", "whisper", "barge")
+MODES = (LISTEN, "whisper", "barge")
 
 
 class Supervision:

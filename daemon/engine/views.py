@@ -14,6 +14,9 @@ import msgspec
 
 from daemon.engine.commands import AnyCommand
 
+LISTEN = "listen"
+"""Of a supervisor who hears the call and is heard by nobody."""
+
 
 class LinkView(msgspec.Struct, frozen=True, kw_only=True):
     """One site's PBX link; `next_try_in_s` while down."""
@@ -84,8 +87,8 @@ class CampaignView(msgspec.Struct, frozen=True, kw_only=True):
 
 class AgentView(msgspec.Struct, frozen=True, kw_only=True):
     """An agent live. `phone`: device state. `recording`: "", on, muted. `third`: "" or what the third party does
-    (ringing, parked, talking, room). `listeners`: who supervises, as `name mode`. `today`: calls, talk_s, sales,
-    ready_s, handling_s."""
+    (ringing, parked, talking, room). `listeners`: who supervises, as `name mode`; `silent_listening`: the site does not
+    tell its agents who only listens. `today`: calls, talk_s, sales, ready_s, handling_s."""
 
     id: int
     group_id: int
@@ -110,7 +113,16 @@ class AgentView(msgspec.Struct, frozen=True, kw_only=True):
     recording: str = ""
     third: str = ""
     listeners: tuple[str, ...] = ()
+    silent_listening: bool = True
     today: dict[str, float] = {}
+
+
+def for_the_agent(view: AgentView) -> AgentView:
+    """The view as the agent's own desk gets it: without who only listens, where the site listens silently."""
+    if not view.silent_listening or not view.listeners:
+        return view
+    heard = tuple(name for name in view.listeners if not name.endswith(f" {LISTEN}"))
+    return msgspec.structs.replace(view, listeners=heard)
 
 
 class CallView(msgspec.Struct, frozen=True, kw_only=True):

@@ -116,6 +116,26 @@ async def test_an_agents_stream_holds_only_its_own(client: Client, world: World)
         assert set(delta["calls"]) == {"1" * 32}
 
 
+@pytest.mark.feature("SUPV-01", clause="who only listens is not told to the agent, unless the site's setting says so")
+@pytest.mark.parametrize("silent", [True, False])
+async def test_who_only_listens_is_not_on_the_agents_stream(client: Client, world: World, silent: bool) -> None:
+    own = world.rows["agent"].id
+    world.door.change("agents", own, silent_listening=silent)
+    async with stream(client, world, "agent") as desk, stream(client, world, "supervisor") as board:
+        await desk.of("snapshot")
+        await board.of("snapshot")
+        world.door.change("agents", own, state="on_call", listeners=("Duval listen",))
+        delta, _ = await desk.of("delta")
+        assert delta["agents"][str(own)].get("listeners") == (None if silent else ["Duval listen"])
+        delta, _ = await board.of("delta")
+        assert delta["agents"][str(own)]["listeners"] == ["Duval listen"]
+        async with client.get("/api/v1/desk", headers=world.auth("agent")) as response:
+            assert (await response.json())["agent"]["listeners"] == ([] if silent else ["Duval listen"])
+        world.door.change("agents", own, listeners=("Duval whisper",))
+        delta, _ = await desk.of("delta")
+        assert delta["agents"][str(own)]["listeners"] == ["Duval whisper"]
+
+
 async def test_what_leaves_the_scope_is_said_to_be_gone(client: Client, world: World) -> None:
     own = world.rows["agent"].id
     async with stream(client, world, "supervisor") as events:

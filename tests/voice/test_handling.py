@@ -7,9 +7,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from daemon.engine import commands as c
+from daemon.engine.publish import agent_view
+from daemon.engine.views import for_the_agent
 from daemon.errors import CommandError
 from fake_asterisk import people
 from simulation.loop import VirtualLoop, run
@@ -192,6 +195,23 @@ def test_listen_whisper_take_over(mode: str) -> None:
         assert world.store is not None
         done = [row["what"] for row in world.store.tables.audit if row["what"].startswith("supervision")]
         assert done == ["supervision.listen", "supervision.whisper", "supervision.take_over"]
+        await world.stop()
+
+    plays(main)
+
+
+@pytest.mark.parametrize("silent", [True, False])
+def test_the_sites_setting_says_whether_agents_know_who_listens(silent: bool) -> None:
+    async def main(loop: VirtualLoop) -> None:
+        world, desk, _ = await conversation(loop, "dialplan")
+        world.live.site = msgspec.structs.replace(world.live.site, silent_listening=silent)
+        await world.submit(c.Supervise(agent_id=desk.id, extension=ASKED, by="Chef"))
+        await world.until(lambda: side(world).state == "listening", 20.0)
+        shown = agent_view(desk, world.live)
+        assert shown.listeners == ("Chef listen",)
+        assert for_the_agent(shown).listeners == (() if silent else ("Chef listen",))
+        await world.submit(c.Supervise(agent_id=desk.id, extension=ASKED, mode="whisper", by="Chef"))
+        assert for_the_agent(agent_view(desk, world.live)).listeners == ("Chef whisper",)
         await world.stop()
 
     plays(main)

@@ -137,9 +137,9 @@ function pop() {
 
 // ---- states ----------------------------------------------------------------------------------------------------------
 const key = (letter, label, onclick, more = {}) => h('button', { 'aria-keyshortcuts': letter, type: more.type || false, disabled: !fresh() || more.disabled || false, title: fresh() ? false : t('age.commands'), class: more.class || '', onclick }, h('kbd', null, letter === 'Control+Enter' ? 'Ctrl+↵' : letter), ' ', label);
-// Who speaks with the agent or into the call is always shown; who only listens is not.
+// Who speaks with the agent or into the call is always shown; who only listens, where the daemon says it (a site's setting).
 const speakers = (a) => (a.listeners || []).map((x) => [x.slice(0, x.lastIndexOf(' ')), x.slice(x.lastIndexOf(' ') + 1)])
-  .filter(([, mode]) => mode !== 'listen').map(([who, mode]) => t(mode === 'barge' ? 'desk.barges' : 'desk.whispers', { who }));
+  .filter(([, mode]) => mode !== 'listen' || !a.silent_listening).map(([who, mode]) => t({ barge: 'desk.barges', listen: 'desk.listens' }[mode] || 'desk.whispers', { who }));
 function band(a) {
   const asked = waiting('desk');
   const left = a.wrap_until ? (Date.parse(a.wrap_until) - serverNow()) / 1000 : null;
