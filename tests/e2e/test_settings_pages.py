@@ -7,7 +7,18 @@ from datetime import UTC, datetime
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from daemon.calls.records import Agent, CallerIdNumber, Campaign, Group, LeadList, Line
+from daemon.calls.records import (
+    Agent,
+    CallerIdNumber,
+    Campaign,
+    Client,
+    Group,
+    LeadList,
+    Line,
+    PauseCode,
+    Record,
+    Status,
+)
 from tests.e2e.site import open_site
 from tests.e2e.test_pages import shot
 
@@ -92,6 +103,70 @@ async def test_a_line_changed_meanwhile_is_not_overwritten(browser: Browser) -> 
         await expect(page.locator("[data-edit]")).to_have_count(0)
         line = await store.get(Line, id)
         assert line is not None and line.capacity == 20
+
+
+@pytest.mark.parametrize(
+    ("hash_", "name", "row", "theirs", "mine"),
+    [
+        ("campagnes/1/statuts", "VENTE", Status(group_id=0, code="VENTE", name="Vente"), "Affaire", "Signature"),
+        ("campagnes/1/pauses", "REPAS", PauseCode(group_id=0, code="REPAS", name="Repas"), "Midi", "Déjeuner"),
+        ("campagnes", "Mutuelle", Client(group_id=0, name="Mutuelle"), "Mutuelle du Sud", "Mutuelle du Nord"),
+    ],
+)
+async def test_a_code_or_client_changed_meanwhile_is_not_overwritten(
+    browser: Browser, hash_: str, name: str, row: Record, theirs: str, mine: str
+) -> None:
+    """Two supervisors with the same row: the second sees what the first wrote, and only then may replace it."""
+    kind = type(row)
+    async with open_site(browser) as site:
+        store = site.world.store
+        fields = {f: getattr(row, f) for f in row.__struct_fields__}
+        made = await store.create(kind(**{**fields, "group_id": site.world.rows["group"].id}))
+        page = await site.open(f"/#/{hash_}")
+        await page.get_by_role("button", name=f"Modifier {name}").click()
+        typed = page.locator("[data-edit] [name=name]")
+        await expect(typed).to_have_value(getattr(row, "name"))  # noqa: B009 (Record itself has none)
+        await store.update(kind, made.id, {"name": theirs}, None)
+        await save(page, name=mine)
+        await expect(page.locator("[data-edit]")).to_contain_text(f"entre-temps : {theirs}")
+        await expect(typed).to_have_value(mine)
+        kept = await store.get(kind, made.id)
+        assert getattr(kept, "name", "") == theirs
+        await page.locator("[data-edit]").get_by_role("button", name="Enregistrer").click()
+        await expect(page.locator("[data-edit]")).to_have_count(0)
+        await expect(page.locator("main")).to_contain_text(mine)
+        kept = await store.get(kind, made.id)
+        assert getattr(kept, "name", "") == mine
+
+
+@pytest.mark.feature("PAUS-02", clause="a pause code's expected time is set on the page, in minutes")
+@pytest.mark.feature("STAT-02", clause="a status and its flags are edited on the page")
+async def test_statuses_and_pause_codes_are_edited_and_deleted(browser: Browser) -> None:
+    async with open_site(browser) as site:
+        store, group = site.world.store, site.world.rows["group"].id
+        status = await store.create(Status(group_id=group, code="DEVIS", name="Devis", sort=3))
+        code = await store.create(PauseCode(group_id=group, code="REPAS", name="Repas", expected_s=2700.0))
+        page = await site.open("/#/campagnes/1/statuts")
+        await page.get_by_role("button", name="Modifier DEVIS").click()
+        await page.locator("[data-edit] [name=callback]").check()
+        await shot(page, "campagnes-1-statuts-edit-fr-light")
+        await save(page, sort="1")
+        await expect(page.get_by_text("Enregistré.")).to_be_visible()
+        kept = await store.get(Status, status.id)
+        assert kept is not None and (kept.callback, kept.sort, kept.name) == (True, 1, "Devis")
+        await page.goto(site.url("/#/campagnes/1/pauses"))
+        await page.get_by_role("button", name="Modifier REPAS").click()
+        await expect(page.locator("[data-edit] [name=expected_s]")).to_have_value("45")
+        await save(page, expected_s="50")
+        await expect(page.locator("[data-pauses]")).to_contain_text("50 min")
+        pause = await store.get(PauseCode, code.id)
+        assert pause is not None and pause.expected_s == 3000.0
+        await page.get_by_role("button", name="Modifier REPAS").click()
+        await page.locator("[data-edit]").get_by_role("button", name="Supprimer").click()
+        await page.get_by_role("dialog").get_by_role("button", name="Supprimer").click()
+        await expect(page.get_by_text("Aucun code de pause")).to_be_visible()
+        assert await store.get(PauseCode, code.id) is None
+        assert not site.troubles, site.troubles
 
 
 async def test_what_a_campaign_uses_is_not_deleted_and_says_why(browser: Browser) -> None:

@@ -7,6 +7,7 @@ import { all, get, post, patch, request as http, may } from '../lib/api.js';
 import { meter, request, waiting, whyNot, field, select, formValues, toast, attempt, complain, levelMark, windowLevel } from '../lib/ui.js';
 import { sections, changed } from './fields.js';
 import { lastHour } from './plots.js';
+import { clients, enterClients, pauses, statuses } from './codes.js';
 import { campaigns, controls, setSpeed, stepper, modeWord, why, dueOf } from './direct.js';
 
 const MODES = [['manual'], ['preview'], ['progressive'], ['predictive', 1], ['predictive', 2], ['predictive', 3], ['inbound']];
@@ -25,7 +26,7 @@ export async function enter(route) {
   const id = route.rest[0];
   tab = route.rest[1] || 'cadence';
   conflict = null;
-  if (!id || id === 'nouvelle') { row = null; if (id) await loadOptions(null); paint(); return; }
+  if (!id || id === 'nouvelle') { row = null; if (id) await loadOptions(null); else enterClients(); paint(); return; }
   if (!row || String(row.id) !== id) row = null;
   await attempt(async () => {
     const found = await http('GET', `/api/v1/campaigns/${id}`);
@@ -169,23 +170,6 @@ function recycling() {
     may('manage') && h('form', { class: 'toolbar', onsubmit: add }, select('on', on[0], on.map((o) => [o, word('outcome', o)]), { 'aria-label': t('recycling.on') }), select('delay_s', 86400, DELAYS.map((d) => [d, said(d)]), { 'aria-label': t('recycling.delay') }), h('input', { type: 'number', name: 'max_count', min: 1, max: 10, value: 3, 'aria-label': t('recycling.max') }), select('priority', 'normal', ['high', 'normal', 'low'].map((p) => [p, t(`recycling.${p}`)]), { 'aria-label': t('campaign.priority') }), h('button', null, t('do.add'))));
 }
 
-// ---- statuses and pause codes of the group -------------------------------------------------------------------------------
-const FLAGS = ['sale', 'machine', 'callback', 'not_interested', 'final', 'not_workable'];
-async function addCode(e, path, values) {
-  e.preventDefault();
-  const made = await attempt(() => post(path, { group_id: row.group_id, ...values(formValues(e.target)) }));
-  if (made) { e.target.reset(); await loadOptions(); paint(); }
-}
-function statuses() {
-  return h('section', { class: 'card' }, h('table', { class: 'grid' }, h('thead', null, h('tr', null, h('th', { scope: 'col' }, t('status.code')), h('th', { scope: 'col' }, t('status.name')), h('th', { scope: 'col' }, t('status.category')), FLAGS.map((f) => h('th', { key: f, scope: 'col' }, t(`status.${f}`))))),
-    h('tbody', null, (options.statuses || []).map((s) => h('tr', { key: s.id }, h('th', { scope: 'row' }, s.code), h('td', null, s.name), h('td', null, s.category), FLAGS.map((f) => h('td', { key: f }, s[f] ? icon('ready') : '', h('span', { class: 'sr' }, s[f] ? t('status.yes') : t('status.no')))))))),
-    may('manage') && h('form', { class: 'toolbar', onsubmit: (e) => addCode(e, '/statuses', (v) => ({ ...v, code: v.code.toUpperCase(), campaign_id: row.id })) }, h('input', { name: 'code', required: true, minlength: 2, maxlength: 12, placeholder: t('status.code'), 'aria-label': t('status.code') }), h('input', { name: 'name', required: true, placeholder: t('status.name'), 'aria-label': t('status.name') }), FLAGS.map((f) => h('label', { key: f }, h('input', { type: 'checkbox', name: f }), ` ${t(`status.${f}`)}`)), h('button', null, t('do.add'))));
-}
-function pauses() {
-  return h('section', { class: 'card' }, h('ul', { class: 'list' }, (options.pauses || []).map((p) => h('li', { key: p.id }, h('b', null, p.code), ` ${p.name}`, h('span', { class: 'right' }, t('pauses.minutes', { n: Math.round(p.expected_s / 60) }))))),
-    may('manage') && h('form', { class: 'toolbar', onsubmit: (e) => addCode(e, '/pause-codes', (v) => ({ code: v.code.toUpperCase(), name: v.name, expected_s: v.minutes * 60 })) }, h('input', { name: 'code', required: true, placeholder: t('status.code'), 'aria-label': t('status.code') }), h('input', { name: 'name', required: true, placeholder: t('status.name'), 'aria-label': t('status.name') }), h('input', { type: 'number', name: 'minutes', min: 1, value: 10, 'aria-label': t('pauses.expected') }), h('button', null, t('do.add'))));
-}
-
 // ---- journal: who changed what, old → new ---------------------------------------------------------------------------------
 const value = (v) => (v === null || v === undefined || v === '' ? '—' : typeof v === 'object' ? JSON.stringify(v) : String(v));
 const fieldName = (name) => (has(`campaign.${name}`) ? t(`campaign.${name}`) : has(`col.${name}`) ? t(`col.${name}`) : name);
@@ -258,12 +242,13 @@ function create() {
 
 export function view(route) {
   const id = route.rest[0];
-  if (!id) return list();
+  if (!id) return [list(), clients()];
   if (id === 'nouvelle') return create();
   const c = live.state.campaigns[id];
   if (!row && !c) return h('p', { class: 'empty' }, t('loading'));
   const tabs = ['cadence', 'reglages', 'horaires', 'recyclage', 'statuts', 'pauses', 'journal'];
-  const bodies = { reglages: settings, horaires: () => [conflict && compare(), hours()], recyclage: () => [conflict && compare(), recycling()], statuts: statuses, pauses, journal: journalOf };
+  const again = async () => { await loadOptions(row); paint(); };
+  const bodies = { reglages: settings, horaires: () => [conflict && compare(), hours()], recyclage: () => [conflict && compare(), recycling()], statuts: () => statuses(row, options.statuses || [], again), pauses: () => pauses(row, options.pauses || [], again), journal: journalOf };
   return [
     h('div', { class: 'toolbar' }, h('a', { href: '#/campagnes' }, '‹ ', t('nav.campagnes')), h('h1', null, c?.name || row.name),
       c && h('span', { class: 'muted' }, t('campaign.since', { state: word('campaign_state', c.state), at: clock(new Date(c.since), false), rules: c.rule_set })), h('span', { class: 'grow' }), c && controls(c)),

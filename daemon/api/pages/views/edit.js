@@ -10,15 +10,15 @@ const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 const words = (text) => text.split(/[\s,;]+/).filter(Boolean);
 const shown = (v) => (Array.isArray(v) ? v.join(', ') : v === true ? t('status.yes') : v === false ? t('status.no') : String(v));
 
-function input({ name, choices, min = 0, max = false, max_length = 200 }, value) {
+function input({ name, choices, min = 0, max = false, max_length = 200, unit = 1 }, value) {
   if (choices) return select(name, value, choices);
   if (typeof value === 'boolean') return h('input', { type: 'checkbox', name, checked: value });
-  if (typeof value === 'number') return h('input', { type: 'number', name, value, min, max, required: true });
+  if (typeof value === 'number') return h('input', { type: 'number', name, value: value / unit, min, max, required: true, step: unit > 1 ? 'any' : 1 });
   return h('input', { name, value: Array.isArray(value) ? value.join(', ') : value, maxlength: max_length });
 }
 
-// path: of the row; fields: [{name, label, hint, choices, min, max}]; done(row): after it was saved; gone(): once deleted,
-// offered only if given.
+// path: of the row; fields: [{name, label, hint, choices, min, max, unit}], `unit` times what is typed being what is stored;
+// done(row): after it was saved; gone(): once deleted, offered only if given.
 export async function edit({ path, title, fields, done, gone }) {
   const found = await attempt(() => http('GET', `/api/v1${path}`));
   if (!found) return;
@@ -29,8 +29,8 @@ export async function edit({ path, title, fields, done, gone }) {
     e.preventDefault();
     const values = formValues(e.target);
     const changes = {};
-    for (const { name } of fields) {
-      const now = Array.isArray(row[name]) ? words(values[name]) : typeof row[name] === 'number' ? Number(values[name]) : values[name];
+    for (const { name, unit = 1 } of fields) {
+      const now = Array.isArray(row[name]) ? words(values[name]) : typeof row[name] === 'number' ? Number(values[name]) * unit : values[name];
       if (values[name] !== undefined && !same(now, row[name])) changes[name] = now;
     }
     if (!Object.keys(changes).length) { toast(t('save.nothing')); return; }
@@ -55,7 +55,7 @@ export async function edit({ path, title, fields, done, gone }) {
   ui.drawer = () => [
     h('h2', null, title, h('button', { class: 'quiet right', 'aria-label': t('do.close'), onclick: close }, '×')),
     h('form', { class: 'form', key: path, 'data-edit': true, onsubmit: save },
-      fields.map((f) => field(f.label, input(f, row[f.name]), f.name in theirs ? h('span', { class: 'mark watch' }, t('edit.theirs', { value: shown(theirs[f.name]) })) : f.hint)),
+      fields.map((f) => field(f.label, input(f, row[f.name]), f.name in theirs ? h('span', { class: 'mark watch' }, t('edit.theirs', { value: shown(f.unit ? theirs[f.name] / f.unit : theirs[f.name]) })) : f.hint)),
       h('div', { class: 'buttons wide' }, gone && h('button', { type: 'button', onclick: drop }, t('do.delete_dots')), h('button', { class: 'primary' }, t('do.save'))))];
   paint();
   requestAnimationFrame(() => document.querySelector('[data-edit] input, [data-edit] select')?.focus());
