@@ -67,6 +67,7 @@ class PostgresStore(
         self._migrations = migrations
         self._days: set[date] = set()
         self._doubtful: dict[tuple[str, int], list[int]] = {}
+        self._passed_over: dict[int, int] = {}
 
     async def open(self) -> None:
         """Connect, migrate if asked to, and lay out the partitions of the days to come."""
