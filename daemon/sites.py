@@ -20,8 +20,9 @@ from daemon.clock import Clock
 from daemon.compliance import RuleSet
 from daemon.engine.core import EngineCore
 from daemon.engine.hub import Hub
+from daemon.engine.lease import LeaseLost
 from daemon.engine.rules import SiteLaw
-from daemon.engine.runner import LeaseLost, SiteRunner
+from daemon.engine.runner import SiteRunner
 from daemon.errors import StoreConflict, StoreError, StoreUnavailable
 from daemon.ports import Pbx, Store
 from daemon.settings import Settings, SiteTable
@@ -39,7 +40,7 @@ Sync = Coroutine[Any, Any, None]
 
 
 class SiteLog:
-    """A site's journal and its way into the store, as the engine sees them (daemon.engine.runner.FactLog)."""
+    """A site's journal and its way into the store, as the engine sees them (daemon.engine.fact_log)."""
 
     def __init__(self, journal: Journal, store: Store, clock: Clock, rng: random.Random, sync: Sync) -> None:
         self.journal, self._store, self._clock, self._sync = journal, store, clock, sync

@@ -19,7 +19,7 @@ from typing import Any
 
 from daemon.calls.records import Campaign, CampaignMode, LeadDraft
 from daemon.engine import commands as c
-from daemon.engine import runner as engine_runner
+from daemon.engine import store_work
 from daemon.store.journal import SEGMENT_BYTES
 from fake_asterisk import people
 from simulation.loop import VirtualLoop, run
@@ -164,7 +164,7 @@ def main() -> int:
     parser.add_argument("--agents", type=int, default=10)
     options = parser.parse_args()
     quiet()
-    engine_runner.COUNTS_INTERVAL_S = 600.0  # the store in memory counts leads by looking at each of them
+    store_work.COUNTS_INTERVAL_S = 600.0  # the store in memory counts leads by looking at each of them
     kept: list[Soak] = []
 
     async def whole(loop: VirtualLoop) -> None:

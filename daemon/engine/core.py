@@ -52,9 +52,6 @@ IDLE_S = 2.0
 QUARTER = timedelta(minutes=15)
 """Clock hours of every zone begin at quarters of an hour."""
 
-BATCH_MAX = 256
-"""Inbox items handled before timers and placing run: bounds what one burst can delay."""
-
 
 @dataclass(frozen=True, slots=True)
 class Rows:
@@ -276,9 +273,13 @@ class EngineCore:
         link.up = link.synced = False
         link.code, link.message = code, message
         live.touch("links", live.site.id)
-        for campaign in live.campaigns.values():
+        self.all_dirty()
+
+    def all_dirty(self) -> None:
+        """Something that holds every campaign up, or no longer does: each is looked at again and shown anew."""
+        for campaign in self.live.campaigns.values():
             campaign.dirty = True
-            live.touch("campaigns", campaign.id)
+            self.live.touch("campaigns", campaign.id)
 
     def _phone(self, event: ev.ExtensionChanged) -> None:
         live = self.live

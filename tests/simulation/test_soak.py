@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from daemon.engine import runner as engine_runner
+from daemon.engine import store_work
 from simulation import soak
 from simulation.loop import VirtualLoop, run
 
@@ -19,7 +19,7 @@ DAYS, WORK_S = 3, 900.0
 def test_nothing_is_left_of_a_day(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(soak, "WORK_S", WORK_S)
     monkeypatch.setattr(soak, "DAY_S", WORK_S + 2 * 3600.0)
-    monkeypatch.setattr(engine_runner, "COUNTS_INTERVAL_S", 600.0)
+    monkeypatch.setattr(store_work, "COUNTS_INTERVAL_S", 600.0)
     kept: list[soak.Soak] = []
 
     async def main(loop: VirtualLoop) -> None:
