@@ -126,6 +126,8 @@ async def test_a_standby_takes_over(fresh_lab: Lab, tmp_path: Path) -> None:
         await first.command("import", str(file), "--list", str(campaign.list_id))
         await lab_campaign.begin(first, campaign)
         talking = await until_talking(first, 1)
+        for call_id in talking:  # what is not in the database yet, the other machine can't know to the second
+            await until_written(second, call_id, "connected")
         await first.kill()
         assert await until_talking(second, 1) == talking
         await lab_campaign.until_over(second, campaign, 3, timeout_s=60)
@@ -144,3 +146,13 @@ async def until_talking(cadran: Cadran, count: int, timeout_s: float = 20.0) -> 
             if len(talking) == count:
                 return talking
             await asyncio.sleep(0.2)
+
+
+async def until_written(cadran: Cadran, call_id: str, kind: str, timeout_s: float = 10.0) -> None:
+    """Until the database holds this event of the call."""
+    async with asyncio.timeout(timeout_s):
+        while True:
+            events = (await cadran.get(f"/api/v1/calls/{call_id}"))["events"]
+            if kind in {event["kind"] for event in events}:
+                return
+            await asyncio.sleep(0.05)
