@@ -22,7 +22,8 @@ from typing import Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from simulation.chaos import run_seed, shorten
-from simulation.seeds import kept_seeds, plain, quiet, run
+from simulation.seeds import Seed, kept_seeds, plain, quiet, run
+from simulation.shapes import PACED, SHAPES
 
 STATES = ("dialling", "ringing", "waiting", "talking")
 """States of a call that every fault kind must have struck somewhere in a full run (others are over in milliseconds)."""
@@ -47,14 +48,16 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=300)
     parser.add_argument("--first", type=int, default=1, help="first seed of the range")
     parser.add_argument("--seed", type=int, help="only this one, told in full")
+    parser.add_argument("--shape", choices=SHAPES, default=PACED.name, help="how campaigns are drawn")
     parser.add_argument("--minutes", type=float, default=math.inf, help="begin no seed after so long")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--state", type=Path, default=Path(".cache/simulate.jsonl"), help="results so far (resumed)")
     parser.add_argument("--fresh", action="store_true", help="forget results so far")
     options = parser.parse_args()
     if options.seed is not None:
-        return tell(options.seed)
-    wanted = list(dict.fromkeys([*kept_seeds(), *range(options.first, options.first + options.seeds)]))
+        return tell(Seed(options.seed, options.shape))
+    fresh = [Seed(number, options.shape) for number in range(options.first, options.first + options.seeds)]
+    wanted = list(dict.fromkeys([*kept_seeds(), *fresh]))
     say(f"seeds {options.first} to {options.first + options.seeds - 1}, and {len(kept_seeds())} that once failed")
     done = {} if options.fresh else _done(options.state)
     results = [done[seed] for seed in wanted if seed in done]
@@ -75,21 +78,21 @@ def main() -> int:
     return report(results)
 
 
-def tell(seed: int) -> int:
+def tell(seed: Seed) -> int:
     """One seed, with everything that is known of it."""
     quiet()
-    verdict = plain(run_seed(seed)) | {"cpu_s": 0.0}
+    verdict = plain(run_seed(seed.number, shape=SHAPES[seed.shape])) | {"cpu_s": 0.0}
     for line in _told(verdict):
         say(line)
     say(f"{verdict['attempts']} attempts, {verdict['lives']} lives of the daemon, faults {verdict['faults']}")
     return 1 if verdict["violations"] else 0
 
 
-def _done(path: Path) -> dict[int, dict[str, Any]]:
+def _done(path: Path) -> dict[Seed, dict[str, Any]]:
     if not path.exists():
         return {}
     rows = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
-    return {row["seed"]: row for row in rows}
+    return {Seed(row["seed"], row["shape"]): row for row in rows if "shape" in row}
 
 
 def report(results: list[dict[str, Any]]) -> int:
@@ -124,14 +127,15 @@ def _shortened(verdict: dict[str, Any]) -> dict[str, Any]:
     """The failing seed with the fewest faults that still fail; itself if it can't be had again."""
     quiet()
     try:
-        again = run_seed(verdict["seed"])
+        again = run_seed(verdict["seed"], shape=SHAPES[verdict["shape"]])
         return plain(shorten(again)) if again.violations else verdict
     except Exception:  # whatever broke the run is its violation, and told as it was
         return verdict
 
 
 def _told(verdict: dict[str, Any]) -> Iterator[str]:
-    yield f"\nseed {verdict['seed']} (again: python -m simulation --seed {verdict['seed']}):"
+    again = f"python -m simulation --seed {verdict['seed']} --shape {verdict['shape']}"
+    yield f"\nseed {verdict['seed']} (again: {again}):"
     yield from (f"  {text}" for text in verdict["violations"][:10])
     yield from (f"    {step}" for step in verdict.get("timeline", []))
 

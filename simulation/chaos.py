@@ -10,19 +10,20 @@ import asyncio
 import random
 import re
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 
-from daemon.calls.records import Campaign, CampaignMode, RecyclingRule
+from daemon.calls.records import Campaign, CampaignMode, LeadDraft, RecyclingRule
 from daemon.engine import commands as c
-from daemon.errors import CommandError
+from daemon.errors import CommandError, StoreUnavailable
 from daemon.store.memory import MemoryStore
 from fake_asterisk import people
 from simulation.checkers import Violation, after_settling
 from simulation.loop import VirtualClock, VirtualLoop, run
 from simulation.schedule import Schedule, StoreFaults
+from simulation.shapes import AGENTS_MIN, ATTEMPTS_MIN, FAULTS_MIN, MINUTES_MIN, PACED, Shape
 from simulation.world import World, pbx
 
-MINUTES = 10.0
 SETTLE_S = 240.0
 REPLAY_S = 20.0
 LINES = (9, 6)
@@ -50,16 +51,25 @@ class Verdict:
     """Numbers of the faults that were not left out."""
     mode: str = ""
     """The site's control mode, or `ari`."""
+    agents: int = 0
+    minutes: float = 0.0
+    """Simulated minutes under faults."""
+    shape: Shape = PACED
 
 
 class Run:
     """One seed's run."""
 
     def __init__(
-        self, loop: VirtualLoop, seed: int, left_out: frozenset[int] = frozenset(), mode: str | None = None
+        self,
+        loop: VirtualLoop,
+        seed: int,
+        left_out: frozenset[int] = frozenset(),
+        mode: str | None = None,
+        shape: Shape = PACED,
     ) -> None:
         """`mode`: instead of the one that the seed draws."""
-        self.loop, self.seed = loop, seed
+        self.loop, self.seed, self.shape = loop, seed, shape
         self.rng = random.Random(seed)
         self.faults: Counter[str] = Counter()
         self.hit: Counter[tuple[str, str]] = Counter()
@@ -68,7 +78,7 @@ class Run:
         self.store_faults = StoreFaults(random.Random(seed + 7))
         crowd = people.People(
             answer_chance=self.rng.uniform(0.25, 0.6),
-            talk_mean_s=self.rng.uniform(8.0, 30.0),
+            talk_mean_s=self.rng.uniform(*shape.talk_mean_s),
             ring_mean_s=self.rng.uniform(2.0, 6.0),
             machine_share=0.0,
             speaks=self.rng.random() < 0.5,
@@ -81,7 +91,7 @@ class Run:
         self.world = World(loop, seed, pbx_config=pbx(self.agents, crowd), mode=self.mode, store=store)
         self.world.two_machines = random.Random(seed + 11).random() < 0.5
         self.world.habits.wrap_up_s = self.rng.uniform(1.0, 6.0)
-        self.schedule = Schedule(self.world, self.store_faults, seed, self._note, left_out)
+        self.schedule = Schedule(self.world, self.store_faults, seed, self._note, left_out, shape.moments)
 
     async def main(self) -> Verdict:
         """Furnish, work under faults, settle, judge."""
@@ -89,7 +99,7 @@ class Run:
         predictive = self.mode != "basic" and rng.random() < 0.4
         campaign = await world.furnish(
             agents=self.agents,
-            leads=500,
+            leads=self.shape.leads_first,
             lines=LINES,
             nailed=self.agents if predictive else rng.randint(0, self.agents),
             mode=CampaignMode.PREDICTIVE if predictive else CampaignMode.PROGRESSIVE,
@@ -105,12 +115,17 @@ class Run:
         await world.start()
         await world.staff(campaign)
         await self._start(campaign)
-        shaking = asyncio.create_task(self.schedule.run(campaign), name="faults")
-        await asyncio.sleep(MINUTES * 60.0)
-        shaking.cancel()
-        await asyncio.gather(shaking, return_exceptions=True)
+        began_at = self.loop.time()
+        beside = [asyncio.create_task(self.schedule.run(campaign), name="faults")]
+        if self.shape.attempts_a_minute:
+            beside.append(asyncio.create_task(self._add_leads(), name="leads"))
+        await self._shaken_for_long_enough()
+        minutes = (self.loop.time() - began_at) / 60.0
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
         await self._settle(campaign)
-        verdict = self._judge()
+        verdict = self._judge(minutes)
         await world.stop()
         return verdict
 
@@ -121,6 +136,36 @@ class Run:
                 return
             except CommandError:
                 await asyncio.sleep(1.0)
+
+    @property
+    def _attempts(self) -> int:
+        assert self.world.store is not None
+        return len(self.world.store.tables.attempts)
+
+    async def _shaken_for_long_enough(self) -> None:
+        """The campaign works under faults; for longer if they have kept it from its calls."""
+        await asyncio.sleep(MINUTES_MIN * 60.0)
+        with suppress(TimeoutError):
+            longer_s = (self.shape.longest_minutes - MINUTES_MIN) * 60.0
+            await self.world.until(lambda: self._attempts >= ATTEMPTS_MIN, longer_s, step_s=5.0)
+
+    async def _add_leads(self) -> None:
+        """An operator adds people part by part, as many as the attempts lag behind what is wanted by the next part."""
+        dice, began_at, known = random.Random(self.seed + 31), self.loop.time(), self.shape.leads_first
+        while True:
+            next_s = dice.uniform(*self.shape.parts_every_s)
+            await asyncio.sleep(next_s)
+            assert self.world.store is not None
+            minutes = (self.loop.time() - began_at + next_s) / 60.0
+            new = known - len(self.world.store.tables.attempts_of_person)
+            more = round(self.shape.attempts_a_minute * minutes) - self._attempts - new
+            if more <= 0:
+                continue
+            with suppress(StoreUnavailable, CommandError, KeyError):
+                drafts = [LeadDraft(e164=f"+3319900{n:04d}", last_name=f"P{n}") for n in range(known, known + more)]
+                await self.world.store.add_leads(self.world.list.id, drafts)
+                known += more
+                await self.world.submit(c.LeadsChanged())
 
     def _note(self, what: str) -> None:
         """A fault strikes: how often, in which states of calls, and a line of the timeline."""
@@ -163,7 +208,7 @@ class Run:
             await world.kill_and_start_other()
             await asyncio.sleep(REPLAY_S)
 
-    def _judge(self) -> Verdict:
+    def _judge(self, minutes: float) -> Verdict:
         world = self.world
         in_use = {line.record.name: line.in_use for line in world.live.pool.lines.values()}
         assert world.store is not None
@@ -175,12 +220,15 @@ class Run:
             violations,
             self.faults,
             self.hit,
-            len(tables.attempts),
+            self._attempts,
             len(world.lives),
             self.timeline,
             self._stories(violations),
             tuple(self.struck),
             self.mode,
+            self.agents,
+            minutes,
+            self.shape,
         )
 
     def _stories(self, violations: list[Violation]) -> list[str]:
@@ -206,14 +254,33 @@ class Run:
 
 
 def run_seed(
-    seed: int, latency_s: float = 0.0004, left_out: frozenset[int] = frozenset(), mode: str | None = None
+    seed: int,
+    latency_s: float = 0.0004,
+    left_out: frozenset[int] = frozenset(),
+    mode: str | None = None,
+    shape: Shape = PACED,
 ) -> Verdict:
     """One whole run; faults whose numbers are in `left_out` do not happen. `mode`: not the one the seed draws."""
 
     async def main(loop: VirtualLoop) -> Verdict:
-        return await Run(loop, seed, left_out, mode).main()
+        return await Run(loop, seed, left_out, mode, shape).main()
 
     return run(main, seed=seed, latency_s=latency_s)
+
+
+def too_little(verdict: Verdict) -> list[Violation]:
+    """What a whole seed holds less of than every seed must. (One that is being shortened may.)"""
+    held = (
+        ("agents", verdict.agents, AGENTS_MIN),
+        ("simulated minutes", verdict.minutes, MINUTES_MIN),
+        ("faults", sum(verdict.faults.values()), FAULTS_MIN),
+        ("attempts", verdict.attempts, ATTEMPTS_MIN),
+    )
+    return [
+        Violation("scenario", f"{count:g} {what}, of at least {least:g}")
+        for what, count, least in held
+        if count < least
+    ]
 
 
 def shorten(verdict: Verdict) -> Verdict:
@@ -221,7 +288,7 @@ def shorten(verdict: Verdict) -> Verdict:
     rules = {violation.rule for violation in verdict.violations}
     left_out: frozenset[int] = frozenset()
     for number in reversed(verdict.struck):
-        found = run_seed(verdict.seed, left_out=left_out | {number})
+        found = run_seed(verdict.seed, left_out=left_out | {number}, shape=verdict.shape)
         if rules & {violation.rule for violation in found.violations}:
             left_out, verdict = left_out | {number}, found
     return verdict

@@ -19,12 +19,14 @@ from daemon.calls.states import CallState
 from daemon.engine import commands as c
 from daemon.errors import CommandError, StoreUnavailable
 from simulation.loop import Life
+from simulation.shapes import Moment
 from simulation.world import World
 
 WRITES = ("commit_intents", "apply_facts", "claim_leads", "renew_lease", "acquire_lease", "release_claims")
 """The commits of a daemon at work; any of them may fail before or after it is done."""
 WAITED_FOR = 0.4
-"""So many faults wait a while for the rarest moment, a customer who has answered and for whom no agent is free yet."""
+"""So many faults wait a while for a rare moment."""
+MOMENT_S = 25.0
 TAKES_OVER_S = 12.0
 """A standby leads this soon: the lease's four seconds, its own steps, and a database that may be slow."""
 
@@ -92,9 +94,10 @@ class Schedule:
         seed: int,
         struck: Callable[[str], None],
         left_out: frozenset[int] = frozenset(),
+        moments: tuple[Moment, ...] = ("waiting",),
     ) -> None:
         self.world, self.store_faults = world, store_faults
-        self._seed, self._struck, self._left_out = seed, struck, left_out
+        self._seed, self._struck, self._left_out, self._moments = seed, struck, left_out, moments
         self.rng = random.Random(seed)
         self.problems: list[str] = []
         self.kinds = [
@@ -130,16 +133,34 @@ class Schedule:
             kind = self.rng.choice(self.kinds)
             if self.rng.random() < WAITED_FOR:
                 with suppress(TimeoutError):
-                    await self.world.until(self._somebody_waits, 25.0, step_s=0.02)
+                    await self._rare(random.Random(self._seed * 10_009 + number).choice(self._moments))
             if number not in self._left_out:
                 self._struck(f"{number} {kind.__name__.strip('_')}")
                 await kind()
                 await self._keep_running(campaign)
             number += 1
 
-    def _somebody_waits(self) -> bool:
-        waiting = CallState.WAITING
-        return waiting in [call.state for call in self.world.live.calls.values()]
+    async def _rare(self, moment: Moment) -> None:
+        """Until that moment. Raises TimeoutError if it does not come soon."""
+        if moment == "dialling":
+            await self._some_call(CallState.DIALLING, step_s=0.02)
+            return
+        if moment == "break":
+            await self._some_call(CallState.RINGING)
+            await self._get_up()
+        await self._some_call(CallState.WAITING, step_s=0.02)
+
+    async def _some_call(self, state: CallState, step_s: float = 0.05) -> None:
+        """Until some call is in that state."""
+        await self.world.until(
+            lambda: state in [call.state for call in self.world.live.calls.values()], MOMENT_S, step_s
+        )
+
+    async def _get_up(self) -> None:
+        """Every agent who can takes a break at once; `_keep_running` brings them back."""
+        for desk in list(self.world.live.desks.values()):
+            with suppress(CommandError, KeyError):
+                await self.world.submit(c.SetPaused(agent_id=desk.id, code="PAUSE"))
 
     async def _keep_running(self, campaign: Campaign) -> None:
         """A supervisor who starts the campaign again and puts agents back to work after trouble."""

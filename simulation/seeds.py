@@ -7,12 +7,13 @@ import multiprocessing
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
 from daemon.app import spare_collector
-from simulation.chaos import Verdict, run_seed
+from simulation.chaos import Verdict, run_seed, too_little
+from simulation.shapes import PACED, SHAPES
 
 ONCE_FAILED = Path(__file__).resolve().parents[1] / "tests" / "simulation" / "once_failed.txt"
 
@@ -23,14 +24,23 @@ def quiet() -> None:
     logging.disable(logging.CRITICAL)
 
 
-def one(seed: int) -> dict[str, Any]:
-    """One seed, as plain data; an exception is a violation of its own."""
+class Seed(NamedTuple):
+    """A seed, and the shape in which it is drawn."""
+
+    number: int
+    shape: str = PACED.name
+
+
+def one(seed: Seed) -> dict[str, Any]:
+    """One seed, as plain data; an exception is a violation of its own, and so is a scenario that holds too little."""
     quiet()
     started = time.process_time()
     try:
-        verdict = run_seed(seed)
+        verdict = run_seed(seed.number, shape=SHAPES[seed.shape])
     except Exception as error:
-        return {"seed": seed, "violations": [f"crash: {type(error).__name__}: {error}"], "cpu_s": 0.0, "hit": {}}
+        found = [f"crash: {type(error).__name__}: {error}"]
+        return {"seed": seed.number, "shape": seed.shape, "violations": found, "cpu_s": 0.0, "hit": {}}
+    verdict.violations += too_little(verdict)
     return plain(verdict) | {"cpu_s": round(time.process_time() - started, 3)}
 
 
@@ -38,6 +48,7 @@ def plain(verdict: Verdict) -> dict[str, Any]:
     """A verdict as it is kept."""
     return {
         "seed": verdict.seed,
+        "shape": verdict.shape.name,
         "mode": verdict.mode,
         "violations": [str(violation) for violation in verdict.violations],
         "attempts": verdict.attempts,
@@ -48,7 +59,7 @@ def plain(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def run(seeds: list[int], jobs: int) -> Iterator[dict[str, Any]]:
+def run(seeds: list[Seed], jobs: int) -> Iterator[dict[str, Any]]:
     """Verdicts as they come."""
     if jobs <= 1:
         spare_collector()
@@ -58,8 +69,9 @@ def run(seeds: list[int], jobs: int) -> Iterator[dict[str, Any]]:
         yield from pool.imap_unordered(one, seeds)
 
 
-def kept_seeds(path: Path = ONCE_FAILED) -> list[int]:
-    """Seeds that once failed, one a line, with a word why."""
+def kept_seeds(path: Path = ONCE_FAILED) -> list[Seed]:
+    """Seeds that once failed: number, shape, and a word why on each line."""
     if not path.exists():
         return []
-    return [int(line.split()[0]) for line in path.read_text("utf-8").splitlines() if line.strip()]
+    lines = [line.split() for line in path.read_text("utf-8").splitlines() if line.strip()]
+    return [Seed(int(words[0]), words[1]) for words in lines]

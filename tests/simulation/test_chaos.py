@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -21,10 +22,11 @@ from daemon.engine.callflow import CallFlow
 from daemon.engine.live import Call
 from daemon.pool.lines import LinePool
 from fake_asterisk import people
-from simulation.chaos import run_seed
+from simulation.chaos import run_seed, too_little
 from simulation.checkers import after_settling
 from simulation.loop import VirtualLoop, run
-from simulation.seeds import kept_seeds
+from simulation.seeds import Seed, kept_seeds, one
+from simulation.shapes import PACED, SHAPES
 from simulation.world import World, pbx
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,12 +40,23 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.mark.feature("RELY-05", clause="facts survive the daemon's and the database's death")
 @pytest.mark.feature("RELY-06", clause="calls are adopted by id after a restart")
 @pytest.mark.feature("RELY-08", clause="no customer is ever moved by a stale command")
-@pytest.mark.parametrize("seed", [11, 17, 21, *kept_seeds()])
-def test_seed_of_chaos(seed: int) -> None:
-    verdict = run_seed(seed)
+@pytest.mark.parametrize(
+    "seed", [Seed(11), Seed(17), Seed(21), *kept_seeds()], ids=lambda seed: f"{seed.number}-{seed.shape}"
+)
+def test_seed_of_chaos(seed: Seed) -> None:
+    verdict = run_seed(seed.number, shape=SHAPES[seed.shape])
     assert [str(violation) for violation in verdict.violations] == [], "\n".join(verdict.timeline)
+    assert too_little(verdict) == []
     assert verdict.attempts >= 100
     assert sum(verdict.faults.values()) >= 3
+
+
+def test_a_seed_that_holds_too_little_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A campaign for which nobody answers in time for enough calls: the run fails, though no rule is broken."""
+    starved = replace(PACED, name="starved", attempts_a_minute=0.0, longest_minutes=10.0)
+    monkeypatch.setitem(SHAPES, starved.name, starved)
+    found = one(Seed(11, starved.name))["violations"]
+    assert [text.startswith("scenario: ") and text.endswith("attempts, of at least 100") for text in found] == [True]
 
 
 _DIGEST = """

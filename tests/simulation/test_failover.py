@@ -18,6 +18,7 @@ from fake_asterisk import people
 from simulation import chaos
 from simulation.checkers import CUSTOMER, after_settling
 from simulation.loop import VirtualLoop, run
+from simulation.shapes import BUSY
 from simulation.world import World, pbx
 
 
@@ -77,7 +78,7 @@ def _split(monkeypatch: pytest.MonkeyPatch, *, told: bool) -> tuple[object, ...]
                 self.world.settings_changes = lambda settings: msgspec.structs.replace(settings, lease=LeaseTable())
 
     monkeypatch.setattr(chaos, "Run", TwoMachines)
-    return tuple(chaos.run_seed(7770097, mode="asyncagi").violations)
+    return tuple(chaos.run_seed(7770097, mode="asyncagi", shape=BUSY).violations)
 
 
 @pytest.mark.feature(
