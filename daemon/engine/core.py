@@ -28,6 +28,7 @@ from daemon.engine.callflow import CallFlow
 from daemon.engine.commands import AnyCommand
 from daemon.engine.desks import Desks
 from daemon.engine.ending import RECENT_S
+from daemon.engine.holding import Holding
 from daemon.engine.inbound import Inbound
 from daemon.engine.law import Law, RuleFacts
 from daemon.engine.live import LONG_AGO, Call, CampaignLive, Claim, Desk, Live
@@ -40,6 +41,7 @@ from daemon.engine.recordings import Recordings
 from daemon.engine.recovery import Recovery
 from daemon.engine.second_line import SecondLine
 from daemon.engine.supervise import Supervision
+from daemon.engine.third_parties import ThirdParties
 from daemon.engine.transfers import Transfers
 from daemon.settings import DialerTable, SiteTable
 
@@ -74,8 +76,10 @@ class EngineCore:
         self.recovery = Recovery(self.live, self.calls, self.desks)
         self.operations = Operations(self.live, self.calls, self.desks, self.placing)
         self.publisher = Publisher(self.live)
-        self.transfers = Transfers(self.live, self.calls, self.desks)
-        self.supervision = Supervision(self.live, self.transfers)
+        self.holding = Holding(self.live, self.calls, self.desks)
+        self.third_parties = ThirdParties(self.live, self.calls, self.desks, self.holding)
+        self.transfers = Transfers(self.live, self.calls, self.holding, self.third_parties)
+        self.supervision = Supervision(self.live, self.transfers, self.third_parties)
         self.recordings = Recordings(self.live, self.transfers)
         self.inbound = Inbound(self.live, self.calls, self.desks)
         self.quality = Quality(self.live)
@@ -102,15 +106,15 @@ class EngineCore:
         self.calls.on_caller_granted = self.inbound.granted
         self.calls.on_caller_refused = self.inbound.refused
         self.calls.on_caller_overdue = self.inbound.overdue
-        self.transfers.on_release = self.supervision.left_alone
-        self.recovery.on_settled = self.transfers.settle
-        self.recovery.on_held = self.transfers.held_meanwhile
+        self.holding.on_release = self.supervision.left_alone
+        self.recovery.on_settled = self.third_parties.settle
+        self.recovery.on_held = self.third_parties.held_meanwhile
         self.recovery.on_talking = self.recordings.adopted
 
     def _call_over(self, call: Call) -> None:
         self.recordings.over(call)
         self.inbound.over(call)
-        self.transfers.call_over(call)
+        self.third_parties.call_over(call)
 
     # ---- time --------------------------------------------------------------------------------------------------
 
@@ -148,7 +152,7 @@ class EngineCore:
         kind, id = key
         live = self.live
         if kind == "side":
-            self.transfers.on_deadline(id)
+            self.third_parties.on_deadline(id)
         elif kind in ("greeted", "place"):
             caller = live.calls.get(id)
             if caller is not None and live.link.synced:
@@ -237,13 +241,13 @@ class EngineCore:
                 self.recordings.refused(owner, event)
             if owner.unsure and isinstance(event, ev.LegHungUp):
                 self.recovery.recall(owner)
-            if not self.transfers.customer_event(owner, event):
+            if not self.third_parties.customer_event(owner, event):
                 self.calls.on_event(owner, event)
         elif isinstance(owner, Desk):
-            if not self.transfers.desk_event(owner, event):
+            if not self.third_parties.desk_event(owner, event):
                 self.desks.on_event(owner, event)
         elif (side := live.sides.get(event.leg)) is not None:
-            (self.supervision if side.purpose == "spy" else self.transfers).on_event(side, event)
+            (self.supervision if side.purpose == "spy" else self.third_parties).on_event(side, event)
         elif isinstance(event, ev.LegHungUp | ev.LegFailed | ev.ActionInDoubt | ev.LegUnbridged | ev.MessagePlayed) or (
             attempt_of(event.leg) in live.recent and isinstance(event, ev.LegRinging | ev.LegProgress)
         ):

@@ -12,6 +12,7 @@ from daemon.calls.states import CallState
 from daemon.engine import commands as c
 from daemon.engine.live import Call, Desk, Live
 from daemon.engine.sides import Goal, Side, SideState
+from daemon.engine.third_parties import ThirdParties
 from daemon.engine.transfers import Transfers
 from daemon.engine.views import LISTEN
 from daemon.errors import CommandError
@@ -22,8 +23,8 @@ MODES = (LISTEN, "whisper", "barge")
 class Supervision:
     """See the module's first lines."""
 
-    def __init__(self, live: Live, transfers: Transfers) -> None:
-        self._live, self._transfers = live, transfers
+    def __init__(self, live: Live, transfers: Transfers, thirds: ThirdParties) -> None:
+        self._live, self._transfers, self._thirds = live, transfers, thirds
 
     def _conversation(self, agent_id: int) -> tuple[Call, Desk]:
         desk = self._live.desks.get(agent_id)
@@ -84,14 +85,14 @@ class Supervision:
         side = self._spy_of(call, command.by)
         if side is not None:
             self._transfers.audit(command.by, "supervision.stop", call, agent_id=desk.id)
-            self._transfers.drop(side)
+            self._thirds.drop(side)
             self._live.touch("agents", desk.id)
 
     def _TakeOver(self, command: c.TakeOver) -> dict[str, str]:
         """The phone that listens becomes a third party; without one, `extension` rings first."""
         call, desk = self._conversation(command.agent_id)
         self._transfers.need("hold")
-        if self._transfers.third_of(call) is not None or call.room:
+        if self._thirds.third_of(call) is not None or call.room:
             raise CommandError("third_there_already", {"attempt_id": str(call.attempt_id)})
         side = self._spy_of(call, command.by)
         if side is not None and side.state is SideState.LISTENING:
@@ -108,7 +109,7 @@ class Supervision:
                 by=command.by,
                 goal=Goal.CUSTOMER,
             )
-            self._transfers.ring(side, extension=command.extension)
+            self._thirds.ring(side, extension=command.extension)
         else:
             raise CommandError("field_missing", {"field": "extension"})
         self._transfers.audit(command.by, "supervision.take_over", call, agent_id=desk.id, to=side.to)
@@ -133,4 +134,4 @@ class Supervision:
         """The agent talks to this customer no longer: who listened goes."""
         for side in list(self._live.sides.values()):
             if side.purpose == "spy" and side.desk is desk:
-                self._transfers.drop(side)
+                self._thirds.drop(side)
