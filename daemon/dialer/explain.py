@@ -28,6 +28,11 @@ def _number(value: float, digits: int, french: bool) -> str:
     return text.replace(".", ",") if french else text
 
 
+def _of(count: int, noun: str) -> str:
+    """French: the plural begins at two."""
+    return f"{count} {noun}" if count < 2 else f"{count} {noun}s"
+
+
 def sentence(decision: Decision, language: str = "en") -> str:
     """`placing 7: 2 ready, 2.3 expected free, 31 % answer, risk 2.1 % ≤ 3.4 %, 18 abandoned of 21 allowed (risk)`.
 
@@ -37,7 +42,7 @@ def sentence(decision: Decision, language: str = "en") -> str:
     figures = decision.figures
     limit = _LIMITS.get(decision.limit, (decision.limit, decision.limit))[french]
     if figures.threshold <= 0.0:
-        ready = f"{figures.ready} prêts" if french else f"{figures.ready} ready"
+        ready = _of(figures.ready, "prêt") if french else f"{figures.ready} ready"
         flying = f"{figures.in_flight} en cours" if french else f"{figures.in_flight} in flight"
         return f"{_placing(decision.count, french)} {ready}, {flying} ({limit})"
     free = _number(figures.expected_free, 1, french)
@@ -47,11 +52,11 @@ def sentence(decision: Decision, language: str = "en") -> str:
     sign = "≤" if figures.risk <= figures.threshold else ">"
     if french:
         parts = [
-            f"{figures.ready} prêts",
-            f"{free} attendus",
+            _of(figures.ready, "prêt"),
+            f"{free} {'attendu' if figures.expected_free < 2 else 'attendus'}",
             f"réponse {rate} %",
             f"risque {risk} % {sign} {accepted} %",
-            f"{figures.abandoned} abandons sur {figures.allowed} permis",
+            f"{_of(figures.abandoned, 'abandon')} sur {figures.allowed} permis",
         ]
     else:
         parts = [

@@ -42,6 +42,17 @@ def test_states_stages_and_outcomes_of_the_engine_all_have_words() -> None:
     assert [key for key in keys if key not in FR] == []
 
 
+def test_every_reason_that_holds_a_lead_back_has_words() -> None:
+    """What the engine writes into `blocked_by`, as its source has it, and what a count of leads adds."""
+    from daemon.dialer import recycling
+
+    source = Path(recycling.__file__).read_text("utf-8")
+    reasons = set(re.findall(r'LeadNext\([^"\n]*"([a-z_]+)"', source))
+    assert {"recycled_out", "done", "technical_limit"} <= reasons
+    reasons |= {"dnc", "erased", "consent", "callback", "in_progress", "list_off", "waiting"}
+    assert sorted(f"blocked.{reason}" for reason in reasons if f"blocked.{reason}" not in FR) == []
+
+
 def test_french_is_written_without_exclamation_or_veuillez() -> None:
     for key, text in FR.items():
         assert "!" not in text and "euillez" not in text, key

@@ -60,7 +60,7 @@ function top() {
     h('span', { class: 'clock num' }, live.beat ? clock(new Date(serverNow())) : '--:--:--'),
     h('span', { class: 'grow' }),
     may('steer') && h('button', { class: 'suspend', disabled: Boolean(off), title: off, onclick: direct.suspendAll }, icon('pause'), ' ', t('suspend.button')),
-    may('watch') && h('a', { href: '#/alertes', class: amiss ? 'mark act' : 'quiet', title: t('nav.alertes'), 'aria-label': t('top.alerts', { n: num(amiss) }) }, icon('alert'), amiss > 0 && ` ${num(amiss)}`),
+    may('watch') && h('a', { href: '#/alertes', class: amiss ? 'mark act' : 'quiet', title: t('nav.alertes'), 'aria-label': t('top.alerts', { n: num(amiss) }) }, icon(amiss ? 'alert' : 'bell'), amiss > 0 && ` ${num(amiss)}`),
     h('span', { class: 'langs' }, ['fr', 'en'].map((code) => h('button', { key: code, class: 'quiet', 'aria-pressed': String(lang === code), onclick: () => load(code).then(paint) }, code.toUpperCase()))),
     h('button', { class: 'quiet', 'aria-label': t('top.theme'), title: t('top.theme'), onclick: toggleTheme }, icon('theme')),
     h('span', { class: 'user' }, session.who.name, ' ', h('button', { class: 'quiet', onclick: leave }, t('do.sign_out'))));

@@ -4,7 +4,7 @@ export let lang = 'fr';
 export let locale = 'fr-FR';
 let plural = new Intl.PluralRules('fr-FR');
 
-const typeset = (text) => text
+export const typeset = (text) => text
   .replace(/ ([;?!%])/g, '\u202f$1').replace(/ ([:»])/g, '\u00a0$1').replace(/« /g, '«\u00a0').replace(/'/g, '’');
 
 export async function load(which) {

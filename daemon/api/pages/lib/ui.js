@@ -103,7 +103,8 @@ export function windowLevel(w) {
 const LEVEL_ICON = { watch: 'watch', act: 'alert' };
 export const levelMark = (level) => level && h('span', { class: `mark ${level}` }, icon(LEVEL_ICON[level]), h('span', { class: 'sr' }, t(`level.${level}`)));
 
-export function meter(w, label) {
+// `target`: the pacing's, 0..1; with it the meter is wide, and shows where on the same scale the target lies.
+export function meter(w, label, target) {
   if (!w) return h('span', { class: 'muted' }, '—');
   const rate = w.live ? w.abandoned / w.live : 0;
   const scale = Math.max(w.ceiling * 1.3, 0.001);
@@ -111,12 +112,13 @@ export function meter(w, label) {
   const of = (a, b) => t('share.of', { a, b });
   const text = share(w.abandoned, w.live, of);
   const said = t('abandon.said', { window: label, rate: text, ceiling: num(w.ceiling * 100, w.ceiling * 100 % 1 ? 1 : 0), room: num(Math.max(0, w.room)) });
-  return h('span', { class: `meter ${level}`, role: 'meter', 'aria-valuemin': 0, 'aria-valuemax': 1, 'aria-valuenow': rate.toFixed(4), 'aria-label': said, title: said },
+  return h('span', { class: `meter ${level} ${target === undefined ? '' : 'wide'}`, role: 'meter', 'aria-valuemin': 0, 'aria-valuemax': 1, 'aria-valuenow': rate.toFixed(4), 'aria-label': said, title: said },
     h('span', { class: 'value' }, text), levelMark(level),
     h('svg', { class: 'bar', viewBox: '0 0 40 8', preserveAspectRatio: 'none', 'aria-hidden': 'true' },
       h('rect', { class: 'back', x: 0, y: 0, width: 40, height: 8 }),
       h('rect', { class: 'fill', x: 0, y: 0, width: Math.min(40, (rate / scale) * 40), height: 8 }),
-      h('line', { class: 'ceiling', x1: 40 / 1.3, x2: 40 / 1.3, y1: 0, y2: 8 })));
+      target > 0 && h('line', { class: 'target', x1: Math.min(40, (target / scale) * 40), x2: Math.min(40, (target / scale) * 40), y1: 0, y2: 8, 'vector-effect': 'non-scaling-stroke' }),
+      h('line', { class: 'ceiling', x1: 40 / 1.3, x2: 40 / 1.3, y1: 0, y2: 8, 'vector-effect': 'non-scaling-stroke' })));
 }
 
 // ---- figures that may be unknown ----------------------------------------------------------------------------------

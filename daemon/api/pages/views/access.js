@@ -1,7 +1,7 @@
 // Access: tokens (shown once), groups. Administrators only.
 import { h } from '../lib/dom.js';
 import { t } from '../lib/i18n.js';
-import { dateTime } from '../lib/format.js';
+import { dateTime, num } from '../lib/format.js';
 import { paint } from '../lib/live.js';
 import { all, may, post, remove } from '../lib/api.js';
 import { attempt, confirm, field, formValues, select, toast } from '../lib/ui.js';
@@ -40,9 +40,9 @@ export function view() {
     data.once && h('section', { class: 'card', role: 'alert' }, h('h2', null, t('access.once')), h('p', { class: 'token', 'data-token': true }, data.once.token), h('button', { onclick: () => navigator.clipboard?.writeText(data.once.token) }, t('do.copy')), ' ', h('button', { onclick: () => { data.once = null; paint(); } }, t('access.kept'))),
     h('section', { class: 'card' }, h('h1', null, t('access.tokens')),
       h('table', { class: 'grid' }, h('thead', null, h('tr', null, ['name', 'kind', 'role', 'tail', 'state', 'used', 'act'].map((n) => h('th', { key: n, scope: 'col' }, t(`access.${n}`))))),
-        h('tbody', null, data.tokens.map((r) => h('tr', { key: r.id }, h('th', { scope: 'row' }, r.name), h('td', null, t(`token.${r.kind}`)), h('td', null, r.kind === 'operator' ? t(`role.${r.role}`) : '—'), h('td', null, `…${r.tail}`), h('td', null, t(r.active ? 'list.active' : 'access.dead'), r.expires_at && ` → ${dateTime(r.expires_at)}`), h('td', null, dateTime(r.last_used_at)), h('td', null, h('button', { onclick: () => rotate(r) }, t('access.rotate')), ' ', r.active && h('button', { onclick: () => revoke(r) }, t('access.revoke_dots'))))))),
+        h('tbody', null, data.tokens.map((r) => h('tr', { key: r.id }, h('th', { scope: 'row' }, r.name), h('td', null, t(`token.${r.kind}`)), h('td', null, r.kind === 'operator' ? t(`role.${r.role}`) : '—'), h('td', null, `…${r.tail}`), h('td', null, t(r.active ? 'access.live' : 'access.dead'), r.expires_at && ` → ${dateTime(r.expires_at)}`), h('td', null, dateTime(r.last_used_at)), h('td', null, h('button', { onclick: () => rotate(r) }, t('access.rotate')), ' ', r.active && h('button', { onclick: () => revoke(r) }, t('access.revoke_dots'))))))),
       h('h2', null, t('access.new')), h('form', { class: 'form', onsubmit: make },
         field(t('access.name'), h('input', { name: 'name', required: true, maxlength: 120 })), field(t('access.kind'), select('kind', 'operator', ['operator', 'click2call', 'leads'].map((k) => [k, t(`token.${k}`)]))),
         field(t('access.role'), select('role', 'supervisor', ['agent', 'supervisor', 'manager', 'administrator'].map((k) => [k, t(`role.${k}`)]))), field(t('access.agent'), select('agent_id', '', [['', '—'], ...data.agents.map((a) => [a.id, `${a.extension} ${a.name}`])])), field(t('access.days'), h('input', { type: 'number', name: 'days', min: 0, max: 3650, value: 0 }), t('access.days_hint')), h('button', { class: 'primary' }, t('access.make')))),
-    h('section', { class: 'card' }, h('h2', null, t('access.groups')), h('ul', { class: 'list' }, data.groups.map((g) => h('li', { key: g.id }, h('b', null, g.code), ` ${g.name}`, h('span', { class: 'right muted' }, t('access.quota', { n: g.c2c_per_hour }))))))];
+    h('section', { class: 'card' }, h('h2', null, t('access.groups')), h('ul', { class: 'list' }, data.groups.map((g) => h('li', { key: g.id }, h('b', null, g.code), ` ${g.name}`, h('span', { class: 'right muted' }, t('access.quota', { n: num(g.c2c_per_hour) }))))))];
 }

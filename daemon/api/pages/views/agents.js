@@ -111,7 +111,8 @@ function row(id, index) {
     h('td', null, call ? live.state.lines[call.line_id]?.name || '—' : '—'),
     h('td', { class: 'n' }, num(a.today.calls || 0)),
     h('td', { class: 'n' }, num(a.today.sales || 0)),
-    h('td', { class: 'n' }, handling ? pct(a.today.handling_s / handling) : '—'));
+    h('td', { class: 'n' }, handling ? pct(a.today.handling_s / handling) : '—'),
+    h('td', { class: 'n' }, h('button', { class: 'quiet', 'data-menu': true, 'aria-label': t('agents.menu', { name: a.name }), onclick: () => { ui.drawer = drawer(id); paint(); } }, '⋯')));
 }
 
 export function view() {
@@ -124,7 +125,7 @@ export function view() {
   const shown = order.slice(first, first + Math.ceil(height / ROW) + 2 * SPARE);
   const button = (state, label, n) => h('button', { key: state || 'all', class: 'quiet', 'aria-pressed': String(filter === state), onclick: () => { filter = filter === state ? '' : state; frozen = false; paint(); } },
     state && h('span', { class: `s-${state}` }, icon(STATE_ICON[state])), ` ${label} `, h('span', { class: 'figure' }, num(n)));
-  const columns = ['name', 'extension', 'state', 'since', 'campaign', 'call', 'line', 'calls', 'sales', 'occupancy'];
+  const columns = ['name', 'extension', 'state', 'since', 'campaign', 'call', 'line', 'calls', 'sales', 'occupancy', 'menu'];
   return [h('section', { class: 'card' },
     h('div', { class: 'toolbar tabs' },
       button('', t('agents.all'), totalCount),
@@ -137,7 +138,7 @@ export function view() {
       : h('div', { class: 'scroller', tabindex: '0', 'aria-label': t('nav.agents'), onscroll: (e) => { scroll = e.target.scrollTop; paint(); }, onpointerenter: () => { over = true; }, onpointerleave: () => { over = false; paint(); } },
         h('div', { style: { height: `${(order.length + 1) * ROW}px` } }),
         h('table', { class: 'grid', 'aria-rowcount': order.length + 1, style: { top: '0', transform: `translateY(${first * ROW}px)` } },
-          h('thead', null, h('tr', null, columns.map((c, i) => h('th', { key: c, scope: 'col', class: i === 3 || i > 6 ? 'n' : '' }, t(`agent.${c}`))))),
+          h('thead', null, h('tr', null, columns.map((c, i) => h('th', { key: c, scope: 'col', class: i === 3 || i > 6 ? 'n' : '' }, c === 'menu' ? h('span', { class: 'sr' }, t('agent.menu')) : t(`agent.${c}`))))),
           h('tbody', null, shown.map((id, i) => row(id, first + i)))))), adder()];
 }
 

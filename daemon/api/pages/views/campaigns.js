@@ -75,14 +75,25 @@ function speed(c) {
   const said = t('speed.said', { speed: num(shown), band: band(shown), target: pct(target({ ...c, speed: shown }), 1) });
   return [
     h('div', { class: 'toolbar' }, h('label', { for: 'speed' }, t('col.speed')),
-      h('input', { id: 'speed', type: 'range', min: 0, max: 10, step: 1, value: shown, 'aria-valuetext': said, disabled: Boolean(whyNot()) || !may('steer'), onchange: (e) => setSpeed(c, Number(e.target.value)) }), stepper(c)),
+      h('input', { id: 'speed', type: 'range', min: 0, max: 10, step: 1, value: shown, 'aria-valuetext': said, disabled: Boolean(whyNot()) || !may('steer'), onchange: (e) => setSpeed(c, Number(e.target.value)) }), stepper(c),
+      h('input', { class: 'speed', type: 'number', min: 0, max: 10, step: 1, value: shown, 'aria-label': t('speed.number'), disabled: Boolean(whyNot()) || !may('steer'), onchange: (e) => { if (e.target.value !== '' && e.target.checkValidity()) setSpeed(c, Number(e.target.value)); } })),
     h('p', { class: 'muted' }, asked ? t('speed.asked', { now: num(c.speed), wanted: num(asked.wanted) }) : said),
   ];
+}
+// Of causes that hold nothing back: how many there are.
+const REST = ['on_call', 'on_hold', 'ringing', 'reserved', 'wrap_up', 'paused', 'unreachable'];
+function counted(x, f) {
+  if (x.name === 'agents') {
+    const rest = REST.filter((s) => f[s]).map((s) => `${num(f[s])} ${word('state', s).toLowerCase()}`).join(', ');
+    const ready = t('cause.agents.ready', { n: num(f.ready || 0) });
+    return rest ? t('cause.agents.of', { ready, rest }) : ready;
+  }
+  return x.name === 'lines' && f.capacity ? t('cause.lines.of', { free: num(f.free), capacity: num(f.capacity) }) : '';
 }
 const reason = (name) => (name === 'due' ? '' : word('blocked', name));
 function cause(c, x, i) {
   const f = x.figures || {};
-  let text = x.ok ? t(`cause.${x.name}.ok`, { ...f, due: num(c.leads.due ?? 0) }) : (x.name === c.binding && why(c)) || `${x.code}`;
+  let text = x.ok ? counted(x, f) || t(`cause.${x.name}.ok`, { ...f, due: num(c.leads.due ?? 0) }) : (x.name === c.binding && why(c)) || `${x.code}`;
   if (x.name === 'leads') {
     const held = Object.entries(c.leads).filter(([name]) => name !== 'due' && name !== 'total');
     const heldCount = held.reduce((n, [, v]) => n + v, 0);
@@ -95,8 +106,8 @@ function cadence(c) {
     h('div', { class: 'columns' },
       h('section', { class: 'card' }, h('h2', null, t('campaign.mode')), modes(c), speed(c)),
       h('section', { class: 'card' }, h('h2', null, t('campaign.abandon', { ceiling: num((c.windows[0]?.ceiling ?? 0.03) * 100) })),
-        c.windows.length === 0 ? h('p', { class: 'empty' }, t('campaign.no_windows')) : h('table', { class: 'grid' }, h('tbody', null, c.windows.map((w) => h('tr', { key: w.name }, h('th', { scope: 'row' }, word('window', w.name)), h('td', { class: 'n' }, meter(w, word('window', w.name))), h('td', { class: 'n' }, t('share.of', { a: num(w.abandoned), b: num(w.live) })), h('td', { class: 'n' }, t('abandon.left', { n: num(Math.max(0, w.room)) }), levelMark(windowLevel(w))))))),
-        h('p', { class: 'muted' }, t('campaign.at_ceiling')))),
+        c.windows.length === 0 ? h('p', { class: 'empty' }, t('campaign.no_windows')) : h('table', { class: 'grid' }, h('tbody', null, c.windows.map((w) => h('tr', { key: w.name }, h('th', { scope: 'row' }, word('window', w.name)), h('td', { class: 'n' }, meter(w, word('window', w.name), c.mode === 'predictive' ? target(c) : 0)), h('td', { class: 'n' }, w.live < 30 ? '' : t('share.of', { a: num(w.abandoned), b: num(w.live) })), h('td', { class: 'n' }, t('abandon.left', { n: num(Math.max(0, w.room)) }), levelMark(windowLevel(w))))))),
+        h('p', { class: 'muted' }, c.mode === 'predictive' && c.windows.length > 0 && `${t('abandon.target', { target: pct(target(c), 1) })}. `, t('campaign.at_ceiling')))),
     h('section', { class: 'card' }, h('h2', null, t('campaign.why_number')), h('p', null, why(c))),
     h('div', { class: 'columns' },
       h('section', { class: 'card' }, h('h2', null, t('campaign.why_not')), h('ol', { class: 'causes' }, c.causes.map((x, i) => cause(c, x, i))),

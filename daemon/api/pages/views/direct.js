@@ -1,6 +1,6 @@
 // Direct: what dials, what stops the rest, is abandonment safe, who talks, who needs me. The floor supervisor's page.
 import { h, icon } from '../lib/dom.js';
-import { t, word, lang } from '../lib/i18n.js';
+import { t, word, lang, typeset } from '../lib/i18n.js';
 import { num, pct, duration, clock } from '../lib/format.js';
 import { live, since, paint } from '../lib/live.js';
 import { post, may } from '../lib/api.js';
@@ -112,7 +112,7 @@ export function controls(c) {
 }
 
 export const modeWord = (c) => (c.mode === 'predictive' ? t('mode.predictive', { level: c.level }) : word('mode', c.mode));
-export const why = (c) => (siteDown(c.site) ? t('why.pbx', { site: c.site }) : (lang === 'fr' ? c.why_fr : c.why) || '');
+export const why = (c) => (siteDown(c.site) ? t('why.pbx', { site: c.site }) : lang === 'fr' ? typeset(c.why_fr || '') : c.why || '');
 const win = (c, name) => c.windows.find((w) => w.name === name || (name === '30d' && ['30d', '30_days'].includes(w.name)));
 export const dueOf = (c) => c.leads.due;
 

@@ -1,7 +1,7 @@
 // Reports: each figure comes from one named query; the CSV is exactly the table shown.
 import { h } from '../lib/dom.js';
 import { t, word, has, lang } from '../lib/i18n.js';
-import { num, pct, duration, dateTime } from '../lib/format.js';
+import { num, pct, clock, duration, dateTime } from '../lib/format.js';
 import { live, paint } from '../lib/live.js';
 import { get, all } from '../lib/api.js';
 import { attempt, select } from '../lib/ui.js';
@@ -74,6 +74,6 @@ export function view() {
       h('thead', null, h('tr', null, columns.map((c) => h('th', { key: c, scope: 'col', class: isNumber(c) ? 'n' : '' }, label(c))))),
       h('tbody', null, data.rows.map((r, i) => h('tr', { key: i }, columns.map((c) => h('td', { key: c, class: isNumber(c) ? 'n' : '' }, cell(c, r[c]))))),
         h('tr', { key: 'total' }, columns.map((c, i) => h('td', { key: c, class: isNumber(c) ? 'n' : '' }, h('b', null, i === 0 ? t('report.total') : SUMS.has(c) ? cell(c, data.rows.reduce((n, r) => n + (r[c] || 0), 0)) : c === 'answer_rate' ? rate() : '')))))),
-    h('p', { class: 'muted' }, t('report.computed', { at: dateTime(data.at) }), ` · ${data.kind}.sql`));
+    h('p', { class: 'muted' }, t('report.computed', { at: data.at ? clock(new Date(data.at)) : '—' }), ` · ${data.kind}.sql`));
 }
 const rate = () => { const a = data.rows.reduce((n, r) => n + r.attempts, 0); return a ? pct(data.rows.reduce((n, r) => n + r.answered, 0) / a) : '—'; };

@@ -1,7 +1,7 @@
 // Figures of any set of calls: the filters of the call search, whole and cut by one dimension; all of it in the address.
 import { h } from '../lib/dom.js';
 import { t, word, lang } from '../lib/i18n.js';
-import { num, pct, duration, dateTime, phone } from '../lib/format.js';
+import { num, pct, clock, duration, phone } from '../lib/format.js';
 import { live, paint } from '../lib/live.js';
 import { get } from '../lib/api.js';
 import { attempt, field, formValues, select } from '../lib/ui.js';
@@ -79,5 +79,5 @@ export function view() {
       h('thead', null, h('tr', null, h('th', { scope: 'col' }, t(`stats.by_${a.by || 'hour'}`)), FIGURES.map((f) => h('th', { key: f, scope: 'col', class: 'n' }, t(`stats.${f}`))))),
       h('tbody', null, a.rows.map((r) => h('tr', { key: r.key }, h('th', { scope: 'row' }, key(r.key)), FIGURES.map((f) => h('td', { key: f, class: 'n' }, cell(f, r))))),
         h('tr', { key: 'total', 'data-total': true }, h('th', { scope: 'row' }, h('b', null, t('report.total'))), FIGURES.map((f) => h('td', { key: f, class: 'n' }, h('b', null, cell(f, a.total))))))),
-    a && h('p', { class: 'muted' }, t('report.computed', { at: dateTime(a.computed_at) })));
+    a && h('p', { class: 'muted' }, t('report.computed', { at: a.computed_at ? clock(new Date(a.computed_at)) : '—' })));
 }
