@@ -2,8 +2,8 @@
 
 `{"do": "core stop now"}`, `kill`, `boot`, `core stop gracefully`, `core abort shutdown`, `core restart now`, `cut`,
 `half_open` (`on`), `slow` (`delay_s`, `bytes_per_s`), `lose_next_action` (`count`), `lose_next_response` (`count`),
-`disturb_events` (`lose_every`, `duplicate_every`, `reorder_every`), `split_utf8` (`on`), `clear`, `ledger`, `counts`,
-`hangup` (`channel`: the far end says goodbye),
+`disturb_events` (`lose_every`, `duplicate_every`, `reorder_every`), `split_utf8` (`on`), `deaf` (`count`), `deafen`,
+`clear`, `ledger`, `counts`, `hangup` (`channel`: the far end says goodbye),
 `call_in` (`endpoint`, `did`, `caller`). The answer is `{"ok": true, ...}` or `{"ok": false, "error": ...}`.
 """
 
@@ -16,6 +16,8 @@ from fake_asterisk.telephone import Telephone
 
 if TYPE_CHECKING:
     from fake_asterisk.pbx import FakeAsterisk
+
+FAULTS = ("half_open", "slow", "lose_next_action", "lose_next_response", "disturb_events", "deaf", "deafen", "clear")
 
 
 class Control:
@@ -64,7 +66,7 @@ class Control:
         if what == "split_utf8":
             faults.split_utf8 = bool(options.get("on", True))
             return None
-        if what in ("half_open", "slow", "lose_next_action", "lose_next_response", "disturb_events", "clear"):
+        if what in FAULTS:
             getattr(faults, what)(**options)
             return None
         if what == "ledger":

@@ -145,11 +145,12 @@ class Faults:
         self.lose_every = 0
         self.duplicate_every = 0
         self.reorder_every = 0
+        self.deaf_sockets = 0
         self.split_utf8 = False
         self.disturbs_events = False
         self.lag: Callable[[], tuple[float, bool]] | None = None
         self.counts: dict[str, int] = dict.fromkeys(
-            ("cuts", "actions lost", "responses lost", "events lost", "events doubled", "events reordered"), 0
+            ("cuts", "actions lost", "responses lost", "events lost", "events doubled", "events reordered", "deaf"), 0
         )
 
     def link(self, session: "Session") -> Link:
@@ -174,6 +175,14 @@ class Faults:
             return False
         self.lose_responses -= 1
         self.counts["responses lost"] += 1
+        return True
+
+    def deafens(self) -> bool:
+        """Whether the WebSocket that opens now hears nothing."""
+        if self.deaf_sockets <= 0:
+            return False
+        self.deaf_sockets -= 1
+        self.counts["deaf"] += 1
         return True
 
     # ---- what a test or a schedule calls
@@ -208,6 +217,15 @@ class Faults:
         """The next actions are carried out, but their responses never arrive."""
         self.lose_responses += count
 
+    def deaf(self, count: int = 1) -> None:
+        """The next WebSockets of ARI are open and hear nothing."""
+        self.deaf_sockets += count
+
+    def deafen(self) -> None:
+        """The WebSockets of ARI that are open hear nothing any more."""
+        self.counts["deaf"] += 1
+        self.pbx.ari.deafen()
+
     def disturb_events(self, *, lose_every: int = 0, duplicate_every: int = 0, reorder_every: int = 0) -> None:
         """Every n-th event of a session is lost, doubled, or comes after the one behind it; zeros: none."""
         self.lose_every, self.duplicate_every, self.reorder_every = lose_every, duplicate_every, reorder_every
@@ -236,7 +254,7 @@ class Faults:
         self.slow()
         self.disturb_events()
         self.lag = None
-        self.lose_actions = self.lose_responses = 0
+        self.lose_actions = self.lose_responses = self.deaf_sockets = 0
         self.split_utf8 = False
 
 

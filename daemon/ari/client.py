@@ -33,9 +33,12 @@ PENDING_MAX: Final = 2000
 KEEPALIVE_S: Final = 8.0
 """Asterisk closes idle HTTP sessions after 15 s: ours are given up sooner, so that no request meets a closed one."""
 MESSAGE_BYTES_MAX: Final = 1 << 20
+FAREWELL_S: Final = 0.5
+"""A close is answered at once; a link that is gone does not hold up the next one for longer."""
 FORBIDDEN: Final = 403
 
 Query = Mapping[str, str]
+Watch = Callable[[], Awaitable[NoReturn]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +96,8 @@ class AriClient:
         self._loss: PbxUnavailable | None = None
         self._dropped = asyncio.Event()
         self._pending = 0
+        self._parted = True
+        """The last WebSocket, if there was one, ended with a farewell."""
         scheme = "https" if options.tls else "http"
         self._where = f"{options.host}:{options.tcp_port}"
         self._root = f"{scheme}://{self._where}{options.prefix}/ari"
@@ -106,11 +111,12 @@ class AriClient:
         return self._pending
 
     # -- life of the link -----------------------------------------------------------------------------------------
-    async def run(self, on_connected: Callable[[], Awaitable[None]]) -> NoReturn:
-        """Connect, await `on_connected` (probe, resync), hold the link, and all over again, until cancelled."""
+    async def run(self, on_connected: Callable[[], Awaitable[None]], watch: Watch | None = None) -> NoReturn:
+        """Connect, await `on_connected` (probe, resync), hold the link, and all over again, until cancelled. `watch`
+        runs from then to the link's end."""
         while True:
             try:
-                await self._one_life(on_connected)
+                await self._one_life(on_connected, watch)
             except PbxUnavailable as error:
                 wait_s = self._next_wait(error)
                 log.warning("ari.down", host=self._where, code=error.code, reason=str(error), next_try_in_s=wait_s)
@@ -132,7 +138,7 @@ class AriClient:
         self._failures += 1
         return round(wait_s * (1 - self._rng.random() / 2), 3)
 
-    async def _one_life(self, on_connected: Callable[[], Awaitable[None]]) -> NoReturn:
+    async def _one_life(self, on_connected: Callable[[], Awaitable[None]], watch: Watch | None) -> NoReturn:
         self._loss = None
         self._dropped.clear()
         timeout = aiohttp.ClientTimeout(total=None)
@@ -141,11 +147,14 @@ class AriClient:
         self._session = session
         abandoned = False
         try:
+            if not self._parted:
+                await self._clear_the_way(session)
+            self._parted = False
             self._socket = await self._open(session)
             # The reader runs from the first moment: events wait for the resync in the driver, not in the socket.
             reading = asyncio.get_running_loop().create_task(self._read(self._socket), name="ARI events")
             try:
-                await self._beside(reading, on_connected)
+                await self._beside(reading, on_connected, watch)
             finally:
                 reading.cancel()
         except (PbxInDoubt, PbxRejected) as error:
@@ -162,23 +171,31 @@ class AriClient:
                 session.detach()
                 connector.abandon()
             else:
-                if socket_ is not None and not socket_.closed:
-                    await self._farewell(socket_)
+                if socket_ is not None:
+                    self._parted = not socket_.closed and await self._farewell(socket_)
                 await session.close()
         raise self._loss or PbxUnavailable("the PBX closed the connection", "lost")
 
-    async def _beside(self, reading: asyncio.Task[None], on_connected: Callable[[], Awaitable[None]]) -> None:
-        """`on_connected`, then until the reader ends or the link is dropped; either may come first."""
+    async def _beside(
+        self, reading: asyncio.Task[None], on_connected: Callable[[], Awaitable[None]], watch: Watch | None
+    ) -> None:
+        """`on_connected`, then `watch` until the reader ends or the link is dropped; either may come first."""
         loop = asyncio.get_running_loop()
         resync = loop.create_task(_awaited(on_connected()), name="ARI resync")
         dropped = loop.create_task(self._dropped.wait(), name="ARI dropped")
         waiting: set[asyncio.Future[Any]] = {reading, resync, dropped}
+        watching: asyncio.Task[None] | None = None
         try:
             while True:
                 done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
                 if resync in done:
                     resync.result()
                     self._failures = 0
+                    if watch is not None:
+                        watching = loop.create_task(_awaited(watch()), name="ARI watch")
+                        waiting.add(watching)
+                if watching in done:
+                    watching.result()
                 if reading in done:
                     return reading.result()
                 if dropped in done:
@@ -186,14 +203,27 @@ class AriClient:
         finally:
             resync.cancel()
             dropped.cancel()
+            if watching is not None:
+                watching.cancel()
 
-    async def _farewell(self, open_socket: aiohttp.ClientWebSocketResponse) -> None:
-        """Close politely, but never wait for a peer that does not answer."""
+    async def _farewell(self, open_socket: aiohttp.ClientWebSocketResponse) -> bool:
+        """Close politely, but never wait for a peer that does not answer. True: it answered, and so has done with this
+        WebSocket altogether (Asterisk lets go of the application before it says so)."""
         try:
-            async with asyncio.timeout(0.5):
+            async with asyncio.timeout(FAREWELL_S):
                 await open_socket.close()
         except TimeoutError:
             log.info("ari.no_farewell", host=self._where)
+            return False
+        return open_socket.close_code != aiohttp.WSCloseCode.ABNORMAL_CLOSURE
+
+    async def _clear_the_way(self, session: aiohttp.ClientSession) -> None:
+        """After a link that ended without a farewell: one WebSocket for nothing, closed politely. The old one's end may
+        coincide with the beginning of the next, which then stays deaf (see `hearing`). Who has connected has either
+        taken the application from the old one, or waited for its end; so whoever comes after this one is heard."""
+        way = await self._open(session)
+        if not await self._farewell(way):
+            raise PbxUnavailable(f"{self._where}: no answer to a farewell within {FAREWELL_S:g} s", "half_open")
 
     def _credentials(self) -> dict[str, str]:
         try:

@@ -15,6 +15,7 @@ from typing import Any, Final
 import structlog
 
 from daemon.ari.client import FORBIDDEN, AriClient, AriOptions, AriRefused
+from daemon.ari.hearing import Hearing, shows_devices
 from daemon.ari.legs import Leg, Legs
 from daemon.ari.perform import Performer, name_of
 from daemon.ari.snapshot import Listing, arguments_of, read_snapshot
@@ -43,8 +44,6 @@ IN_DOUBT_WAIT_S: Final = 1.0
 """An originate in doubt and not listed is looked for once more after this (FIELD-NOTES 8.5)."""
 REGISTERED_WAITS_S: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 1.0)
 NOT_FOUND: Final = 404
-ECHO: Final = "CadranEcho"
-ECHO_S: Final = 2.0
 ENDPOINT_STATES: Final = {"online": "NOT_INUSE", "offline": "UNAVAILABLE"}
 
 
@@ -67,13 +66,13 @@ class AriDriver:
         self._options, self._clock = options, clock
         self._client = AriClient(options.ari, rng=rng, on_event=self._received, on_down=self._went_down)
         self._legs = Legs(options.site)
+        self._hearing = Hearing(self._client, self._legs)
         self._devices = Devices(options.device, options.extensions)
         self._deliver: Callable[[PbxEvent], None] = _nobody
         self._performer: Performer | None = None
         self._translator = Translator(self._legs, deliver=self._emit, react=self._react, device=self._devices.changed)
         self._held: list[dict[str, Any]] | None = []
         """Events since the connection was made, until the resync is done; None while up."""
-        self._echo = asyncio.Event()
         self._may_act = True
         self._version = ""
         self._started_at = ""
@@ -88,9 +87,10 @@ class AriDriver:
     async def run(self, deliver: Callable[[PbxEvent], None]) -> None:
         self._deliver = deliver
         try:
-            await self._client.run(self._connected)
+            await self._client.run(self._connected, self._hearing.watch)
         finally:
             self._up = False
+            self._hearing.end()
             if self._performer is not None:
                 self._performer.close()
 
@@ -101,7 +101,7 @@ class AriDriver:
         now = self._clock.now()
         if isinstance(action, ORIGINATES):
             why = f"no link to the PBX: {self._error[0] or 'not up yet'}"
-            self._emit(ev.LegFailed(at=now, leg=action.leg, message=why))
+            self._emit(ev.LegFailed(at=now, leg=action.leg, message=why, sent=False))
         else:
             self._emit(ev.ActionInDoubt(at=now, leg=action.leg, action=name_of(action)))
 
@@ -139,11 +139,7 @@ class AriDriver:
         if not self._up:
             return None
         try:
-            await self._heard()
             listing = await self._listing()
-        except PbxUnavailable as error:
-            self._client.drop(error)
-            return None
         except PbxError:
             return None
         return tuple(_seen(leg) for leg in listing.legs)
@@ -161,6 +157,7 @@ class AriDriver:
     # -- link -----------------------------------------------------------------------------------------------------
     def _went_down(self, why: PbxUnavailable, next_try_in_s: float) -> None:
         self._up = False
+        self._hearing.end()
         self._held = []
         self._error, self._next_try_in_s = (why.code, str(why)), next_try_in_s
         self._emit(ev.LinkDown(at=self._clock.now(), code=why.code, message=str(why)))
@@ -172,8 +169,7 @@ class AriDriver:
         started, before = info["status"]["startup_time"], self._started_at
         self._started_at = started
         self._version = f"Asterisk {info['system']['version']}"
-        await self._subscribe()
-        await self._heard()
+        self._hearing.begin(await self._subscribe())
         devices = await self._device_list()
         listing = await self._list_legs()
         now = self._clock.now()
@@ -188,6 +184,7 @@ class AriDriver:
             self._clock,
             self._emit,
             self._translator,
+            self._hearing,
         )
         held, self._held = self._held, None
         self._up, self._since = True, self._clock.utcnow()
@@ -207,38 +204,24 @@ class AriDriver:
         self._take_up(listing, held or [], now)
         log.info("ari.up", site=self.site, app=self._options.ari.app, legs=len(listing.legs))
 
-    async def _subscribe(self) -> None:
+    async def _subscribe(self) -> bool:
         """All device states, and only the kinds of events that mean something: two of three would be ChannelVarset.
-        A user who may only read is refused here, which shows it."""
+        A user who may only read is refused here, which shows it. Whether the application shows that subscription."""
         path = f"/applications/{self._options.ari.app}"
         try:
             await self._registered(path)
-            await self._client.ask("POST", f"{path}/subscription", {"eventSource": "deviceState:"})
+            shown = await self._client.ask("POST", f"{path}/subscription", {"eventSource": "deviceState:"})
         except AriRefused as error:
             self._may_act = error.status != FORBIDDEN
             log.warning("ari.no_device_states", site=self.site, reason=str(error))
-            return
+            return False
         self._may_act = True
         try:
-            kinds = [{"type": kind} for kind in (*self._translator.kinds, "ApplicationReplaced", "ChannelUserevent")]
+            kinds = [{"type": kind} for kind in (*self._translator.kinds, "ApplicationReplaced")]
             await self._client.ask("PUT", f"{path}/eventFilter", body={"allowed": kinds})
         except PbxRejected as error:
             log.info("ari.no_event_filter", site=self.site, reason=str(error))  # before Asterisk 16: all events come
-
-    async def _heard(self) -> None:
-        """Whether what happens comes by this WebSocket: an event of our own must. After a half-open connection the new
-        one has been seen open and deaf for half a minute, its predecessor having ended late."""
-        self._echo.clear()
-        try:
-            await self._client.ask("POST", f"/events/user/{ECHO}", {"application": self._options.ari.app})
-            async with asyncio.timeout(ECHO_S):
-                await self._echo.wait()
-        except AriRefused as error:
-            if error.status == FORBIDDEN:
-                return  # who may only read
-            raise PbxUnavailable(f"the application takes no events: {error}", "half_open") from error
-        except TimeoutError as error:
-            raise PbxUnavailable("the PBX tells the application nothing", "half_open") from error
+        return shows_devices(shown)
 
     async def _registered(self, path: str) -> None:
         """Wait until the application exists: Asterisk answers the WebSocket's handshake some milliseconds before (seen:
@@ -320,15 +303,9 @@ class AriDriver:
 
     # -- events ---------------------------------------------------------------------------------------------------
     def _received(self, event: dict[str, Any]) -> None:
-        if event.get("type") == "ChannelUserevent":
-            self._echo.set()
-        elif self._held is None:
+        if self._held is None:
             self._translate(event, self._clock.now())
-        else:
-            self._hold(event)
-
-    def _hold(self, event: dict[str, Any]) -> None:
-        assert self._held is not None
+            return
         self._held.append(event)
         if len(self._held) > HELD_MAX:
             self._client.drop(PbxUnavailable(f"over {HELD_MAX} events during a resync", "overrun"))

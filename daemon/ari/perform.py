@@ -14,6 +14,7 @@ from typing import Any, Final
 import structlog
 
 from daemon.ari.client import AriClient, AriRefused, Query
+from daemon.ari.hearing import Hearing
 from daemon.ari.legs import CUSTOMER_RANK, Leg, Legs
 from daemon.ari.moves import Moves
 from daemon.ari.reception import Reception
@@ -54,8 +55,9 @@ class Performer:
         clock: Clock,
         emit: Callable[[PbxEvent], None],
         translator: Translator,
+        hearing: Hearing,
     ) -> None:
-        """`translator` is told what an answer to a request says before an event does."""
+        """`translator` is told what an answer to a request says before an event does, `hearing` what must be told."""
         self.denied: set[str] = set()
         """What the PBX refused for want of rights: `originate`, `hangup`, …"""
         self.in_doubt: set[str] = set()
@@ -67,7 +69,7 @@ class Performer:
         self._playbacks = 0
         self._moves = Moves(site, app, legs, self)
         self._reception = Reception(app, legs, self)
-        self._translator = translator
+        self._translator, self._hearing = translator, hearing
 
     @property
     def in_flight(self) -> int:
@@ -190,7 +192,9 @@ class Performer:
                 leg.hold_s = action.hold_s
             if isinstance(action, act.Spy):
                 leg.spies_on, leg.spy_mode = action.target, action.mode
-            await self.ask("POST", "/channels", body=self._request(action))
+            body, heard = self._request(action), self._client.messages_in
+            await self.ask("POST", "/channels", body=body)
+            self._hearing.expects(heard, f"the originate of {leg.id}")
             if self._legs.by_id.get(leg.id) is leg:  # else it has come and gone before this answer
                 self._translator.created(leg, self._clock.now())
         except PbxInDoubt:
@@ -200,7 +204,8 @@ class Performer:
             self.note(error, "originate")
             if self._legs.by_id.get(leg.id) is leg and not leg.created:
                 self._legs.remove(leg)
-                self._emit(ev.LegFailed(at=self._clock.now(), leg=leg.id, message=str(error)))
+                sent = not isinstance(error, PbxUnavailable)
+                self._emit(ev.LegFailed(at=self._clock.now(), leg=leg.id, message=str(error), sent=sent))
         finally:
             self._originating.pop(action.leg, None)
 

@@ -67,6 +67,7 @@ class Ari:
         self.apps: dict[str, App] = {}
         self.controls: dict[str, Control] = {}
         self.recordings: dict[str, str] = {}  # live: name -> channel or bridge it records
+        self._strays: list[Callable[[Message], None]] = []
         self.server: Server | None = None
 
     def forget(self) -> None:
@@ -74,6 +75,7 @@ class Ari:
         self.apps.clear()
         self.controls.clear()
         self.recordings.clear()
+        self._strays.clear()
 
     def reset(self) -> int:
         """Every connection is cut; how many."""
@@ -157,18 +159,42 @@ class Ari:
     # ---- connections
 
     def connected(self, name: str, send: Callable[[Message], None]) -> App:
-        """A WebSocket for an application; one that had it before is told that it is replaced."""
+        """A WebSocket for an application; one that had it before is told that it is replaced. By a fault it
+        stays deaf, as on 22.10 when the end of the one before it falls into the same instant."""
         app = self.apps.setdefault(name, App(name))
         if app.send is not None:
             self.tell(app, "ApplicationReplaced", {})
-        app.send = send
+        if self.pbx.faults.deafens():
+            app.send, app.devices = None, False
+            self._strays.append(send)
+        else:
+            app.send = send
         self.pbx.refresh_wanted()
         return app
 
     def disconnected(self, app: App, send: Callable[[Message], None]) -> None:
-        """Its WebSocket is gone, unless another has taken its place."""
-        if app.send is send:
-            app.send = None
+        """Its WebSocket is gone, unless another has taken its place. One that was deaf takes off the air whoever
+        listens by then (as on 22.10)."""
+        if send in self._strays:
+            self._strays.remove(send)
+        elif app.send is not send:
+            return
+        self._off_the_air(app.name)
+
+    def deafen(self) -> None:
+        """Every application is off the air, with its WebSocket open."""
+        for app in list(self.apps.values()):
+            if app.send is not None:
+                self._strays.append(app.send)
+                self._off_the_air(app.name)
+
+    def _off_the_air(self, name: str) -> None:
+        """Nobody listens; its subscriptions to devices are gone, and it too if it hears of nothing else."""
+        app = self.apps.get(name)
+        if app is not None:
+            app.send, app.devices = None, False
+            if not app.ids:
+                del self.apps[name]
             self.pbx.refresh_wanted()
 
 
