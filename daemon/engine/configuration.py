@@ -61,7 +61,7 @@ class Configuration:
     def _lists_changed(self, ids: tuple[int, ...], done: asyncio.Future[dict[str, Any]]) -> None:
         for campaign in self._core.live.campaigns.values():
             if not ids or set(ids) & set(campaign.record.list_ids):
-                self._core.placing.drop_leads(campaign, frozenset(), frozenset(), frozenset(ids))
+                self._core.hopper.drop_leads(campaign, frozenset(), frozenset(), frozenset(ids))
         done.set_result({})
 
     def _apply_rows(self, rows: Rows, done: asyncio.Future[dict[str, Any]] | None) -> None:

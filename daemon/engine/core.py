@@ -21,19 +21,20 @@ from daemon.calls.facts import LinkChanged
 from daemon.calls.ids import attempt_of
 from daemon.calls.records import Campaign, CampaignState
 from daemon.calls.states import CallState
-from daemon.dialer.ledger import Ledger, LedgerRow, Window, hour_key
-from daemon.dialer.modes import Mode, PacingSettings
-from daemon.dialer.pacing import PacingPolicy
+from daemon.dialer.ledger import LedgerRow, hour_key
 from daemon.engine.callflow import CallFlow
 from daemon.engine.commands import AnyCommand
 from daemon.engine.desks import Desks
 from daemon.engine.ending import RECENT_S
 from daemon.engine.holding import Holding
+from daemon.engine.hopper import Hopper
 from daemon.engine.inbound import Inbound
-from daemon.engine.law import Law, RuleFacts
+from daemon.engine.law import Law
 from daemon.engine.live import LONG_AGO, Call, CampaignLive, Claim, Desk, Live
+from daemon.engine.next_call import NextCall
 from daemon.engine.operate import Operations
 from daemon.engine.placing import Placing
+from daemon.engine.policies import configure, new_policy
 from daemon.engine.pooling import join
 from daemon.engine.publish import Publisher
 from daemon.engine.quality import Quality
@@ -44,9 +45,6 @@ from daemon.engine.supervise import Supervision
 from daemon.engine.third_parties import ThirdParties
 from daemon.engine.transfers import Transfers
 from daemon.settings import DialerTable, SiteTable
-
-HOUR_TOLERANCE = 0.6
-"""Part of a call forgiven in a clock hour: small teams can't have 3 % of 20 answers (issue: 3 % + 1 call)."""
 
 IDLE_S = 2.0
 """With nothing to do a batch still runs this often: it shows that the engine lives, and hears the clock strike."""
@@ -72,9 +70,11 @@ class EngineCore:
         self.live = Live(site, dialer, law, rng)
         self.desks = Desks(self.live)
         self.calls = CallFlow(self.live, self.desks)
-        self.placing = Placing(self.live, self.calls, self.desks)
+        self.hopper = Hopper(self.live)
+        self.next_call = NextCall(self.live, self.calls, self.desks, self.hopper)
+        self.placing = Placing(self.live, self.desks, self.hopper, self.next_call)
         self.recovery = Recovery(self.live, self.calls, self.desks)
-        self.operations = Operations(self.live, self.calls, self.desks, self.placing)
+        self.operations = Operations(self.live, self.calls, self.desks, self.placing, self.hopper, self.next_call)
         self.publisher = Publisher(self.live)
         self.holding = Holding(self.live, self.calls, self.desks)
         self.third_parties = ThirdParties(self.live, self.calls, self.desks, self.holding)
@@ -170,7 +170,7 @@ class EngineCore:
         elif kind == "caller_id":
             self._number_rested(id)
         elif kind == "next_line":
-            self.placing.hand_over(id)
+            self.hopper.hand_over(id)
         elif kind == "second_line":
             self.second_line.on_deadline(id)
         elif id in live.desks:
@@ -315,9 +315,9 @@ class EngineCore:
     def claimed(self, claim: Claim, leads: list[rec.Lead] | None) -> None:
         """The answer to a claim; None = the store failed."""
         if leads is None:
-            self.placing.claim_failed(claim)
+            self.hopper.claim_failed(claim)
         else:
-            self.placing.claimed(claim, leads)
+            self.hopper.claimed(claim, leads)
 
     def counted(self, campaign_id: int, counts: Mapping[str, int], tz_groups: Sequence[str]) -> None:
         """How the campaign's leads stand, and where their people are."""
@@ -369,23 +369,7 @@ class EngineCore:
         rules = live.law.rules(record.rule_set, live.utc)
         campaign = live.campaigns.get(record.id)
         if campaign is None:
-            windows = self._windows(record, rules)
-            ledger = Ledger(str(record.id), live.site.id, windows, rows.ledgers.get(record.id, ()))
-            policy = PacingPolicy(
-                PacingSettings(
-                    mode=Mode(record.mode.value),
-                    level=record.level,
-                    speed=record.speed,
-                    ceiling=min(record.abandonment_rate_max, rules.ceiling),
-                    windows=windows,
-                    connect_deadline_s=min(rules.connect_deadline_s, live.dialer.connect_deadline_s),
-                    ring_timeout_s=max(15.0, record.ring_timeout_s),
-                    amd=record.amd,
-                    cps_limit=record.calls_per_second,
-                    wrap_up_limit_s=record.wrap_up_max_s,
-                ),
-                ledger,
-            )
+            policy, ledger = new_policy(live, record, rules, rows.ledgers.get(record.id, ()))
             campaign = CampaignLive(
                 record=record, rules=rules, policy=policy, ledger=ledger, state=record.state, since_utc=live.utc
             )
@@ -402,19 +386,10 @@ class EngineCore:
                 self.live.touch("campaigns", record.id)
                 campaign.state, campaign.since_utc = record.state, live.utc
             campaign.record, campaign.rules = record, rules
-            self.placing.configure(campaign)
+            configure(live, campaign)
             if hopper_changed:
-                self.placing.drop_leads(campaign, frozenset(), frozenset(), frozenset())
+                self.hopper.drop_leads(campaign, frozenset(), frozenset(), frozenset())
         live.touch("campaigns", record.id)
-
-    @staticmethod
-    def _windows(record: Campaign, rules: RuleFacts) -> tuple[Window, ...]:
-        ceiling = min(record.abandonment_rate_max, rules.ceiling)
-        spans = {"hour": 0, "day": 1} | dict(rules.windows)
-        return tuple(
-            Window(name, days, ceiling, tolerance=0.0 if days else HOUR_TOLERANCE, pooled=record.pool_ledger)
-            for name, days in spans.items()
-        )
 
     def _load_agent(self, record: rec.Agent) -> None:
         live = self.live
@@ -453,7 +428,7 @@ class EngineCore:
                 del live.desks[id]
             live.touch("agents", id)
         elif name == "Campaign" and (campaign := live.campaigns.get(id)) is not None:
-            self.placing.drop_leads(campaign, frozenset(), frozenset(), frozenset())
+            self.hopper.drop_leads(campaign, frozenset(), frozenset(), frozenset())
             campaign.state = CampaignState.STOPPED
             if not campaign.calls:
                 del live.campaigns[id]
@@ -489,8 +464,9 @@ class EngineCore:
         live = self.live
         if call.state is CallState.AGENT_FIRST:
             call.outcome = call.outcome or Outcome.AGENT_NO_ANSWER
-            call.ended_by = call.ended_by or "agent"
-            if not desk.passing and desk.next_state is None:
+            unrung = call.outcome is Outcome.NOT_PLACED
+            call.ended_by = call.ended_by or ("engine" if unrung else "agent")
+            if not desk.passing and desk.next_state is None and not unrung:
                 desk.next_state, desk.next_code = AgentState.PAUSED, ""
             self.calls.end(call)
         elif call.state in (CallState.CONNECTING, CallState.WAITING):

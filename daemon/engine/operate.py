@@ -16,8 +16,11 @@ from daemon.dialer.recycling import after_status
 from daemon.engine import commands as c
 from daemon.engine.callflow import CallFlow
 from daemon.engine.desks import Desks
+from daemon.engine.hopper import Hopper
 from daemon.engine.live import Call, CampaignLive, Desk, Live
+from daemon.engine.next_call import NextCall
 from daemon.engine.placing import Placing
+from daemon.engine.policies import configure
 from daemon.errors import CommandError
 
 IN_USE = frozenset({DeviceState.RINGING, DeviceState.IN_USE})
@@ -28,11 +31,15 @@ UNRINGABLE = frozenset({DeviceState.UNAVAILABLE})
 class Operations:
     """See the module's first lines."""
 
-    def __init__(self, live: Live, calls: CallFlow, desks: Desks, placing: Placing) -> None:
+    def __init__(
+        self, live: Live, calls: CallFlow, desks: Desks, placing: Placing, hopper: Hopper, next_call: NextCall
+    ) -> None:
         self._live = live
         self._calls = calls
         self._desks = desks
         self._placing = placing
+        self._hopper = hopper
+        self._next_call = next_call
         self.more: tuple[object, ...] = ()
         """Other parts of the engine that have commands of their own."""
         desks.default_disposition = self.default_disposition
@@ -177,7 +184,7 @@ class Operations:
         self._audit(
             command.by, "campaign.tuned", campaign.id, **{f"{name}_was": before[name] for name in changed}, **changed
         )
-        self._placing.configure(campaign)
+        configure(self._live, campaign)
         live.touch("campaigns", campaign.id)
 
     def _StopAllCalls(self, command: c.StopAllCalls) -> dict[str, Any]:
@@ -217,7 +224,7 @@ class Operations:
         desk = self._signed_in(command.agent_id)
         code = self.check_pause_code(desk, command.code)
         if desk.preview is not None:
-            self._placing.end_preview(desk, give_back=True)
+            self._next_call.end_preview(desk, give_back=True)
             self._desks.set_state(desk, AgentState.PAUSED, code, command.by)
             return
         self._desks.paused(desk, code, command.by)
@@ -327,7 +334,7 @@ class Operations:
 
     def _forget_number(self, e164: str) -> None:
         for campaign in self._live.campaigns.values():
-            self._placing.drop_leads(campaign, frozenset(), frozenset({e164}), frozenset())
+            self._hopper.drop_leads(campaign, frozenset(), frozenset({e164}), frozenset())
 
     # ---- calls asked by hand -----------------------------------------------------------------------------------
 
@@ -381,7 +388,7 @@ class Operations:
         if refused is not None:
             until = refused.until.isoformat() if refused.until else None
             raise CommandError("call_forbidden", {"rule": refused.rule, "clause": refused.clause, "until": until})
-        call = self._placing.place(campaign, desk, lead, "manual")
+        call = self._next_call.start(campaign, desk, lead, "manual")
         if call is None:
             campaign.hopper.popleft()
             raise CommandError("line_unavailable", {"campaign_id": record.id})
@@ -392,13 +399,13 @@ class Operations:
         for campaign in sorted(self._desks.campaigns_of(desk), key=lambda x: (-x.record.priority, x.id)):
             if campaign.state is not CampaignState.RUNNING:
                 continue
-            lead = self._placing.next_for(campaign, desk)
+            lead = self._next_call.next_lead(campaign, desk)
             if lead is None:
                 continue
             if campaign.record.mode is CampaignMode.PREVIEW:
-                self._placing.show(campaign, desk, lead)
+                self._next_call.show(campaign, desk, lead)
                 return {"lead_id": lead.id, "preview": True}
-            call = self._placing.place(campaign, desk, lead, "campaign")
+            call = self._next_call.start(campaign, desk, lead, "campaign")
             if call is not None:
                 return {"attempt_id": str(call.attempt_id), "lead_id": lead.id}
         raise CommandError("no_lead_due", {"agent_id": desk.id})
@@ -411,12 +418,12 @@ class Operations:
         campaign = self._campaign(desk.preview_campaign_id)
         refused = self._live.law.refuses(desk.preview, campaign.record, self._live.utc)
         if refused is not None:
-            self._placing.end_preview(desk, give_back=True)
+            self._next_call.end_preview(desk, give_back=True)
             self._desks.ready(desk, command.by)
             raise CommandError("call_forbidden", {"rule": refused.rule, "clause": refused.clause})
-        lead = self._placing.end_preview(desk, give_back=False)
+        lead = self._next_call.end_preview(desk, give_back=False)
         assert lead is not None
-        call = self._placing.place(campaign, desk, lead, "preview")
+        call = self._next_call.start(campaign, desk, lead, "preview")
         if call is None:
             self._desks.set_state(desk, AgentState.READY)
             raise CommandError("line_unavailable", {"campaign_id": campaign.id})
@@ -431,7 +438,7 @@ class Operations:
 
     def preview_over(self, desk: Desk) -> None:
         """Skipped or run out: the lead goes back, the agent is ready again."""
-        self._placing.end_preview(desk, give_back=True)
+        self._next_call.end_preview(desk, give_back=True)
         if desk.state is AgentState.RESERVED and desk.call is None:
             self._desks.set_state(desk, desk.next_state or AgentState.READY, desk.next_code)
             desk.next_state = None
@@ -516,7 +523,7 @@ class Operations:
         for campaign in live.campaigns.values():
             if command.campaign_id in (0, campaign.id):
                 if named:
-                    self._placing.drop_leads(
+                    self._hopper.drop_leads(
                         campaign,
                         frozenset(command.lead_ids),
                         frozenset(command.e164s),

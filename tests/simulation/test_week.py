@@ -22,7 +22,7 @@ LAST_OF_SUMMER = datetime(2026, 10, 23, 7, 0, tzinfo=UTC)  # Friday; on Sunday t
 def idle(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever asks every few seconds whether there is news asks every few minutes: most of a week is night."""
     monkeypatch.setattr("daemon.app.SYSTEM_INTERVAL_S", 600.0)
-    monkeypatch.setattr("daemon.engine.placing.CLAIM_RETRY_S", 60.0)
+    monkeypatch.setattr("daemon.engine.hopper.CLAIM_RETRY_S", 60.0)
     monkeypatch.setattr("daemon.engine.store_work.COUNTS_INTERVAL_S", 600.0)
     monkeypatch.setattr("daemon.engine.runner.AUDIT_INTERVAL_S", 3600.0)
 
