@@ -22,7 +22,10 @@ from daemon.calls.ids import attempt_of
 from daemon.calls.records import Campaign, CampaignState
 from daemon.calls.states import CallState
 from daemon.dialer.ledger import LedgerRow, hour_key
+from daemon.engine.agent_commands import AgentCommands
+from daemon.engine.by_hand import CallsByHand
 from daemon.engine.callflow import CallFlow
+from daemon.engine.clicked import ClickedCalls
 from daemon.engine.commands import AnyCommand
 from daemon.engine.desks import Desks
 from daemon.engine.ending import RECENT_S
@@ -74,7 +77,12 @@ class EngineCore:
         self.next_call = NextCall(self.live, self.calls, self.desks, self.hopper)
         self.placing = Placing(self.live, self.desks, self.hopper, self.next_call)
         self.recovery = Recovery(self.live, self.calls, self.desks)
-        self.operations = Operations(self.live, self.calls, self.desks, self.placing, self.hopper, self.next_call)
+        self.clicked = ClickedCalls(self.live, self.calls)
+        obstacle = self.placing.site_obstacle
+        self.by_hand = CallsByHand(self.live, self.calls, self.desks, self.next_call, self.clicked, obstacle)
+        self.second_line = SecondLine(self.live, self.desks, self.clicked, obstacle)
+        self.agent_commands = AgentCommands(self.live, self.calls, self.desks, self.hopper, self.next_call)
+        self.operations = Operations(self.live, self.calls, self.hopper)
         self.publisher = Publisher(self.live)
         self.holding = Holding(self.live, self.calls, self.desks)
         self.third_parties = ThirdParties(self.live, self.calls, self.desks, self.holding)
@@ -83,8 +91,7 @@ class EngineCore:
         self.recordings = Recordings(self.live, self.transfers)
         self.inbound = Inbound(self.live, self.calls, self.desks)
         self.quality = Quality(self.live)
-        self.second_line = SecondLine(self.live, self.calls, self.desks, self.placing.site_obstacle)
-        self.operations.more = (self.transfers, self.supervision, self.recordings)
+        self.operations.more = (self.agent_commands, self.by_hand, self.transfers, self.supervision, self.recordings)
         self._quarter = (LONG_AGO, LONG_AGO)
         self._wire()
         self.live.touch("links", site.id)
@@ -180,7 +187,7 @@ class EngineCore:
             elif kind == "rering":
                 self.desks.rering(desk)
             elif kind == "preview":
-                self.operations.preview_over(desk)
+                self.by_hand.preview_over(desk)
             elif kind == "overrun":
                 live.touch("agents", desk.id)
 

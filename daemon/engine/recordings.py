@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from daemon.calls import events as ev
 from daemon.calls.actions import MuteRecording, StartRecording, StopRecording
-from daemon.calls.facts import AuditFact, RecordingEnded, RecordingStarted
+from daemon.calls.facts import RecordingEnded, RecordingStarted
 from daemon.calls.states import CallState
 from daemon.engine import commands as c
 from daemon.engine.live import Call, Live
+from daemon.engine.named import audit
 from daemon.engine.transfers import Transfers
 from daemon.errors import CommandError
 
@@ -86,7 +87,7 @@ class Recordings:
         elif not command.on and call.tape:
             self._live.act(StopRecording(leg=call.leg))
             self._ended(call)
-        self._audit(command.by, "recording.start" if command.on else "recording.stop", call)
+        audit(self._live, command.by, "recording.start" if command.on else "recording.stop", call.attempt_id)
 
     def _MuteRecordedCall(self, command: c.MuteRecordedCall) -> None:
         live = self._live
@@ -100,7 +101,7 @@ class Recordings:
             self._gap(call)
             live.act(MuteRecording(leg=call.leg, on=False))
         live.event(call, "recording_muted" if command.on else "recording_unmuted", number=call.tape)
-        self._audit(command.by, "recording.mute" if command.on else "recording.unmute", call)
+        audit(self._live, command.by, "recording.mute" if command.on else "recording.unmute", call.attempt_id)
         self._shown(call)
 
     def _gap(self, call: Call) -> None:
@@ -144,11 +145,6 @@ class Recordings:
         if records and call.state is CallState.TALKING and not call.tape:
             call.tape = call.tapes = 1
             call.taped_at = call.connected_at or self._live.now
-
-    def _audit(self, by: str, what: str, call: Call) -> None:
-        live = self._live
-        target = str(call.attempt_id)
-        live.fact(AuditFact(at=live.utc, site=live.site.id, by=by, what=what, target=target, detail={}))
 
     def _shown(self, call: Call) -> None:
         if call.desk is not None:

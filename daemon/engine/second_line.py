@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from daemon.agents.states import LegState
-from daemon.calls.records import LineKind, Strategy
-from daemon.engine.callflow import CallFlow
+from daemon.engine.clicked import ClickedCalls
 from daemon.engine.desks import Desks
 from daemon.engine.ending import NEXT_LINE_S, OF_THE_LINE
 from daemon.engine.live import Call, Desk, Live
@@ -21,8 +20,8 @@ from daemon.engine.live import Call, Desk, Live
 class SecondLine:
     """One a site. `obstacle`: what keeps the whole site from placing, "" if nothing does."""
 
-    def __init__(self, live: Live, calls: CallFlow, desks: Desks, obstacle: Callable[[], str]) -> None:
-        self._live, self._calls, self._desks, self._obstacle = live, calls, desks, obstacle
+    def __init__(self, live: Live, desks: Desks, clicked: ClickedCalls, obstacle: Callable[[], str]) -> None:
+        self._live, self._desks, self._clicked, self._obstacle = live, desks, clicked, obstacle
         self._kept: dict[str, tuple[Desk, Call]] = {}
 
     def keeps(self, call: Call, desk: Desk) -> bool:
@@ -33,7 +32,7 @@ class SecondLine:
             return False
         if desk.leg_state is not LegState.PARKED or self._obstacle():
             return False
-        if not live.pool.other(self._trunks(call), call.line_id, live.now):
+        if not live.pool.other(self._clicked.trunks(call.group_id), call.line_id, live.now):
             return False
         desk.call = None
         self._kept[desk.leg] = (desk, call)
@@ -46,32 +45,11 @@ class SecondLine:
         desk, call = self._kept.pop(leg)
         if desk.leg != leg or desk.leg_state is not LegState.PARKED or desk.call is not None:
             return  # whoever had picked it up has hung up
-        group = live.groups.get(call.group_id)
         id = live.new_id()
-        trunks = [] if self._obstacle() else self._trunks(call)
-        line = live.pool.take(trunks, group.c2c_strategy if group else Strategy.PRIORITY, id, live.now)
+        trunks = [] if self._obstacle() else self._clicked.trunks(call.group_id)
+        line = self._clicked.take_line(trunks, call.group_id, id)
         if line is None:
             self._desks.hang_up(desk)
             return
         live.event(call, "next_line", next=str(id), line_id=line.record.id)
-        self._calls.open(
-            kind=call.kind,
-            e164=call.e164,
-            group_id=call.group_id,
-            client_id=call.client_id,
-            campaign=None,
-            lead=None,
-            line_id=line.record.id,
-            trunk=line.record.endpoint,
-            caller_id=call.caller_id,
-            desk=desk,
-            rule_set=call.rule_set,
-            attempt_id=id,
-        )
-
-    def _trunks(self, call: Call) -> list[int]:
-        return [
-            line.record.id
-            for line in self._live.pool.lines.values()
-            if line.record.kind is LineKind.TRUNK and call.group_id in (0, line.record.group_id)
-        ]
+        self._clicked.open(call, line, desk, id)

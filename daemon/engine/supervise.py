@@ -11,6 +11,7 @@ from daemon.calls.ids import supervisor_leg
 from daemon.calls.states import CallState
 from daemon.engine import commands as c
 from daemon.engine.live import Call, Desk, Live
+from daemon.engine.named import audit, desk_of
 from daemon.engine.sides import Goal, Side, SideState
 from daemon.engine.third_parties import ThirdParties
 from daemon.engine.transfers import Transfers
@@ -27,9 +28,7 @@ class Supervision:
         self._live, self._transfers, self._thirds = live, transfers, thirds
 
     def _conversation(self, agent_id: int) -> tuple[Call, Desk]:
-        desk = self._live.desks.get(agent_id)
-        if desk is None:
-            raise CommandError("agent_unknown", {"agent_id": agent_id})
+        desk = desk_of(self._live, agent_id)
         call = desk.call
         if call is None or call.state not in (CallState.TALKING, CallState.HELD):
             raise CommandError("agent_not_in_call", {"agent_id": agent_id})
@@ -75,7 +74,14 @@ class Supervision:
             side.mode = command.mode
             if side.state is SideState.LISTENING:
                 live.act(SetSpyMode(leg=side.leg, mode=command.mode))
-        self._transfers.audit(command.by, f"supervision.{command.mode}", call, agent_id=desk.id, to=command.extension)
+        audit(
+            self._live,
+            command.by,
+            f"supervision.{command.mode}",
+            call.attempt_id,
+            agent_id=desk.id,
+            to=command.extension,
+        )
         live.event(call, "supervised", mode=command.mode)
         live.touch("agents", desk.id)
         return {"leg": side.leg}
@@ -84,7 +90,7 @@ class Supervision:
         call, desk = self._conversation(command.agent_id)
         side = self._spy_of(call, command.by)
         if side is not None:
-            self._transfers.audit(command.by, "supervision.stop", call, agent_id=desk.id)
+            audit(self._live, command.by, "supervision.stop", call.attempt_id, agent_id=desk.id)
             self._thirds.drop(side)
             self._live.touch("agents", desk.id)
 
@@ -112,7 +118,7 @@ class Supervision:
             self._thirds.ring(side, extension=command.extension)
         else:
             raise CommandError("field_missing", {"field": "extension"})
-        self._transfers.audit(command.by, "supervision.take_over", call, agent_id=desk.id, to=side.to)
+        audit(self._live, command.by, "supervision.take_over", call.attempt_id, agent_id=desk.id, to=side.to)
         self._live.event(call, "take_over", to=side.to)
         return {"leg": side.leg}
 

@@ -6,7 +6,6 @@ Commands only: who waits on hold is daemon.engine.holding's, who else is there d
 from __future__ import annotations
 
 from daemon.calls.actions import Join, Mute, Park, SendDigits
-from daemon.calls.facts import AuditFact
 from daemon.calls.ids import third_leg
 from daemon.calls.records import Strategy
 from daemon.calls.states import CallState
@@ -15,6 +14,7 @@ from daemon.engine import commands as c
 from daemon.engine.callflow import CallFlow
 from daemon.engine.holding import Holding
 from daemon.engine.live import Call, Desk, Live
+from daemon.engine.named import audit, desk_of
 from daemon.engine.sides import Goal, Side, SideState
 from daemon.engine.third_parties import ThirdParties
 from daemon.errors import CommandError
@@ -29,11 +29,10 @@ class Transfers:
     def conversation(self, command: c.CallCommand) -> tuple[Call, Desk]:
         """The conversation that a command is about and its agent, by agent or by attempt. Raises CommandError."""
         live = self._live
+        call: Call | None
+        desk: Desk | None
         if command.agent_id:
-            desk = live.desks.get(command.agent_id)
-            if desk is None:
-                raise CommandError("agent_unknown", {"agent_id": command.agent_id})
-            call = desk.call
+            call = (desk := desk_of(live, command.agent_id)).call
         else:
             call = live.calls.get(command.attempt_id) if command.attempt_id else None
             if call is None:
@@ -50,12 +49,6 @@ class Transfers:
             raise CommandError("pbx_unreachable", {"site": self._live.site.id})
         if capability not in link.capabilities:
             raise CommandError("not_possible_here", {"capability": capability, "mode": link.mode})
-
-    def audit(self, by: str, what: str, call: Call, **detail: str | int | bool | None) -> None:
-        """Who did it, to which call."""
-        live = self._live
-        target = str(call.attempt_id)
-        live.fact(AuditFact(at=live.utc, site=live.site.id, by=by, what=what, target=target, detail=dict(detail)))
 
     def _HoldCall(self, command: c.HoldCall) -> None:
         call, desk = self.conversation(command)
@@ -158,7 +151,7 @@ class Transfers:
         )
         number, trunk = self._outside(call, side, command.e164) if command.e164 else ("", "")
         self._thirds.ring(side, extension=command.extension, number=number, trunk=trunk)
-        self.audit(command.by, f"call.{purpose}", call, to=side.to, agent_id=desk.id)
+        audit(live, command.by, f"call.{purpose}", call.attempt_id, to=side.to, agent_id=desk.id)
         dear = {"destination": where} if command.e164 and (where := destination(command.e164)) != HOME else {}
         live.event(call, purpose, to=side.to, **dear)
         return side

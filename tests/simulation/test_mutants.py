@@ -26,8 +26,8 @@ from daemon.calls.actions import OriginateCustomer
 from daemon.calls.facts import LedgerAdded, NumberedFact
 from daemon.calls.records import Campaign, Intent, Lease, Status
 from daemon.calls.states import CallState
+from daemon.engine import agent_commands
 from daemon.engine import commands as c
-from daemon.engine import operate
 from daemon.engine.callflow import CallFlow
 from daemon.engine.desks import Desks
 from daemon.engine.live import Call, Desk
@@ -319,7 +319,7 @@ async def _summer_time(loop: VirtualLoop) -> list[str]:
 
 def _callback_lost_at_dst(patch: Patch) -> None:
     """A callback is reckoned on the clock on the wall; a time that the wall's clock skips is no time."""
-    original = operate.after_status
+    original = agent_commands.after_status
     paris = ZoneInfo("Europe/Paris")
 
     def after_status(status: Status, rules: Any, recycled: int, gap: float, at: datetime | None, now: datetime) -> Any:
@@ -329,7 +329,7 @@ def _callback_lost_at_dst(patch: Patch) -> None:
             at = at if there == wall else None
         return original(status, rules, recycled, gap, at, now)
 
-    patch.setattr(operate, "after_status", after_status)
+    patch.setattr(agent_commands, "after_status", after_status)
 
 
 # ---- agents whose commands are carried out late ----------------------------------------------------------------------
