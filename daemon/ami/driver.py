@@ -99,7 +99,7 @@ class AmiDriver:
         now = self._clock.now()
         if isinstance(action, ORIGINATES):
             why = f"no link to the PBX: {self._error[0] or 'not up yet'}"
-            self._emit(ev.LegFailed(at=now, leg=action.leg, message=why))
+            self._emit(ev.LegFailed(at=now, leg=action.leg, message=why, sent=False))
         else:
             self._emit(ev.ActionInDoubt(at=now, leg=action.leg, action=name_of(action)))
 

@@ -139,7 +139,8 @@ class Performer:
         except PbxError as error:
             self._note_refusal("originate", error)
             self._channels.remove(leg)
-            self._emit(ev.LegFailed(at=self._clock.now(), leg=action.leg, message=str(error)))
+            sent = not isinstance(error, PbxUnavailable)
+            self._emit(ev.LegFailed(at=self._clock.now(), leg=action.leg, message=str(error), sent=sent))
 
     def _connect(self, action: Connect) -> None:
         """At once, so that two Connects for one agent in one batch can't both be written."""

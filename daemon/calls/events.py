@@ -140,10 +140,12 @@ class LegHungUp(LegEvent, frozen=True, kw_only=True, gc=False):
 
 
 class LegFailed(LegEvent, frozen=True, kw_only=True, gc=False):
-    """The originate failed without a channel ever existing (unregistered, unknown endpoint, refused action, …)."""
+    """The originate failed without a channel ever existing (unregistered, unknown endpoint, refused action, …).
+    `sent` False: nothing was written, since there was no link to the PBX, or no room in its queue."""
 
     reason: int = 0
     message: str = ""
+    sent: bool = True
 
 
 class ActionInDoubt(LegEvent, frozen=True, kw_only=True, gc=False):

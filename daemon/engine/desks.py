@@ -12,6 +12,7 @@ from datetime import timedelta
 from daemon.agents.states import BUSY, HANDLING, AgentState, LegState
 from daemon.calls import events as ev
 from daemon.calls.actions import Hangup, OriginateAgent
+from daemon.calls.causes import Outcome
 from daemon.calls.facts import AgentStateSet
 from daemon.calls.ids import agent_leg
 from daemon.calls.records import CampaignState, Status
@@ -275,7 +276,10 @@ class Desks:
         elif isinstance(event, ev.ConnectFailed):
             self._connect_failed(desk, event.customer_gone)
         elif isinstance(event, ev.LegHungUp | ev.LegFailed):
-            self._lost(desk, failed=isinstance(event, ev.LegFailed))
+            call = desk.call
+            if isinstance(event, ev.LegFailed) and not event.sent and call and call.state is CallState.AGENT_FIRST:
+                call.outcome = call.outcome or Outcome.NOT_PLACED  # its phone was never rung
+            self._lost(desk)
 
     def _parked(self, desk: Desk) -> None:
         live = self._live
@@ -362,7 +366,7 @@ class Desks:
         if call is not None:
             call.waits_for_leg = desk.leg
 
-    def _lost(self, desk: Desk, *, failed: bool) -> None:
+    def _lost(self, desk: Desk) -> None:
         """The desk's leg is gone."""
         live = self._live
         leg, before = desk.leg, desk.leg_state

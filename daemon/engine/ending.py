@@ -75,7 +75,12 @@ class CallEnds:
         if call.state in (CallState.INTENDED, CallState.AGENT_FIRST, CallState.ENDED):
             self._live.counters["events_meaningless"] += 1
             return
-        hung = event if isinstance(event, ev.LegHungUp) else ev.LegHungUp(at=event.at, leg=event.leg)
+        if isinstance(event, ev.LegFailed):
+            hung = ev.LegHungUp(at=event.at, leg=event.leg)
+            if not event.sent:
+                call.outcome, call.ended_by = call.outcome or Outcome.NOT_PLACED, call.ended_by or "engine"
+        else:
+            hung = event
         if hung.was_up and call.answered_at is None:
             call.answered_at = self._live.now  # its answer was never told: it was no later than this
         if call.outcome is None:
@@ -193,7 +198,7 @@ class CallEnds:
     def _line_verdict(self, call: Call, outcome: Outcome) -> None:
         """Congestion and failures in a row send the line to rest, with the reason (TELC-11)."""
         live = self._live
-        if call.placed_at is None:
+        if call.placed_at is None or outcome is Outcome.NOT_PLACED:
             return
         if call.caller_id and outcome in ANSWERED_OR_NOT:
             self._caller_id_verdict(call)

@@ -260,6 +260,7 @@ async def test_a_user_who_may_not_originate(ground: Ground, mode: str) -> None:
         leg = site.customer(ground.numbers["talks"])
         failed = await site.seen(ev.LegFailed, leg=leg)
         assert failed.message == "Permission denied"
+        assert failed.sent
         assert site.driver.status().up
 
 
@@ -281,7 +282,9 @@ async def test_a_wrong_secret_mended_later(ground: Ground, mode: str) -> None:
     async with site_on(ground, mode, up=False, secret=lambda: secret[0]) as site:
         assert (await site.seen(ev.LinkDown)).code == "auth_failed"
         leg = site.customer(ground.numbers["talks"])
-        assert "no link" in (await site.seen(ev.LegFailed, leg=leg)).message
+        failed = await site.seen(ev.LegFailed, leg=leg)
+        assert "no link" in failed.message
+        assert not failed.sent
         secret[0] = ground.secret
         await site.seen(ev.PbxSnapshot)
 
