@@ -6,6 +6,7 @@ import { session, may, signIn, signOut, whoAmI } from './lib/api.js';
 import { live, start, restart, onPaint, paint, serverNow, age, since } from './lib/live.js';
 import { ui, toasts, dialog, showDialog, problemText, whyNot } from './lib/ui.js';
 import { explainHere } from './lib/explain.js';
+import { help, keysOn, tableKey } from './lib/keys.js';
 import * as direct from './views/direct.js';
 import * as agents from './views/agents.js';
 import * as campaigns from './views/campaigns.js';
@@ -62,6 +63,7 @@ function top() {
     may('steer') && h('button', { class: 'suspend', disabled: Boolean(off), title: off, onclick: direct.suspendAll }, icon('pause'), ' ', t('suspend.button')),
     may('watch') && h('a', { href: '#/alertes', class: amiss ? 'mark act' : 'quiet', title: t('nav.alertes'), 'aria-label': t('top.alerts', { n: num(amiss) }) }, icon(amiss ? 'alert' : 'bell'), amiss > 0 && ` ${num(amiss)}`),
     h('span', { class: 'langs' }, ['fr', 'en'].map((code) => h('button', { key: code, class: 'quiet', 'aria-pressed': String(lang === code), onclick: () => load(code).then(paint) }, code.toUpperCase()))),
+    h('button', { class: 'quiet', 'aria-label': t('keys.title'), 'aria-keyshortcuts': '?', title: t('keys.title'), onclick: showKeys }, '?'),
     h('button', { class: 'quiet', 'aria-label': t('top.theme'), title: t('top.theme'), onclick: toggleTheme }, icon('theme')),
     h('span', { class: 'user' }, session.who.name, ' ', h('button', { class: 'quiet', onclick: leave }, t('do.sign_out'))));
 }
@@ -128,12 +130,15 @@ function begin() {
   read();
 }
 
+const showKeys = () => help(PAGES.filter(([, , right]) => may(right)).map(([name, , , letter]) => [letter, t(`nav.${name}`)]));
+
 // ---- keys: g then a letter, as printed by « ? » --------------------------------------------------------------------------
 let prefix = '';
 function onKey(e) {
-  if (e.ctrlKey || e.altKey || e.metaKey || /^(INPUT|SELECT|TEXTAREA)$/.test(e.target.tagName) || document.querySelector('dialog[open]')) return;
-  if (e.key === 'S' && e.shiftKey && may('steer') && !whyNot()) { direct.suspendAll(); return; }
+  if (((e.ctrlKey || e.altKey || e.metaKey) && !e.getModifierState('AltGraph')) || /^(INPUT|SELECT|TEXTAREA)$/.test(e.target.tagName) || document.querySelector('dialog[open]')) return;
   if (e.key === 'Escape' && ui.drawer) { ui.drawer = null; paint(); return; }
+  if (!session.who || !keysOn()) return;
+  if (e.key === 'S' && e.shiftKey && may('steer') && !whyNot()) { direct.suspendAll(); return; }
   if (e.key === '/') { const search = document.querySelector('[data-search]'); if (search) { search.focus(); e.preventDefault(); } return; }
   if (prefix === 'g') {
     const page = PAGES.find(([, , right, key]) => key === e.key && may(right));
@@ -142,6 +147,8 @@ function onKey(e) {
     return;
   }
   if (e.key === 'i') { explainHere(); return; }
+  if (e.key === '?') { showKeys(); return; }
+  if (tableKey(e.key)) { e.preventDefault(); return; }
   prefix = e.key === 'g' ? 'g' : '';
   if (current().onKey) current().onKey(e);
 }

@@ -6,6 +6,7 @@ import { num, pct, duration, clock, day, dateTime, phone } from './lib/format.js
 import { session, signIn, signOut, whoAmI, get, post, request as http } from './lib/api.js';
 import { live, start, restart, onPaint, onDelta, paint, serverNow, since, fresh, age } from './lib/live.js';
 import { phoneBands, startPhone } from './lib/phone.js';
+import { keysOn, keysSwitch } from './lib/keys.js';
 import { ui, toasts, toast, confirm, dialog, showDialog, complain, attempt, problemText, chip, request, waiting } from './lib/ui.js';
 
 const CALL_STATES = ['reserved', 'ringing', 'on_call', 'on_hold', 'wrap_up'];
@@ -249,7 +250,7 @@ function draw() {
   if (elsewhere) { mount(root, top, h('main', null, h('p', null, t('desk.other_tab')), h('button', { class: 'primary', onclick: takeOver }, t('desk.take')))); return; }
   const a = own.desk && agent();
   const body = own.problem ? h('p', { class: 'band watch' }, own.problem) : !a ? h('p', { class: 'empty' }, t('loading'))
-    : [band(a), a.state === 'signed_out' ? signedOut(a) : CALL_STATES.includes(a.state) ? inCall(a) : [a.last_attempt_id && own.form ? outcome(a) : null, waitingForWork(a)], h('p', { class: 'muted' }, t(a.state === 'on_call' || a.state === 'on_hold' ? 'desk.keys_call' : 'desk.keys'))];
+    : [band(a), a.state === 'signed_out' ? signedOut(a) : CALL_STATES.includes(a.state) ? inCall(a) : [a.last_attempt_id && own.form ? outcome(a) : null, waitingForWork(a)], h('p', { class: 'muted' }, t(a.state === 'on_call' || a.state === 'on_hold' ? 'desk.keys_call' : 'desk.keys'), ' ', keysSwitch())];
   mount(root, top, offline, phoneBands(), h('main', null, body), toasts(), dialog());
   showDialog();
 }
@@ -272,7 +273,7 @@ function onKey(e) {
   if (e.ctrlKey && e.key === 'Enter') { e.preventDefault(); validate(e.shiftKey ? 'paused' : 'ready'); return; }
   const typing = /^(INPUT|TEXTAREA|SELECT)$/.test(e.target.tagName) && !['radio', 'checkbox'].includes(e.target.type);
   if (typing) { if (e.key === 'Escape') e.target.blur(); return; }
-  if (e.ctrlKey || e.altKey || e.metaKey || !fresh()) return;
+  if (e.ctrlKey || e.altKey || e.metaKey || !fresh() || !keysOn()) return;
   const menu = document.querySelector('details.menu[open]');
   if (own.keypad && a.state === 'on_call' && !menu) {
     const sent = (/^[*#]$/.test(e.key) && e.key) || /^(?:Digit|Numpad)([0-9])$/.exec(e.code)?.[1];
