@@ -38,7 +38,8 @@ ON CONFLICT (site) DO UPDATE
     SET holder = EXCLUDED.holder, fence = greatest(held.fence, $4::bigint) + 1, until = EXCLUDED.until
     WHERE held.until <= clock_timestamp() OR held.holder = EXCLUDED.holder
 RETURNING fence,
-    coalesce((SELECT greatest(0, $3 + extract(epoch FROM clock_timestamp() - until)) FROM former), 0)::float8 AS silent_s"""
+    coalesce((SELECT greatest(0, $3 + extract(epoch FROM clock_timestamp() - until)) FROM former), 0)::float8
+        AS silent_s"""
 
 _RENEW = """
 UPDATE site_leases SET until = clock_timestamp() + make_interval(secs => $4)
@@ -76,7 +77,7 @@ _ORDERS = {
     LeadOrder.LIST_RANK: ("id", "q.rank", "id"),
 }
 
-_LAST_TURN, _LAST_KEY = "coalesce((SELECT first_turn FROM last), 9)", "coalesce((SELECT {} FROM last), 1::bigint << 62)"
+_LAST_TURN, _LAST_KEY = "coalesce((SELECT turn FROM last), 9)", "coalesce((SELECT {} FROM last), 1::bigint << 62)"
 _BOUNDS = {
     LeadOrder.OLDEST: f" AND (turn, id) <= ({_LAST_TURN}, {_LAST_KEY.format('key1')})",
     LeadOrder.RANDOM: f" AND (turn, ((id * 2654435761) & 4294967295)) <= ({_LAST_TURN}, {_LAST_KEY.format('key1')})",
@@ -85,27 +86,37 @@ _BOUNDS = {
 """Where a queue's reading ends, for orders that an index can be told so of."""
 
 # A queue is a list and a zone group (and a turn, where no index gives turns upwards and the rest downwards): what one
-# range of an index holds in order. The k leads that come first are in the k queues whose first leads come first, and
-# none of them comes after the first lead of the last of these.
+# range of an index holds in order. Of each the head is read (`heads`); where those are fewer than the window, some more
+# of each, one and a half windows in all (`first`). None of the leads that come first comes after the last of a window
+# of these: a queue is read on only if what was read of it ends before that one, and up to there.
 #
-# Claims of daemons that share lists don't wait for each other: each reads a window of $9 leads from the head of the
+# Claims of daemons that share lists don't wait for each other: each sees a window of $9 leads from the head of the
 # order and takes the first $3 that nobody has locked. `seen` says how many it saw, `place` which it took: a claim left
-# short of a full window reads a longer one (`CLAIM_WINDOWS`).
+# short with a full window asks again with a longer one.
 _CLAIM = """
 WITH kept AS (
     SELECT s.id AS list_id, s.rank, z.tz_group{turn_column}
     FROM lists s CROSS JOIN unnest($2::text[]) AS z(tz_group){turns} WHERE s.id = ANY($1) AND s.active),
-queues AS MATERIALIZED (
-    SELECT q.*, c.turn AS first_turn, c.key1, c.key2 FROM kept q CROSS JOIN LATERAL (
-        SELECT turn, {key1} AS key1, {key2} AS key2 FROM leads WHERE {ready} ORDER BY {order} LIMIT 1) c
-    ORDER BY c.turn, c.key1, c.key2 LIMIT $9),
-last AS (SELECT first_turn, key1, key2 FROM queues ORDER BY first_turn, key1, key2 OFFSET $9 - 1 LIMIT 1),
+heads AS MATERIALIZED (
+    SELECT q.list_id, q.tz_group, q.rank, 1::bigint AS nth, c.* FROM kept q CROSS JOIN LATERAL ({read} LIMIT 1) c),
+depth AS MATERIALIZED (
+    SELECT CASE WHEN count(*) < $9 THEN 3 * $9 / greatest(2 * count(*), 1) ELSE 0 END AS n FROM heads),
+first AS MATERIALIZED (
+    SELECT * FROM heads
+    UNION ALL
+    SELECT q.list_id, q.tz_group, q.rank, c.* FROM heads q CROSS JOIN LATERAL (
+        SELECT 1 + row_number() OVER () AS nth, f.* FROM ({read} OFFSET 1 LIMIT (SELECT n FROM depth)) f) c
+    WHERE (SELECT n FROM depth) > 0),
+last AS MATERIALIZED (SELECT turn, key1, key2 FROM first ORDER BY turn, key1, key2 OFFSET $9 - 1 LIMIT 1),
 picked AS MATERIALIZED (
-    SELECT c.id, c.turn, c.key1, c.key2,
-        row_number() OVER (ORDER BY c.turn, c.key1, c.key2 ROWS UNBOUNDED PRECEDING) AS place
-    FROM queues q CROSS JOIN LATERAL (
-        SELECT id, turn, {key1} AS key1, {key2} AS key2 FROM leads WHERE {ready}{bound} ORDER BY {order} LIMIT $9) c
-    ORDER BY c.turn, c.key1, c.key2 LIMIT $9),
+    SELECT id, turn, key1, key2, row_number() OVER (ORDER BY turn, key1, key2 ROWS UNBOUNDED PRECEDING) AS place
+    FROM (
+        SELECT id, turn, key1, key2 FROM first
+        UNION ALL
+        SELECT c.* FROM first q CROSS JOIN LATERAL ({read_on} OFFSET (SELECT 1 + n FROM depth) LIMIT $9) c
+        WHERE q.nth = (SELECT 1 + n FROM depth)
+            AND coalesce((q.turn, q.key1, q.key2) < (SELECT turn, key1, key2 FROM last), true)) w
+    ORDER BY turn, key1, key2 LIMIT $9),
 locked AS (
     SELECT l.id, p.place FROM picked p JOIN leads l ON l.id = p.id
     WHERE l.claimed_by IS NULL AND l.blocked_by = '' AND l.eligible_at IS NULL
@@ -267,9 +278,10 @@ def _claim_sql(order: LeadOrder) -> str:
         ready += " AND turn = q.turn"
     else:
         turns, sort = {"turn_column": "", "turns": ""}, f"turn, {sort}"
+    read = f"SELECT id, turn, {key1} AS key1, {key2} AS key2 FROM leads WHERE {ready}{{}} ORDER BY {sort}"
+    reads = {"read": read.format(""), "read_on": read.format(_BOUNDS.get(order, ""))}
     columns = ", ".join(f"leads.{name}" for name in _READ.split(", "))
-    more = {"ready": ready, "bound": _BOUNDS.get(order, ""), "columns": columns, "facts": _CLAIMED_FACTS}
-    return _CLAIM.format(order=sort, key1=key1, key2=key2, **more, **turns)
+    return _CLAIM.format(columns=columns, facts=_CLAIMED_FACTS, **reads, **turns)
 
 
 def lock_key(site: str) -> int:
@@ -432,7 +444,7 @@ class Dialling:
         """Few round trips, since a claim is short: the campaign, what fell due (if any), the claim with its facts.
 
         Again, with a longer window, where other daemons' claims held the head of the order; and the next claim begins
-        with a window that would have been long enough for this one, and as much again.
+        with a window that would have been long enough for this one.
         """
         campaign = await connection.fetchrow(_CAMPAIGN, campaign_id, now)
         if campaign is None or not campaign["list_ids"]:
@@ -442,14 +454,16 @@ class Dialling:
             await connection.execute(_PROMOTE, lists, now, max(PROMOTED_MAX, 4 * count))
         claim, client_id = _claim_sql(LeadOrder(campaign["order"])), int(campaign["client_id"])
         rows: list[asyncpg.Record] = []
-        window = count + 2 * self._passed_over.get(campaign_id, 0)
+        passed_over = self._passed_over.get(campaign_id, 0)
+        window = count + passed_over
         for _ in range(CLAIM_ROUNDS):
             window, missing = min(window, count + CLAIM_WINDOW_MAX), count - len(rows)
             more = (campaign_id, client_id, self._history_since(), window)
             seen = await connection.fetch(claim, lists, zones, missing, *holder, *more)
             found = [row for row in seen if row["id"] is not None]
             rows += found
-            self._passed_over[campaign_id] = (found[-1]["place"] if found else seen[0]["seen"]) - len(found)
+            held = (found[-1]["place"] if found else seen[0]["seen"]) - len(found)
+            self._passed_over[campaign_id] = max(held, passed_over * 3 // 4)
             if len(rows) == count or seen[0]["seen"] < window:
                 break
             window = max(4 * window, CLAIM_WINDOW_2)
