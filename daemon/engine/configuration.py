@@ -12,7 +12,8 @@ from daemon.calls import records as rec
 from daemon.clock import Clock
 from daemon.dialer.ledger import LedgerRow, hour_key
 from daemon.engine.commands import ConfigChanged
-from daemon.engine.core import EngineCore, Rows
+from daemon.engine.core import EngineCore
+from daemon.engine.loading import Rows
 from daemon.errors import CommandError, StoreUnavailable
 from daemon.ports import Store
 

@@ -8,20 +8,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from daemon.agents.states import AgentState, LegState
 from daemon.calls import events as ev
 from daemon.calls import records as rec
-from daemon.calls.causes import Outcome
-from daemon.calls.facts import LinkChanged
 from daemon.calls.ids import attempt_of
-from daemon.calls.records import Campaign, CampaignState
-from daemon.calls.states import CallState
-from daemon.dialer.ledger import LedgerRow, hour_key
+from daemon.dialer.ledger import hour_key
 from daemon.engine.agent_commands import AgentCommands
 from daemon.engine.by_hand import CallsByHand
 from daemon.engine.callflow import CallFlow
@@ -33,12 +27,13 @@ from daemon.engine.holding import Holding
 from daemon.engine.hopper import Hopper
 from daemon.engine.inbound import Inbound
 from daemon.engine.law import Law
-from daemon.engine.live import LONG_AGO, Call, CampaignLive, Claim, Desk, Live
+from daemon.engine.live import LONG_AGO, Call, Claim, Desk, Live
+from daemon.engine.loading import Loading, Rows
 from daemon.engine.next_call import NextCall
+from daemon.engine.offering import Offering
 from daemon.engine.operate import Operations
+from daemon.engine.pbx_link import PbxLink
 from daemon.engine.placing import Placing
-from daemon.engine.policies import configure, new_policy
-from daemon.engine.pooling import join
 from daemon.engine.publish import Publisher
 from daemon.engine.quality import Quality
 from daemon.engine.recordings import Recordings
@@ -56,16 +51,6 @@ QUARTER = timedelta(minutes=15)
 """Clock hours of every zone begin at quarters of an hour."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """Configuration rows read from the store; `gone`: ids that are no longer there, by record class name."""
-
-    records: Sequence[rec.Record]
-    gone: Mapping[str, tuple[int, ...]]
-    ledgers: Mapping[int, tuple[LedgerRow, ...]]
-    tz_groups: Mapping[int, tuple[str, ...]]
-
-
 class EngineCore:
     """See the module's first lines."""
 
@@ -75,7 +60,9 @@ class EngineCore:
         self.calls = CallFlow(self.live, self.desks)
         self.hopper = Hopper(self.live)
         self.next_call = NextCall(self.live, self.calls, self.desks, self.hopper)
+        self.loading = Loading(self.live, self.desks, self.hopper)
         self.placing = Placing(self.live, self.desks, self.hopper, self.next_call)
+        self.link = PbxLink(self.live, self.desks)
         self.recovery = Recovery(self.live, self.calls, self.desks)
         self.clicked = ClickedCalls(self.live, self.calls)
         obstacle = self.placing.site_obstacle
@@ -90,6 +77,7 @@ class EngineCore:
         self.supervision = Supervision(self.live, self.transfers, self.third_parties)
         self.recordings = Recordings(self.live, self.transfers)
         self.inbound = Inbound(self.live, self.calls, self.desks)
+        self.offering = Offering(self.live, self.calls, self.desks, self.inbound)
         self.quality = Quality(self.live)
         self.operations.more = (self.agent_commands, self.by_hand, self.transfers, self.supervision, self.recordings)
         self._quarter = (LONG_AGO, LONG_AGO)
@@ -98,12 +86,12 @@ class EngineCore:
 
     def _wire(self) -> None:
         desks = self.desks
-        desks.on_idle = self._on_idle
+        desks.on_idle = self.offering.desk_idle
         desks.on_bridged = self.calls.on_bridged
         desks.on_unbridged = self.calls.on_unbridged
         desks.on_connect_failed = self.calls.connect_failed
         desks.on_leg_up = lambda desk, call: self.calls.dial(call)
-        desks.on_leg_lost = self._on_agent_leg_lost
+        desks.on_leg_lost = self.offering.agent_leg_lost
         self.calls.on_over = self._call_over
         self.calls.keeps_phone = self.second_line.keeps
         self.calls.before_connect = self.recordings.before_connect
@@ -221,13 +209,13 @@ class EngineCore:
         elif isinstance(event, ev.InboundArrived):
             self.inbound.arrived(event)
         elif isinstance(event, ev.ExtensionChanged):
-            self._phone(event)
+            self.link.phone(event)
         elif isinstance(event, ev.TrunkChanged):
-            self._trunk(event)
+            self.link.trunk(event)
         elif isinstance(event, ev.LinkUp):
-            self._link_up(event)
+            self.link.up(event)
         elif isinstance(event, ev.LinkDown):
-            self._link_down(event.code, event.message)
+            self.link.down(event.code, event.message)
         elif isinstance(event, ev.PbxSnapshot):
             self.recovery.reconcile(event)
             live.touch("links", live.site.id)
@@ -262,53 +250,6 @@ class EngineCore:
         elif live.link.synced:
             self.recovery.orphan(event.leg)
 
-    def _link_up(self, event: ev.LinkUp) -> None:
-        live = self.live
-        link = live.link
-        link.up, link.synced, link.since_utc = True, False, live.utc
-        link.code, link.message, link.stopping = "", "", False
-        link.mode, link.version = event.mode, event.version
-        link.capabilities, link.missing = event.capabilities, event.missing
-        link.restarted = event.restarted
-        for desk in live.desks.values():
-            self.desks.nails(desk)
-        live.fact(LinkChanged(at=live.utc, site=live.site.id, up=True, mode=event.mode))
-        live.touch("links", live.site.id)
-
-    def _link_down(self, code: str, message: str) -> None:
-        live = self.live
-        link = live.link
-        if link.up:
-            link.since_utc = live.utc
-            live.fact(LinkChanged(at=live.utc, site=live.site.id, up=False, code=code, message=message))
-        link.up = link.synced = False
-        link.code, link.message = code, message
-        live.touch("links", live.site.id)
-        self.all_dirty()
-
-    def all_dirty(self) -> None:
-        """Something that holds every campaign up, or no longer does: each is looked at again and shown anew."""
-        for campaign in self.live.campaigns.values():
-            campaign.dirty = True
-            self.live.touch("campaigns", campaign.id)
-
-    def _phone(self, event: ev.ExtensionChanged) -> None:
-        live = self.live
-        live.phones[event.extension] = event.state
-        for desk in live.desks.values():
-            if desk.record.extension == event.extension:
-                desk.phone = event.state
-                live.touch("agents", desk.id)
-                back = desk.state is AgentState.UNREACHABLE and event.state is ev.DeviceState.IDLE
-                if back and desk.leg_state is LegState.NONE:
-                    live.timers.set(("rering", desk.id), live.now + 1.0)
-
-    def _trunk(self, event: ev.TrunkChanged) -> None:
-        for line in self.live.pool.lines.values():
-            if line.record.endpoint == event.trunk:
-                line.reachable = event.state is not ev.DeviceState.UNAVAILABLE
-                self.live.touch("lines", line.record.id)
-
     # ---- the store's answers -----------------------------------------------------------------------------------
 
     def intents_done(self, granted: Mapping[UUID, int], asked: tuple[UUID, ...], committed_at: float) -> None:
@@ -341,160 +282,12 @@ class EngineCore:
         """Apply a command. Raises CommandError."""
         return self.operations.apply(command)
 
-    # ---- configuration -----------------------------------------------------------------------------------------
+    # ---- the store's rows --------------------------------------------------------------------------------------
 
     def load(self, rows: Rows) -> None:
-        """Rows created, changed or gone; live values of a campaign (state, speed) follow its row."""
-        live = self.live
-        for name, ids in rows.gone.items():
-            for id in ids:
-                self._remove(name, id)
-        for record in sorted(rows.records, key=_load_order):
-            if isinstance(record, rec.Group):
-                live.groups[record.id] = record
-            elif isinstance(record, rec.Status):
-                live.statuses[record.id] = record
-            elif isinstance(record, rec.PauseCode):
-                live.pause_codes[record.id] = record
-            elif isinstance(record, rec.Blocked):
-                live.blocked[record.id] = record
-                self._blacklist()
-            elif isinstance(record, rec.CallerIdNumber):
-                live.caller_ids.set(record)
-            elif isinstance(record, rec.Line) and record.site == live.site.id:
-                live.pool.set(record)
-                live.touch("lines", record.id)
-            elif isinstance(record, rec.Campaign) and record.site in ("", live.site.id):
-                self._load_campaign(record, rows)
-            elif isinstance(record, rec.Agent) and record.site == live.site.id:
-                self._load_agent(record)
-        for campaign in live.campaigns.values():
-            campaign.dirty = True
-
-    def _load_campaign(self, record: Campaign, rows: Rows) -> None:
-        live = self.live
-        rules = live.law.rules(record.rule_set, live.utc)
-        campaign = live.campaigns.get(record.id)
-        if campaign is None:
-            policy, ledger = new_policy(live, record, rules, rows.ledgers.get(record.id, ()))
-            campaign = CampaignLive(
-                record=record, rules=rules, policy=policy, ledger=ledger, state=record.state, since_utc=live.utc
-            )
-            campaign.tokens_at = live.now
-            campaign.tz_groups = rows.tz_groups.get(record.id, ())
-            live.campaigns[record.id] = campaign
-            join(live, campaign)
-            for desk in live.desks.values():
-                if record.id in desk.campaign_ids:
-                    campaign.agents[desk.state] += 1
-        else:
-            hopper_changed = (campaign.record.list_ids, campaign.record.order) != (record.list_ids, record.order)
-            if record.state is not campaign.state:
-                self.live.touch("campaigns", record.id)
-                campaign.state, campaign.since_utc = record.state, live.utc
-            campaign.record, campaign.rules = record, rules
-            configure(live, campaign)
-            if hopper_changed:
-                self.hopper.drop_leads(campaign, frozenset(), frozenset(), frozenset())
-        live.touch("campaigns", record.id)
-
-    def _load_agent(self, record: rec.Agent) -> None:
-        live = self.live
-        desk = live.desks.get(record.id)
-        if desk is None:
-            desk = live.desks[record.id] = Desk(record=record, since_at=live.now, since_utc=live.utc)
-        desk.record = record
-        desk.phone = live.phones.get(record.extension, ev.DeviceState.UNKNOWN)
-        self.desks.nails(desk)
-        if not record.enabled and desk.state is not AgentState.SIGNED_OUT:
-            self.desks.sign_out(desk, "administrator")
-        live.touch("agents", record.id)
-
-    def _blacklist(self) -> None:
-        self.live.blacklist = frozenset((row.group_id, row.e164) for row in self.live.blocked.values())
-
-    def _remove(self, name: str, id: int) -> None:
-        live = self.live
-        if name == "Line":
-            live.pool.remove(id)
-            live.touch("lines", id)
-        elif name == "CallerIdNumber":
-            live.caller_ids.remove(id)
-        elif name == "Blocked":
-            live.blocked.pop(id, None)
-            self._blacklist()
-        elif name == "Status":
-            live.statuses.pop(id, None)
-        elif name == "PauseCode":
-            live.pause_codes.pop(id, None)
-        elif name == "Group":
-            live.groups.pop(id, None)
-        elif name == "Agent" and (desk := live.desks.get(id)) is not None:
-            self.desks.sign_out(desk, "administrator")
-            if desk.call is None:
-                del live.desks[id]
-            live.touch("agents", id)
-        elif name == "Campaign" and (campaign := live.campaigns.get(id)) is not None:
-            self.hopper.drop_leads(campaign, frozenset(), frozenset(), frozenset())
-            campaign.state = CampaignState.STOPPED
-            if not campaign.calls:
-                del live.campaigns[id]
-            live.touch("campaigns", id)
+        """See Loading.load."""
+        self.loading.load(rows)
 
     def adopt(self, attempts: Iterable[rec.OpenAttempt], agents: Iterable[rec.AgentStateRow]) -> None:
         """At start, after `load`: see Recovery.adopt."""
         self.recovery.adopt(attempts, agents)
-
-    # ---- between the parts -------------------------------------------------------------------------------------
-
-    def _on_idle(self, desk: Desk) -> None:
-        """A desk can take a call: whoever waits for longest comes first, then placing looks again."""
-        live = self.live
-        waiting = [
-            call
-            for campaign in self.desks.campaigns_of(desk)
-            if campaign.stages["waiting"] > 0
-            for call in campaign.calls.values()
-            if call.state is CallState.WAITING
-            and call.desk is None
-            and not call.waits_for_leg
-            and live.now >= call.offer_at
-            and self.inbound.suits(call, desk)
-        ]
-        if waiting and desk.stays:
-            self.calls.offer(min(waiting, key=lambda call: (-_priority(call), call.need_at or live.now)))
-        for campaign in self.desks.campaigns_of(desk):
-            campaign.dirty = True
-
-    def _on_agent_leg_lost(self, desk: Desk, call: Call) -> None:
-        """The agent's side of a call is gone."""
-        live = self.live
-        if call.state is CallState.AGENT_FIRST:
-            call.outcome = call.outcome or Outcome.AGENT_NO_ANSWER
-            unrung = call.outcome is Outcome.NOT_PLACED
-            call.ended_by = call.ended_by or ("engine" if unrung else "agent")
-            if not desk.passing and desk.next_state is None and not unrung:
-                desk.next_state, desk.next_code = AgentState.PAUSED, ""
-            self.calls.end(call)
-        elif call.state in (CallState.CONNECTING, CallState.WAITING):
-            if call.desk is desk:
-                call.desk = None
-                desk.call = None
-                if desk.state is AgentState.RESERVED:
-                    self.desks.set_state(desk, AgentState.READY)
-            if call.state is CallState.CONNECTING:
-                self.calls.enter(call, CallState.WAITING)
-            self.calls.offer(call)
-        elif call.state in (CallState.INTENDED, CallState.DIALLING, CallState.RINGING, CallState.ANSWERED):
-            self.calls.hang_up(call, by="agent")
-            live.counters["agents_lost_reserved"] += 1
-
-
-def _priority(call: Call) -> int:
-    return call.campaign.record.priority if call.campaign else 0
-
-
-def _load_order(record: rec.Record) -> tuple[int, int]:
-    """What others refer to comes first."""
-    order = (rec.Group, rec.Status, rec.PauseCode, rec.Blocked, rec.CallerIdNumber, rec.Line, rec.Campaign, rec.Agent)
-    return next((n for n, kind in enumerate(order) if isinstance(record, kind)), len(order)), record.id

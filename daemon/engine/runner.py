@@ -267,7 +267,7 @@ class SiteRunner:
             self.core.live.journal_full = self._log.full
             if self.core.live.database_older is not self._log.older:
                 self.core.live.database_older = self._log.older
-                self.core.all_dirty()
+                self.core.link.all_dirty()
 
     def _close_batch(self) -> None:
         """Facts first, then their effects."""

@@ -135,4 +135,4 @@ class StoreWork:
         live = self._core.live
         if live.store_ok is not ok:
             live.store_ok = ok
-            self._core.all_dirty()
+            self._core.link.all_dirty()

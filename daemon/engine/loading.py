@@ -1,0 +1,138 @@
+"""Configuration rows into the live state: what is new, changed or gone. A campaign's live values follow its row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from daemon.agents.states import AgentState
+from daemon.calls import events as ev
+from daemon.calls import records as rec
+from daemon.calls.records import Campaign, CampaignState
+from daemon.dialer.ledger import LedgerRow
+from daemon.engine.desks import Desks
+from daemon.engine.hopper import Hopper
+from daemon.engine.live import CampaignLive, Desk, Live
+from daemon.engine.policies import configure, new_policy
+from daemon.engine.pooling import join
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Configuration rows read from the store; `gone`: ids that are no longer there, by record class name."""
+
+    records: Sequence[rec.Record]
+    gone: Mapping[str, tuple[int, ...]]
+    ledgers: Mapping[int, tuple[LedgerRow, ...]]
+    tz_groups: Mapping[int, tuple[str, ...]]
+
+
+class Loading:
+    """See the module's first line. One a site."""
+
+    def __init__(self, live: Live, desks: Desks, hopper: Hopper) -> None:
+        self._live, self._desks, self._hopper = live, desks, hopper
+
+    def load(self, rows: Rows) -> None:
+        """Rows created, changed or gone; live values of a campaign (state, speed) follow its row."""
+        live = self._live
+        for name, ids in rows.gone.items():
+            for id in ids:
+                self._remove(name, id)
+        for record in sorted(rows.records, key=_load_order):
+            if isinstance(record, rec.Group):
+                live.groups[record.id] = record
+            elif isinstance(record, rec.Status):
+                live.statuses[record.id] = record
+            elif isinstance(record, rec.PauseCode):
+                live.pause_codes[record.id] = record
+            elif isinstance(record, rec.Blocked):
+                live.blocked[record.id] = record
+                self._blacklist()
+            elif isinstance(record, rec.CallerIdNumber):
+                live.caller_ids.set(record)
+            elif isinstance(record, rec.Line) and record.site == live.site.id:
+                live.pool.set(record)
+                live.touch("lines", record.id)
+            elif isinstance(record, rec.Campaign) and record.site in ("", live.site.id):
+                self._load_campaign(record, rows)
+            elif isinstance(record, rec.Agent) and record.site == live.site.id:
+                self._load_agent(record)
+        for campaign in live.campaigns.values():
+            campaign.dirty = True
+
+    def _load_campaign(self, record: Campaign, rows: Rows) -> None:
+        live = self._live
+        rules = live.law.rules(record.rule_set, live.utc)
+        campaign = live.campaigns.get(record.id)
+        if campaign is None:
+            policy, ledger = new_policy(live, record, rules, rows.ledgers.get(record.id, ()))
+            campaign = CampaignLive(
+                record=record, rules=rules, policy=policy, ledger=ledger, state=record.state, since_utc=live.utc
+            )
+            campaign.tokens_at = live.now
+            campaign.tz_groups = rows.tz_groups.get(record.id, ())
+            live.campaigns[record.id] = campaign
+            join(live, campaign)
+            for desk in live.desks.values():
+                if record.id in desk.campaign_ids:
+                    campaign.agents[desk.state] += 1
+        else:
+            hopper_changed = (campaign.record.list_ids, campaign.record.order) != (record.list_ids, record.order)
+            if record.state is not campaign.state:
+                self._live.touch("campaigns", record.id)
+                campaign.state, campaign.since_utc = record.state, live.utc
+            campaign.record, campaign.rules = record, rules
+            configure(live, campaign)
+            if hopper_changed:
+                self._hopper.drop_leads(campaign, frozenset(), frozenset(), frozenset())
+        live.touch("campaigns", record.id)
+
+    def _load_agent(self, record: rec.Agent) -> None:
+        live = self._live
+        desk = live.desks.get(record.id)
+        if desk is None:
+            desk = live.desks[record.id] = Desk(record=record, since_at=live.now, since_utc=live.utc)
+        desk.record = record
+        desk.phone = live.phones.get(record.extension, ev.DeviceState.UNKNOWN)
+        self._desks.nails(desk)
+        if not record.enabled and desk.state is not AgentState.SIGNED_OUT:
+            self._desks.sign_out(desk, "administrator")
+        live.touch("agents", record.id)
+
+    def _blacklist(self) -> None:
+        self._live.blacklist = frozenset((row.group_id, row.e164) for row in self._live.blocked.values())
+
+    def _remove(self, name: str, id: int) -> None:
+        live = self._live
+        if name == "Line":
+            live.pool.remove(id)
+            live.touch("lines", id)
+        elif name == "CallerIdNumber":
+            live.caller_ids.remove(id)
+        elif name == "Blocked":
+            live.blocked.pop(id, None)
+            self._blacklist()
+        elif name == "Status":
+            live.statuses.pop(id, None)
+        elif name == "PauseCode":
+            live.pause_codes.pop(id, None)
+        elif name == "Group":
+            live.groups.pop(id, None)
+        elif name == "Agent" and (desk := live.desks.get(id)) is not None:
+            self._desks.sign_out(desk, "administrator")
+            if desk.call is None:
+                del live.desks[id]
+            live.touch("agents", id)
+        elif name == "Campaign" and (campaign := live.campaigns.get(id)) is not None:
+            self._hopper.drop_leads(campaign, frozenset(), frozenset(), frozenset())
+            campaign.state = CampaignState.STOPPED
+            if not campaign.calls:
+                del live.campaigns[id]
+            live.touch("campaigns", id)
+
+
+def _load_order(record: rec.Record) -> tuple[int, int]:
+    """What others refer to comes first."""
+    order = (rec.Group, rec.Status, rec.PauseCode, rec.Blocked, rec.CallerIdNumber, rec.Line, rec.Campaign, rec.Agent)
+    return next((n for n, kind in enumerate(order) if isinstance(record, kind)), len(order)), record.id

@@ -1,0 +1,67 @@
+"""What the PBX says of itself: the link to it, its phones, its trunks. Called by the core with events of the driver."""
+
+from __future__ import annotations
+
+from daemon.agents.states import AgentState, LegState
+from daemon.calls import events as ev
+from daemon.calls.facts import LinkChanged
+from daemon.engine.desks import Desks
+from daemon.engine.live import Live
+
+
+class PbxLink:
+    """One a site."""
+
+    def __init__(self, live: Live, desks: Desks) -> None:
+        self._live, self._desks = live, desks
+
+    def up(self, event: ev.LinkUp) -> None:
+        """Connected; what the PBX has is asked for next."""
+        live = self._live
+        link = live.link
+        link.up, link.synced, link.since_utc = True, False, live.utc
+        link.code, link.message, link.stopping = "", "", False
+        link.mode, link.version = event.mode, event.version
+        link.capabilities, link.missing = event.capabilities, event.missing
+        link.restarted = event.restarted
+        for desk in live.desks.values():
+            self._desks.nails(desk)
+        live.fact(LinkChanged(at=live.utc, site=live.site.id, up=True, mode=event.mode))
+        live.touch("links", live.site.id)
+
+    def down(self, code: str, message: str) -> None:
+        """Not connected, and why: a code of the driver and its words."""
+        live = self._live
+        link = live.link
+        if link.up:
+            link.since_utc = live.utc
+            live.fact(LinkChanged(at=live.utc, site=live.site.id, up=False, code=code, message=message))
+        link.up = link.synced = False
+        link.code, link.message = code, message
+        live.touch("links", live.site.id)
+        self.all_dirty()
+
+    def all_dirty(self) -> None:
+        """Something that holds every campaign up, or no longer does: each is looked at again and shown anew."""
+        for campaign in self._live.campaigns.values():
+            campaign.dirty = True
+            self._live.touch("campaigns", campaign.id)
+
+    def phone(self, event: ev.ExtensionChanged) -> None:
+        """A nailed-up phone that is back is rung again."""
+        live = self._live
+        live.phones[event.extension] = event.state
+        for desk in live.desks.values():
+            if desk.record.extension == event.extension:
+                desk.phone = event.state
+                live.touch("agents", desk.id)
+                back = desk.state is AgentState.UNREACHABLE and event.state is ev.DeviceState.IDLE
+                if back and desk.leg_state is LegState.NONE:
+                    live.timers.set(("rering", desk.id), live.now + 1.0)
+
+    def trunk(self, event: ev.TrunkChanged) -> None:
+        """A trunk that can be reached again, or can't."""
+        for line in self._live.pool.lines.values():
+            if line.record.endpoint == event.trunk:
+                line.reachable = event.state is not ev.DeviceState.UNAVAILABLE
+                self._live.touch("lines", line.record.id)
