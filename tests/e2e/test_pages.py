@@ -7,27 +7,25 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser, Page, expect
 
 from daemon.api.checks import SEED_PAUSES, SEED_STATUSES
-from daemon.calls.records import Campaign, LeadDraft, LeadList, PauseCode, Status
+from daemon.calls.records import Campaign, LeadDraft, PauseCode, Status
 from daemon.engine import commands as c
 from daemon.errors import CommandError
 from tests.api.fakes import FakeDoor, agent_view, call_view, campaign_view
+from tests.e2e import pictures
 from tests.e2e.site import Site, open_site
 
-SHOTS = Path(__file__).resolve().parents[2] / "docs" / "screenshots"
 ATTEMPT = "01999999-0000-7000-8000-000000000001"
 
 
 async def shot(page: Page, name: str) -> None:
     """A picture for docs/screenshots, on demand: it is the same page that the test has just checked."""
     if os.environ.get("CADRAN_SCREENSHOTS"):
-        SHOTS.mkdir(parents=True, exist_ok=True)
-        await page.screenshot(path=SHOTS / f"{name}.png")
+        await pictures.write(page, name)
 
 
 def people(site: Site, count: int = 40) -> None:
@@ -315,21 +313,6 @@ async def test_a_token_is_shown_once(browser: Browser) -> None:
         await page.reload()
         await expect(page.get_by_text("Site web")).to_be_visible()
         assert secret not in await page.content() and not site.troubles
-
-
-async def test_every_page_opens_in_both_languages_without_trouble(browser: Browser) -> None:
-    async with open_site(browser) as site:
-        await site.world.store.create(LeadList(group_id=site.world.rows["group"].id, name="Été"))
-        page = await site.open("/")
-        for hash_ in ("campagnes", "listes", "listes/importer", "listes/recherche", "listes/rouge", "lignes",
-                      "conformite", "rapports", "acces", "campagnes/1", "campagnes/nouvelle", "debut"):  # fmt: skip
-            await page.goto(site.url(f"/#/{hash_}"))
-            await expect(page.locator("main .card").first).to_be_visible()
-            text = await page.locator("main").inner_text()
-            assert "undefined" not in text and "[object" not in text, hash_
-            await shot(page, hash_.replace("/", "-") + "-fr-light")
-        assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        assert not site.troubles, site.troubles
 
 
 @pytest.mark.feature("IMPT-04", clause="columns are mapped on the page, guessed by their headings")
