@@ -334,6 +334,31 @@ async def test_a_file_is_imported_in_four_clicks(browser: Browser) -> None:
         assert not site.troubles
 
 
+async def test_an_imports_progress_comes_by_the_stream(browser: Browser) -> None:
+    """No request asks how far it is; the page is left and come back to while it runs."""
+    async with open_site(browser) as site:
+        page = await site.open("/#/listes/importer")
+        await expect(page.locator("[name=list_id]")).to_have_value(str(site.world.rows["list"].id))
+        file = {"name": "a.csv", "mimeType": "text/csv", "buffer": b"TEL;NOM\r\n0199001234;DUPONT\r\n"}
+        await page.locator("[name=file]").set_input_files([file])
+        await expect(page.locator("main")).to_contain_text("1 fiche serait importée")
+        [id] = site.world.door.views["imports"]
+        asked: list[str] = []
+        page.on("request", lambda r: asked.append(r.url) if "/imports/" in r.url else None)
+        site.world.door.change("imports", id, state="running", part=0.4, rows=400)
+        await expect(page.locator("progress")).to_have_js_property("value", 0.4)
+        await expect(page.get_by_role("button", name="Importer 1 fiche")).to_be_disabled()
+        await page.goto(site.url("/#/listes"))
+        site.world.door.change("imports", id, part=0.7, rows=700)
+        under_way = page.locator("[data-imports]")
+        await expect(under_way.locator("progress")).to_have_js_property("value", 0.7)
+        await expect(under_way).to_contain_text("NEW")
+        await under_way.get_by_role("link").click()
+        await expect(page.locator("progress")).to_have_js_property("value", 0.7)
+        # One as it is come back to; before, at most the one that a stream overtaking an answer had set off.
+        assert len(asked) <= 2 and not site.troubles, (asked, site.troubles)
+
+
 @pytest.mark.feature("IMPT-13", clause="red list in one paste and Enter")
 async def test_a_number_is_red_listed_with_one_paste(browser: Browser) -> None:
     async with open_site(browser) as site:

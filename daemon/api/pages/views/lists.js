@@ -64,10 +64,15 @@ function take(job) {
   data.job = job;
   paint();
 }
-// How far it is comes by the stream; the whole state is asked for once it is over there.
+// How far it is comes by the stream; the whole state is asked for once, as the stream says that its stage is another and
+// the answer to what this page did has not said so: a stream that is behind that answer is no news, however long it is.
 function seen(job) {
   const now = live.state.imports?.[job.id];
-  if (now && now.state !== 'running' && now.state !== job.state && asked !== now.state) { asked = now.state; setTimeout(() => refresh(job.id).then(() => { asked = ''; }), 200); }
+  const heard = now ? `${job.id} ${now.state}` : asked;
+  if (heard !== asked) {
+    asked = heard;
+    if (now.state !== 'running' && now.state !== job.state) setTimeout(() => { if (data.job?.id === job.id && data.job.state !== now.state) refresh(job.id); }, 200);
+  }
   return now?.state === 'running' ? { ...job, state: 'running', part: now.part, rows: now.rows } : job;
 }
 // Imports under way, whoever began them: leaving the page loses nothing.
