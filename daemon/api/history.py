@@ -1,12 +1,9 @@
-"""Calls past and present: search, read, end, follow; and named reports as JSON or CSV."""
+"""Calls past and present: search, read, end, follow."""
 
 from __future__ import annotations
 
 import asyncio
-import csv
-import io
 import re
-from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -24,20 +21,14 @@ from daemon.api.stream import frame
 from daemon.api.types import Accepted, After, Answer, Body, Id, IdOrZero, Limit, Query
 from daemon.calls.ids import uuid7
 from daemon.calls.records import Campaign, Line
-from daemon.dialer.explain import sentence_of
 from daemon.engine.commands import CallExtension, HangUpCall
 from daemon.engine.views import CallView, Changes
 from daemon.errors import CommandError
 
 routes = Routes("/api/v1", "calls")
 FOLLOW_S_MAX = 4 * 3600.0
-CSV_ROWS_A_WRITE = 200
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-REPORT_NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
 
 Words = Annotated[str, Meta(max_length=40)]
-Columns = Annotated[str, Meta(max_length=2000)]
-"""Names of columns in the order wanted, by comma; left out = all."""
 Seconds = Annotated[float, Meta(ge=0, le=86_400)]
 
 
@@ -74,31 +65,6 @@ class CallQuery(CallFilters, kw_only=True):
 class CallPage(Answer, kw_only=True):
     rows: list[dict[str, Any]]
     next_after: str | None = None
-
-
-class ReportQuery(Query, kw_only=True):
-    """`format` csv streams the rows: `;` and comma decimals in French, byte order mark, formula cells guarded."""
-
-    start: datetime | None = None
-    end: datetime | None = None
-    campaign_id: Id | None = None
-    agent_id: Id | None = None
-    line_id: Id | None = None
-    list_id: Id | None = None
-    client_id: Id | None = None
-    zone: Words | None = None
-    group_id: IdOrZero = 0
-    format: Annotated[str, Meta(pattern="^(json|csv)$")] = "json"
-    columns: Columns | None = None
-    language: Annotated[str, Meta(pattern="^(fr|en)$")] = "fr"
-
-
-class ReportAnswer(Answer, kw_only=True):
-    """Rows of a named query, the instant they were computed at, and the query's name for the tooltips."""
-
-    name: str
-    computed_at: datetime
-    rows: list[dict[str, Any]]
 
 
 def key_of(text: str) -> UUID | int:
@@ -278,126 +244,3 @@ async def follow(ask: Ask, key: UUID | int, view: CallView | None) -> web.Stream
     finally:
         remove()
     return response
-
-
-@routes.get("/reports/{name}", permission=Permission.WATCH, query=ReportQuery, reply=ReportAnswer)
-async def report(ask: Ask) -> Reply | web.StreamResponse:
-    """Run a named report (one .sql file each); JSON, or CSV row by row."""
-    name = ask.request.match_info["name"]
-    if not REPORT_NAME.fullmatch(name) or name in ("audit", "journal"):
-        raise CommandError("not_found", {"what": f"report {name[:40]}"})
-    parameters = await _parameters(ask)
-    if ask.query.format == "csv":
-        return await _csv(ask, name, parameters)
-    try:
-        rows = await ask.deps.store.report(name, **parameters)
-    except (KeyError, FileNotFoundError) as error:
-        raise CommandError("not_found", {"what": f"report {name}"}) from error
-    except (TypeError, ValueError) as error:
-        raise CommandError("field_invalid", {"field": "query", "value": name, "allowed": str(error)[:200]}) from error
-    if name == "pacing":  # the reason in words, as the live view says it
-        language = ask.query.language
-        rows = [{**r, "sentence": sentence_of(r["count"], r["limit"], r["figures"], language)} for r in rows]
-    return Reply(ReportAnswer(name=name, computed_at=ask.deps.clock.utcnow(), rows=[shown(ask, r) for r in rows]))
-
-
-class AuditQuery(Query, kw_only=True):
-    start: datetime | None = None
-    end: datetime | None = None
-    limit: Limit = 200
-
-
-@routes.get("/audit", permission=Permission.ADMINISTER, query=AuditQuery, reply=list[dict[str, Any]])
-async def audit(ask: Ask) -> Reply:
-    """Who did what, newest first. It spans all groups, so it needs a token that does."""
-    if not ask.who.all_groups:
-        raise CommandError("group_forbidden", {"group": "all"})
-    values = msgspec.structs.asdict(ask.query)
-    return Reply(await ask.deps.store.report("audit", **{k: v for k, v in values.items() if v is not None}))
-
-
-async def _parameters(ask: Ask) -> dict[str, Any]:
-    """The report's parameters within the principal's scope."""
-    query: ReportQuery = ask.query
-    values = msgspec.structs.asdict(query)
-    parameters = {
-        k: v for k, v in values.items() if v is not None and k not in ("format", "language", "group_id", "columns")
-    }
-    if query.campaign_id:
-        await scope.get(ask, Campaign, query.campaign_id)
-    elif ask.who.campaign_ids:
-        raise CommandError("field_missing", {"field": "campaign_id"})
-    parameters["group_id"] = scope.home_group(ask, query.group_id)
-    return parameters
-
-
-async def _csv(ask: Ask, name: str, parameters: dict[str, Any]) -> web.StreamResponse:
-    """Rows as they come from the store, never the whole table in memory."""
-    rows = ask.deps.store.stream(name, **parameters)
-    try:
-        first = await anext(rows, None)
-    except (KeyError, FileNotFoundError) as error:
-        raise CommandError("not_found", {"what": f"report {name}"}) from error
-    except (TypeError, ValueError) as error:
-        raise CommandError("field_invalid", {"field": "query", "value": name, "allowed": str(error)[:200]}) from error
-    return await stream_csv(ask, name, first, rows)
-
-
-async def stream_csv(
-    ask: Ask, name: str, first: dict[str, Any] | None, rows: AsyncIterator[dict[str, Any]]
-) -> web.StreamResponse:
-    """A download of `first` and the rows after it, with the columns and in the language the query names."""
-    french = ask.query.language == "fr"
-    columns = columns_asked(ask.query.columns, first)
-    response = web.StreamResponse(
-        headers={"Content-Type": "text/csv; charset=utf-8", "Content-Disposition": f'attachment; filename="{name}.csv"'}
-    )
-    ask.deps.guard.add_headers(ask.request, response)
-    await response.prepare(ask.request)
-    await response.write(b"\xef\xbb\xbf")
-    if first is None:
-        return response
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, delimiter=";" if french else ",")
-    writer.writerow(columns)
-    writer.writerow(cells(shown(ask, first), columns, french))
-    count = 1
-    async for row in rows:
-        writer.writerow(cells(shown(ask, row), columns, french))
-        count += 1
-        if count % CSV_ROWS_A_WRITE == 0:
-            await response.write(buffer.getvalue().encode())
-            buffer.seek(0)
-            buffer.truncate()
-    await response.write(buffer.getvalue().encode())
-    return response
-
-
-def columns_asked(names: str | None, first: dict[str, Any] | None) -> list[str]:
-    """The columns to show, in the order asked. Raises field_invalid for one that the rows lack."""
-    known = list(first or ())
-    wanted = [name.strip() for name in names.split(",") if name.strip()] if names else known
-    for name in wanted:
-        if first is not None and name not in known:
-            raise CommandError("field_invalid", {"field": "columns", "value": name[:40], "allowed": ", ".join(known)})
-    return wanted
-
-
-def cells(row: dict[str, Any], columns: list[str], french: bool) -> list[str]:
-    """A row's cells: decimals of the language, times RFC 3339, text that a spreadsheet would run made harmless."""
-    out = []
-    for name in columns:
-        value = row.get(name)
-        if value is None:
-            out.append("")
-        elif isinstance(value, float):
-            text = f"{value:.6g}"
-            out.append(text.replace(".", ",") if french else text)
-        elif isinstance(value, datetime):
-            out.append(value.isoformat())
-        elif isinstance(value, (int, bool)):
-            out.append(str(value))
-        else:
-            text = str(value)
-            out.append(f"'{text}" if text.startswith(FORMULA) else text)
-    return out

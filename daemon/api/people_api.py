@@ -20,7 +20,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from daemon.api import scope
 from daemon.api.config_api import tell_engine
-from daemon.api.history import cells
+from daemon.api.csv_download import cells
 from daemon.api.leads_api import Comments, Short
 from daemon.api.numbers import e164_of
 from daemon.api.routes import Ask, Permission, Reply, Routes

@@ -16,7 +16,8 @@ from aiohttp import web
 from msgspec import Meta
 
 from daemon.api import scope
-from daemon.api.history import CallFilters, Columns, calls_asked, stream_csv
+from daemon.api.csv_download import Columns, stream_csv
+from daemon.api.history import CallFilters, calls_asked
 from daemon.api.minutes import minutes_used, month_start
 from daemon.api.routes import Ask, Permission, Reply, Routes
 from daemon.api.types import Answer
