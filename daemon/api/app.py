@@ -47,6 +47,7 @@ from daemon.api import (
     wall_api,
     webhooks_api,
     zadarma_api,
+    zadarma_calls_api,
 )
 from daemon.api.auth import Auth
 from daemon.api.decode import query_of, read_json
@@ -96,6 +97,7 @@ def all_routes() -> list[Route]:
         crm_api.routes,
         ovh_api.routes,
         zadarma_api.routes,
+        zadarma_calls_api.routes,
         stream.routes,
         public.routes,
         external.routes,

@@ -1,4 +1,4 @@
-"""Zadarma's cloud PBX: the link's settings, whose extension is whose, its notifications, the calls they told of.
+"""Zadarma's cloud PBX: the link's settings, its account, and whose extension is whose.
 
 The work is daemon.crm.zadarma's, given by the composition root. No answer holds key or secret. Docs: docs/zadarma.md.
 """
@@ -6,28 +6,20 @@ The work is daemon.crm.zadarma's, given by the composition root. No answer holds
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Callable
-from datetime import datetime
 from typing import Annotated, Any, Protocol
 
 import msgspec
-from aiohttp import web
 from msgspec import UNSET, Meta, UnsetType
 
 from daemon.api import scope
-from daemon.api.decode import read_bytes
-from daemon.api.guard import PEER
-from daemon.api.numbers import e164_of
 from daemon.api.routes import Ask, Permission, Reply, Routes
-from daemon.api.types import E164, Accepted, Answer, Body, Id, IdOrZero, Query
-from daemon.api.zadarma_law import note_attempt, refuse_unlawful
-from daemon.calls.records import Agent, LeadList, MissedOwner, Role
-from daemon.calls.zadarma_records import ASKED, ZadarmaCall, ZadarmaLink, ZadarmaUser
+from daemon.api.types import Answer, Body, Id, IdOrZero, Query
+from daemon.calls.records import Agent, LeadList, MissedOwner
+from daemon.calls.zadarma_records import ZadarmaLink, ZadarmaUser
 from daemon.errors import CommandError
 
 routes = Routes("/api/v1/zadarma", "crm")
-BODY_BYTES_MAX = 32_768
 Phone = Annotated[str, Meta(pattern=r"^[0-9]{2,10}$")]
 Words = Annotated[str, Meta(max_length=200)]
 HttpsUrl = Annotated[str, Meta(pattern=r"^https?://[^\s<>\"\\?#]{1,300}$")]
@@ -49,10 +41,6 @@ class ZadarmaDoor(Protocol):
 
 class ZadarmaQuery(Query, kw_only=True):
     group_id: IdOrZero = 0
-
-
-class EchoQuery(Query, kw_only=True):
-    zd_echo: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
 
 class ZadarmaLinkView(Answer, kw_only=True):
@@ -135,59 +123,15 @@ class ZadarmaBalance(Answer, kw_only=True):
     currency: str
 
 
-class ZadarmaCallBody(Body, kw_only=True):
-    """`predicted`: the number is rung first (managers only, since nobody may be there when it answers). `campaign_id`:
-    on whose behalf; campaigns that know the number weigh in any case."""
-
-    to: E164
-    predicted: bool = False
-    sip: Annotated[str, Meta(pattern=r"^[0-9-]{0,20}$")] = ""
-    campaign_id: IdOrZero = 0
-
-
-class ZadarmaCallsQuery(Query, kw_only=True):
-    """`task`: open or done, calls of that kind; else those of a `day` (in UTC, today's without one)."""
-
-    task: Annotated[str, Meta(pattern="^(open|done)?$")] = ""
-    day: Annotated[str, Meta(pattern=r"^([0-9]{4}-[0-9]{2}-[0-9]{2})?$")] = ""
-    group_id: IdOrZero = 0
-
-
-class ZadarmaCallRow(Answer, kw_only=True):
-    """See the record ZadarmaCall. `recording_until`: as Zadarma writes it, in its own zone."""
-
-    id: int
-    pbx_call_id: str
-    at: datetime
-    direction: str
-    state: str
-    e164: str
-    extension: str
-    agent_id: int
-    lead_id: int
-    disposition: str
-    duration_s: int
-    task: str
-    owner_agent_id: int
-    due_at: datetime | None
-    recording_id: str
-    recording_state: str
-    recording_url: str
-    recording_until: str
-    events: list[dict[str, Any]]
-
-
-class ZadarmaCalls(Answer, kw_only=True):
-    rows: list[ZadarmaCallRow]
-
-
-def _door(ask: Ask) -> ZadarmaDoor:
+def door_of(ask: Ask) -> ZadarmaDoor:
+    """Raises CommandError `not_available`."""
     if ask.deps.zadarma is None:
         raise CommandError("not_available", {"what": "zadarma"})
     return ask.deps.zadarma
 
 
-async def _link(ask: Ask, group_id: int) -> ZadarmaLink:
+async def link_of(ask: Ask, group_id: int) -> ZadarmaLink:
+    """The link of the group, 0 = the principal's own. Raises CommandError `not_found`."""
     rows = await ask.deps.store.find(ZadarmaLink, group_id=scope.home_group(ask, group_id))
     if not rows:
         raise CommandError("not_found", {"what": "zadarma"})
@@ -211,43 +155,6 @@ async def _view(ask: Ask, link: ZadarmaLink) -> Reply:
     return Reply(await _shown(ask, link), headers={"ETag": scope.etag(link.version)})
 
 
-# -- what Zadarma asks ------------------------------------------------------------------------------------------------
-
-
-async def _public_link(ask: Ask) -> ZadarmaLink:
-    key = ask.request.match_info["key"]
-    id = int(key) if re.fullmatch(r"[1-9][0-9]{0,8}", key) else 0
-    link = await ask.deps.store.get(ZadarmaLink, id) if id else None
-    if link is None or not link.enabled:
-        raise CommandError("not_found", {"what": "zadarma"})
-    return link
-
-
-@routes.get("/notify/{key}", permission=Permission.PUBLIC, query=EchoQuery, raw_body="text/plain")
-async def echo(ask: Ask) -> web.Response:
-    """Zadarma's check that the address is ours: the value itself and nothing else."""
-    await _public_link(ask)
-    return web.Response(body=ask.query.zd_echo.encode(), content_type="text/plain")
-
-
-@routes.post("/notify/{key}", permission=Permission.PUBLIC, reply=dict[str, Any], raw_body="octets", extra=(413,))
-async def notify(ask: Ask) -> Reply:
-    """A notification, as a form, signed. The answer is what the PBX is to do with a call that comes in."""
-    link = await _public_link(ask)
-    body = await read_bytes(ask.request, BODY_BYTES_MAX)
-    if len(body) > BODY_BYTES_MAX:
-        raise CommandError("body_too_large", {"allowed": BODY_BYTES_MAX})
-    signature = ask.request.headers.get("Signature", "")
-
-    def tell(agent_id: int, shown: dict[str, Any]) -> None:
-        ask.deps.streams.tell(agent_id, "phone", shown)
-
-    return Reply(await _door(ask).notified(link, ask.request[PEER], signature, body, tell))
-
-
-# -- settings ---------------------------------------------------------------------------------------------------------
-
-
 @routes.get("/links", permission=Permission.ADMINISTER, query=ZadarmaQuery, reply=ZadarmaLinks)
 async def list_links(ask: Ask) -> Reply:
     """The link of the group, if it has one: what the page asks."""
@@ -258,7 +165,7 @@ async def list_links(ask: Ask) -> Reply:
 @routes.get("/link", permission=Permission.ADMINISTER, query=ZadarmaQuery, reply=ZadarmaLinkView, extra=(404,))
 async def read_link(ask: Ask) -> Reply:
     """The group's link with Zadarma."""
-    return await _view(ask, await _link(ask, ask.query.group_id))
+    return await _view(ask, await link_of(ask, ask.query.group_id))
 
 
 @routes.patch("/link", permission=Permission.ADMINISTER, body=ZadarmaPatch, reply=ZadarmaLinkView)
@@ -274,7 +181,7 @@ async def change_link(ask: Ask) -> Reply:
         allowed = "none: key and secret of this group are the files named in the settings"
         raise CommandError("field_invalid", {"field": "secret", "value": "", "allowed": allowed})
     if ask.body.secret:
-        changes["sealed"] = _door(ask).seal(group_id, ask.body.secret)
+        changes["sealed"] = door_of(ask).seal(group_id, ask.body.secret)
     after = msgspec.structs.replace(link, **changes)
     await _check(ask, after, files)
     row = await store.update(ZadarmaLink, link.id, changes, link.version) if known else await store.create(after)
@@ -310,8 +217,8 @@ async def _check(ask: Ask, link: ZadarmaLink, files: bool) -> None:
 )
 async def read_balance(ask: Ask) -> Reply:
     """The account's balance; Zadarma is asked once a minute at most."""
-    link = await _link(ask, ask.query.group_id)
-    return Reply(ZadarmaBalance(**await _door(ask).balance(link)))
+    link = await link_of(ask, ask.query.group_id)
+    return Reply(ZadarmaBalance(**await door_of(ask).balance(link)))
 
 
 @routes.get(
@@ -319,16 +226,16 @@ async def read_balance(ask: Ask) -> Reply:
 )
 async def list_extensions(ask: Ask) -> Reply:
     """The account's extensions, and which of them can still be given to somebody."""
-    link = await _link(ask, ask.query.group_id)
+    link = await link_of(ask, ask.query.group_id)
     taken = {user.extension for user in await ask.deps.store.find(ZadarmaUser, link_id=link.id)}
-    found = await _door(ask).extensions(link)
+    found = await door_of(ask).extensions(link)
     return Reply(ZadarmaExtensions(all=found, free=[each for each in found if each not in taken]))
 
 
 @routes.get("/users", permission=Permission.ADMINISTER, query=ZadarmaQuery, reply=ZadarmaUsers, extra=(404,))
 async def list_users(ask: Ask) -> Reply:
     """Whose extension is whose."""
-    link = await _link(ask, ask.query.group_id)
+    link = await link_of(ask, ask.query.group_id)
     users = await ask.deps.store.find(ZadarmaUser, link_id=link.id)
     taken = {user.agent_id for user in users}
     agents = await ask.deps.store.find(Agent, group_id=link.group_id)
@@ -339,7 +246,7 @@ async def list_users(ask: Ask) -> Reply:
 @routes.post("/users", permission=Permission.ADMINISTER, body=ZadarmaUserBody, reply=ZadarmaUserRow, status=201)
 async def add_user(ask: Ask) -> Reply:
     """Give an extension to an agent: each has one at most, and nobody shares one (409)."""
-    link = await _link(ask, ask.body.group_id)
+    link = await link_of(ask, ask.body.group_id)
     agent = await scope.get(ask, Agent, ask.body.agent_id)
     if agent.group_id != link.group_id:
         raise CommandError("not_found", {"what": f"Agent {agent.id}"})
@@ -360,62 +267,3 @@ async def remove_user(ask: Ask) -> Reply:
     await ask.deps.store.note(ask.who.name, "zadarma.user_removed", f"agent:{user.agent_id}",
                               {"group_id": user.group_id, "extension": user.extension})  # fmt: skip
     return Reply(status=204)
-
-
-# -- calls ------------------------------------------------------------------------------------------------------------
-
-
-@routes.post("/call", permission=Permission.DESK, body=ZadarmaCallBody, reply=Accepted, status=202, extra=(502,))
-async def call(ask: Ask) -> Reply:
-    """Call a number from the agent's own extension there, if the law lets any other door call it now."""
-    link = await _link(ask, 0)
-    if not link.enabled:
-        raise CommandError("not_found", {"what": "zadarma"})
-    if ask.body.predicted and not ask.who.may(Permission.MANAGE):
-        raise CommandError("forbidden", {"role": ask.who.role.value, "permission": Permission.MANAGE.value})
-    users = await ask.deps.store.find(ZadarmaUser, link_id=link.id, agent_id=ask.who.agent_id)
-    if not ask.who.agent_id or not users:
-        raise CommandError("not_found", {"what": "an extension of yours"})
-    to = e164_of(ask.body.to, "to")
-    await refuse_unlawful(ask, link, to, ask.body.campaign_id)
-    await _door(ask).callback(link, users[0].extension, to, ask.body.sip, ask.body.predicted)
-    await note_attempt(ask, link, to, users[0].extension)
-    await ask.deps.store.note(ask.who.name, "zadarma.call", f"agent:{ask.who.agent_id}", {"group_id": link.group_id})
-    return Reply(Accepted(), 202)
-
-
-@routes.get("/calls", permission=Permission.DESK, query=ZadarmaCallsQuery, reply=ZadarmaCalls)
-async def list_calls(ask: Ask) -> Reply:
-    """Calls that notifications told of: an agent sees the own ones, and the tasks of everybody."""
-    group_id = scope.home_group(ask, ask.query.group_id)
-    day = ask.query.day or f"{ask.deps.clock.utcnow():%Y-%m-%d}"
-    wanted = {"task": ask.query.task} if ask.query.task else {"day": day}
-    rows = await ask.deps.store.find(ZadarmaCall, group_id=group_id, **wanted)
-    return Reply(ZadarmaCalls(rows=[_row(row) for row in rows if row.direction != ASKED and _may(ask, row)]))
-
-
-@routes.post("/calls/{id}/done", permission=Permission.DESK, reply=Accepted)
-async def tick_off(ask: Ask) -> Reply:
-    """The caller was called back, or needs no more. Idempotent."""
-    row = await scope.get(ask, ZadarmaCall, ask.id)
-    if not row.task or not _may(ask, row):
-        raise CommandError("not_found", {"what": f"ZadarmaCall {row.id}"})
-    if row.task == "open":
-        await ask.deps.store.update(ZadarmaCall, row.id, {"task": "done"}, None)
-        await ask.deps.store.note(ask.who.name, "zadarma.task_done", f"zadarma_call:{row.id}",
-                                  {"group_id": row.group_id})  # fmt: skip
-    return Reply(Accepted())
-
-
-def _may(ask: Ask, row: ZadarmaCall) -> bool:
-    who = ask.who
-    if who.role is not Role.AGENT:
-        return True
-    if row.task:
-        return row.owner_agent_id in (0, who.agent_id)
-    return bool(who.agent_id) and row.agent_id == who.agent_id
-
-
-def _row(row: ZadarmaCall) -> ZadarmaCallRow:
-    known = msgspec.structs.asdict(row)
-    return ZadarmaCallRow(**{name: known[name] for name in ZadarmaCallRow.__struct_fields__})
