@@ -10,12 +10,12 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import structlog
 
-from daemon.ari.client import FORBIDDEN, AriClient, AriOptions, AriRefused
-from daemon.ari.hearing import Hearing, shows_devices
+from daemon.ari.client import AriClient, AriOptions, AriRefused
+from daemon.ari.hearing import ECHO_KIND, Hearing
 from daemon.ari.legs import Leg, Legs
 from daemon.ari.perform import Performer, name_of
 from daemon.ari.snapshot import Listing, arguments_of, read_snapshot
@@ -44,6 +44,8 @@ IN_DOUBT_WAIT_S: Final = 1.0
 """An originate in doubt and not listed is looked for once more after this (FIELD-NOTES 8.5)."""
 REGISTERED_WAITS_S: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 1.0)
 NOT_FOUND: Final = 404
+DEVICES_S: Final = 2.0
+"""How often phones and trunks are looked at, in one request of a few milliseconds."""
 ENDPOINT_STATES: Final = {"online": "NOT_INUSE", "offline": "UNAVAILABLE"}
 
 
@@ -66,11 +68,11 @@ class AriDriver:
         self._options, self._clock = options, clock
         self._client = AriClient(options.ari, rng=rng, on_event=self._received, on_down=self._went_down)
         self._legs = Legs(options.site)
-        self._hearing = Hearing(self._client, self._legs)
+        self._hearing = Hearing(self._client)
         self._devices = Devices(options.device, options.extensions)
         self._deliver: Callable[[PbxEvent], None] = _nobody
         self._performer: Performer | None = None
-        self._translator = Translator(self._legs, deliver=self._emit, react=self._react, device=self._devices.changed)
+        self._translator = Translator(self._legs, deliver=self._emit, react=self._react)
         self._held: list[dict[str, Any]] | None = []
         """Events since the connection was made, until the resync is done; None while up."""
         self._may_act = True
@@ -87,7 +89,7 @@ class AriDriver:
     async def run(self, deliver: Callable[[PbxEvent], None]) -> None:
         self._deliver = deliver
         try:
-            await self._client.run(self._connected, self._hearing.watch)
+            await self._client.run(self._connected, self._watch)
         finally:
             self._up = False
             self._hearing.end()
@@ -169,7 +171,7 @@ class AriDriver:
         started, before = info["status"]["startup_time"], self._started_at
         self._started_at = started
         self._version = f"Asterisk {info['system']['version']}"
-        self._hearing.begin(await self._subscribe())
+        await self._subscribe()
         devices = await self._device_list()
         listing = await self._list_legs()
         now = self._clock.now()
@@ -204,24 +206,19 @@ class AriDriver:
         self._take_up(listing, held or [], now)
         log.info("ari.up", site=self.site, app=self._options.ari.app, legs=len(listing.legs))
 
-    async def _subscribe(self) -> bool:
-        """All device states, and only the kinds of events that mean something: two of three would be ChannelVarset.
-        A user who may only read is refused here, which shows it. Whether the application shows that subscription."""
+    async def _subscribe(self) -> None:
+        """Only the kinds of events that mean something: two of three would be ChannelVarset. A user who may only read
+        is refused here, which shows it. No subscription to device states: a WebSocket that ends while one is told to it
+        never gets to its end, and with it ARI stands still until Asterisk is restarted (seen on 22.10: the end waits,
+        with the session locked, for the thread that tells, and that one for the session)."""
         path = f"/applications/{self._options.ari.app}"
+        await self._registered(path)
         try:
-            await self._registered(path)
-            shown = await self._client.ask("POST", f"{path}/subscription", {"eventSource": "deviceState:"})
-        except AriRefused as error:
-            self._may_act = error.status != FORBIDDEN
-            log.warning("ari.no_device_states", site=self.site, reason=str(error))
-            return False
-        self._may_act = True
-        try:
-            kinds = [{"type": kind} for kind in (*self._translator.kinds, "ApplicationReplaced")]
+            kinds = [{"type": kind} for kind in (*self._translator.kinds, "ApplicationReplaced", ECHO_KIND)]
             await self._client.ask("PUT", f"{path}/eventFilter", body={"allowed": kinds})
         except PbxRejected as error:
             log.info("ari.no_event_filter", site=self.site, reason=str(error))  # before Asterisk 16: all events come
-        return shows_devices(shown)
+        self._may_act = await self._hearing.begin()
 
     async def _registered(self, path: str) -> None:
         """Wait until the application exists: Asterisk answers the WebSocket's handshake some milliseconds before (seen:
@@ -236,16 +233,39 @@ class AriDriver:
             await asyncio.sleep(pause_s)
         raise PbxUnavailable(f"application {self._options.ari.app!r} was not registered", "timeout")
 
-    async def _device_list(self) -> list[PbxEvent]:
+    async def _watch(self) -> NoReturn:
+        """While the link is up: that it hears, and what devices do."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._hearing.watch())
+            group.create_task(self._follow_devices())
+        raise AssertionError("both go on until cancelled")
+
+    async def _follow_devices(self) -> NoReturn:
+        while True:
+            await asyncio.sleep(DEVICES_S)
+            try:
+                states = await self._device_states()
+            except PbxError:
+                continue  # trouble with the link is the client's to judge
+            for name, state in states:
+                if (event := self._devices.changed(name, state, self._clock.now())) is not None:
+                    self._emit(event)
+
+    async def _device_states(self) -> list[tuple[str, str]]:
+        """Name and state of each phone and trunk. Raises what requests raise."""
         technology = self._options.device.partition("/")[0]
-        try:
-            endpoints = await self._client.ask("GET", f"/endpoints/{technology}")
-        except PbxRejected:
-            return []
+        endpoints = await self._client.ask("GET", f"/endpoints/{technology}")
         states = []
         for endpoint in endpoints:
             state = "INUSE" if endpoint["channel_ids"] else ENDPOINT_STATES.get(endpoint["state"], "UNKNOWN")
             states.append((f"{technology}/{endpoint['resource']}", state))
+        return states
+
+    async def _device_list(self) -> list[PbxEvent]:
+        try:
+            states = await self._device_states()
+        except PbxRejected:
+            return []
         return self._devices.listed(states, self._clock.now())
 
     async def _listing(self) -> Listing:
@@ -303,6 +323,7 @@ class AriDriver:
 
     # -- events ---------------------------------------------------------------------------------------------------
     def _received(self, event: dict[str, Any]) -> None:
+        self._hearing.heard()
         if self._held is None:
             self._translate(event, self._clock.now())
             return

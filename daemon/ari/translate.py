@@ -51,11 +51,9 @@ class Translator:
         *,
         deliver: Callable[[PbxEvent], None],
         react: Callable[[Leg, Step, str], None],
-        device: Callable[[str, str, float], PbxEvent | None],
     ) -> None:
-        """`device(name, state, at)`: the event of a device's new state, None for devices of no interest."""
         self.legs = legs
-        self._deliver, self._react, self._device = deliver, react, device
+        self._deliver, self._react = deliver, react
         self._handlers: dict[str, Callable[[Event, float], None]] = {
             "Dial": self._dial,
             "ChannelStateChange": self._state_change,
@@ -71,7 +69,6 @@ class Translator:
             "ChannelDestroyed": self._destroyed,
             "ChannelTalkingStarted": self._talking,
             "ChannelTalkingFinished": self._talking,
-            "DeviceStateChanged": self._device_state,
         }
         self.kinds: Final = tuple(self._handlers)
         """Types of the events that mean something; others need not be sent."""
@@ -307,10 +304,3 @@ class Translator:
         """Only where TALK_DETECT was set on the channel."""
         if (leg := self.legs.of_channel(event["channel"]["id"])) is not None:
             self._react(leg, Step.TALKS, event["type"].removeprefix("ChannelTalking").lower())
-
-    # -- the rest -------------------------------------------------------------------------------------------------
-    def _device_state(self, event: Event, at: float) -> None:
-        state = event["device_state"]
-        known = self._device(state["name"], state["state"], at)
-        if known is not None:
-            self._deliver(known)

@@ -156,6 +156,14 @@ async def event_filter(pbx: "FakeAsterisk", parameters: Parameters, words: list[
     return 200, app.shown()
 
 
+@route("POST", "/events/user/{}")
+async def user_event(pbx: "FakeAsterisk", parameters: Parameters, words: list[str]) -> Answer:
+    """An event of somebody's own, for one application."""
+    app = _app(pbx, parameters["application"])
+    pbx.ari.tell(app, "ChannelUserevent", {"eventname": words[0], "userevent": {}})
+    return DONE
+
+
 # ---- channels
 
 

@@ -42,7 +42,7 @@ def translated(name: str, **names: str) -> tuple[list[ev.PbxEvent], list[tuple[s
     def react(leg: Leg, step: Step, detail: str) -> None:
         steps.append((leg.id, step))
 
-    translator = Translator(Legs("par"), deliver=told.append, react=react, device=lambda *_: None)
+    translator = Translator(Legs("par"), deliver=told.append, react=react)
     for at, event in enumerate(json.loads(text)):
         translator.handle(event, float(at))
     return told, steps
@@ -86,7 +86,7 @@ def test_recorded_failures() -> None:
 def test_an_answer_that_nobody_heard_is_told_by_the_end() -> None:
     """As when the link is taken up anew between ringing and the end: busy and answered are not the same."""
     told: list[ev.PbxEvent] = []
-    translator = Translator(Legs("par"), deliver=told.append, react=lambda *_: None, device=lambda *_: None)
+    translator = Translator(Legs("par"), deliver=told.append, react=lambda *_: None)
     text = json.dumps(recorded(BRIDGED)).replace("call-1795294620.1", CUSTOMER)
     for at, event in enumerate(json.loads(text)):
         channel = event.get("channel") or event.get("peer") or {}
