@@ -65,10 +65,7 @@ async def compliance_day(ask: Ask) -> Reply:
     """A day's account: calls held back by rule, calls made by rule set."""
     query: DayQuery = ask.query
     start, end, day = _day(query, ask.deps.clock.utcnow())
-    if query.campaign_id:
-        await scope.get(ask, Campaign, query.campaign_id)
-    elif ask.who.campaign_ids:
-        raise CommandError("field_missing", {"field": "campaign_id"})
+    await scope.check_campaign(ask, query.campaign_id)
     given: dict[str, Any] = {"start": start, "end": end, "group_id": scope.home_group(ask, query.group_id)}
     if query.campaign_id:
         given["campaign_id"] = query.campaign_id

@@ -20,7 +20,7 @@ from daemon.api.routes import Ask, Permission, Reply, Routes
 from daemon.api.stream import frame
 from daemon.api.types import Accepted, After, Answer, Body, Id, IdOrZero, Limit, Query
 from daemon.calls.ids import uuid7
-from daemon.calls.records import Campaign, Line
+from daemon.calls.records import Line
 from daemon.engine.commands import CallExtension, HangUpCall
 from daemon.engine.views import CallView, Changes
 from daemon.errors import CommandError
@@ -115,10 +115,7 @@ async def search_calls(ask: Ask) -> Reply:
 async def calls_asked(ask: Ask) -> tuple[int | None, dict[str, Any]]:
     """(group or None for all, filters) of a CallFilters query, within what the principal may see."""
     query: CallFilters = ask.query
-    if query.campaign_id:
-        await scope.get(ask, Campaign, query.campaign_id)
-    elif ask.who.campaign_ids:
-        raise CommandError("field_missing", {"field": "campaign_id"})
+    await scope.check_campaign(ask, query.campaign_id)
     group_id: int | None = query.group_id or (None if ask.who.all_groups else ask.who.group_id)
     if group_id is not None and not ask.who.sees_group(group_id):
         raise CommandError("group_forbidden", {"group": group_id})

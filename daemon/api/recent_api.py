@@ -14,8 +14,6 @@ from msgspec import Meta
 from daemon.api import scope
 from daemon.api.routes import Ask, Permission, Reply, Routes
 from daemon.api.types import Answer, Id, IdOrZero, Query
-from daemon.calls.records import Campaign
-from daemon.errors import CommandError
 
 routes = Routes("/api/v1", "live")
 RECENT_MINUTES_MAX = 240
@@ -77,10 +75,7 @@ class Recent(Answer, kw_only=True):
 async def recent(ask: Ask) -> Reply:
     """Calls and agents' time of the last minutes, and what changed in them."""
     query: RecentQuery = ask.query
-    if query.campaign_id:
-        await scope.get(ask, Campaign, query.campaign_id)
-    elif ask.who.campaign_ids:
-        raise CommandError("field_missing", {"field": "campaign_id"})
+    await scope.check_campaign(ask, query.campaign_id)
     now = ask.deps.clock.utcnow()
     start = (now - timedelta(minutes=query.minutes)).replace(second=0, microsecond=0)
     given: dict[str, Any] = {"start": start, "end": now}

@@ -15,7 +15,6 @@ from daemon.api.csv_download import Columns, stream_csv
 from daemon.api.leads_api import shown
 from daemon.api.routes import Ask, Permission, Reply, Routes
 from daemon.api.types import Answer, Id, IdOrZero, Limit, Query
-from daemon.calls.records import Campaign
 from daemon.dialer.explain import sentence_of
 from daemon.errors import CommandError
 
@@ -91,10 +90,7 @@ async def _parameters(ask: Ask) -> dict[str, Any]:
     parameters = {
         k: v for k, v in values.items() if v is not None and k not in ("format", "language", "group_id", "columns")
     }
-    if query.campaign_id:
-        await scope.get(ask, Campaign, query.campaign_id)
-    elif ask.who.campaign_ids:
-        raise CommandError("field_missing", {"field": "campaign_id"})
+    await scope.check_campaign(ask, query.campaign_id)
     parameters["group_id"] = scope.home_group(ask, query.group_id)
     return parameters
 

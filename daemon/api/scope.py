@@ -49,6 +49,14 @@ async def all_of(ask: Ask, kind: type[R], group_id: int = 0) -> list[R]:
     return [row for row in await ask.deps.store.find(kind, group_id=wanted) if visible(who, row)]
 
 
+async def check_campaign(ask: Ask, campaign_id: int | None) -> None:
+    """For a query over calls: the campaign named must be visible; who sees some campaigns only must name one."""
+    if campaign_id:
+        await get(ask, Campaign, campaign_id)
+    elif ask.who.campaign_ids:
+        raise CommandError("field_missing", {"field": "campaign_id"})
+
+
 def home_group(ask: Ask, given: object) -> int:
     """The group a new row goes to: the one given if permitted, else the principal's own."""
     group_id = given if isinstance(given, int) and given else ask.who.group_id

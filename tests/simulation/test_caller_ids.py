@@ -45,6 +45,16 @@ async def _office(loop: VirtualLoop, numbers: dict[str, dict[str, Any]], leads: 
     return world
 
 
+async def _office_unheard_in_paris(loop: VirtualLoop, numbers: dict[str, dict[str, Any]]) -> World:
+    """Who lives near Paris sees the Paris number and never answers; Lyon answers."""
+    talks = Behaviour(ring_after_s=0.1, answer_after_s=0.5, hangup_after_s=2.0, media_s=1e9, voice="human")
+    crowd = people.People(fixed={"0162": BUSY, "0424": talks})
+    leads = [e164 for n in range(40) for e164 in (f"+331621100{n:02d}", f"+334241100{n:02d}")]
+    world = await _office(loop, numbers, leads, crowd=crowd, agents=2)
+    world.habits.wrap_up_s = 1.0
+    return world
+
+
 def _shown(world: World) -> list[tuple[str, str]]:
     """(number called, number shown) of each call the PBX was asked for."""
     return [
@@ -90,12 +100,7 @@ def test_daily_caps() -> None:
 @pytest.mark.feature("LEGL-10", clause="a number that is answered half as often as the others rests, and comes back")
 def test_a_number_nobody_answers_rests() -> None:
     async def main(loop: VirtualLoop) -> None:
-        talks = Behaviour(ring_after_s=0.1, answer_after_s=0.5, hangup_after_s=2.0, media_s=1e9, voice="human")
-        # Who lives near Paris sees the Paris number and never answers; Lyon answers.
-        crowd = people.People(fixed={"0162": BUSY, "0424": talks})
-        leads = [e164 for n in range(40) for e164 in (f"+331621100{n:02d}", f"+334241100{n:02d}")]
-        world = await _office(loop, {PARIS: {}, LYON: {}}, leads, crowd=crowd, agents=2)
-        world.habits.wrap_up_s = 1.0
+        world = await _office_unheard_in_paris(loop, {PARIS: {}, LYON: {}})
         live = world.live
         live.caller_ids.health = Health(calls_min=10, ratio_min=0.5, rest_s=600.0)
         await world.until(lambda: any(key.startswith("caller ID") for key in live.alerts), 400.0)
@@ -120,11 +125,7 @@ def test_a_number_nobody_answers_rests() -> None:
 @pytest.mark.feature("LEGL-10", clause="a restart forgets neither the calls of the day nor a number's rest")
 def test_a_restart_forgets_neither_caps_nor_rests() -> None:
     async def main(loop: VirtualLoop) -> None:
-        talks = Behaviour(ring_after_s=0.1, answer_after_s=0.5, hangup_after_s=2.0, media_s=1e9, voice="human")
-        crowd = people.People(fixed={"0162": BUSY, "0424": talks})
-        leads = [e164 for n in range(40) for e164 in (f"+331621100{n:02d}", f"+334241100{n:02d}")]
-        world = await _office(loop, {PARIS: {}, LYON: {"daily_cap": 30}}, leads, crowd=crowd, agents=2)
-        world.habits.wrap_up_s = 1.0
+        world = await _office_unheard_in_paris(loop, {PARIS: {}, LYON: {"daily_cap": 30}})
         world.live.caller_ids.health = health = Health(calls_min=10, ratio_min=0.5, rest_s=900.0)
         await world.until(lambda: bool(world.live.alerts), 400.0)
         before = {state.record.e164: state for state in world.live.caller_ids.numbers.values()}
