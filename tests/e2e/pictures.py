@@ -29,7 +29,7 @@ _INDEXED = """async ([picture, most]) => {
     + ((a & 255) - (b & 255)) ** 2;
   const often = [...found].sort((a, b) => b[1] - a[1] || a[0] - b[0]).map(([key]) => key);
   let kept = often;
-  for (let apart = 8; kept.length > most; apart *= 1.3) { // the rarest colour stays if none is near it
+  for (let apart = 12; kept.length > most; apart *= 1.5) { // the rarest colour stays if none is near it
     kept = [];
     for (const key of often) if (!kept.some((x) => distance(x, key) < apart * apart)) kept.push(key);
   }

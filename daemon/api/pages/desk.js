@@ -141,11 +141,19 @@ const key = (letter, label, onclick, more = {}) => h('button', { 'aria-keyshortc
 // Who speaks with the agent or into the call is always shown; who only listens, where the daemon says it (a site's setting).
 const speakers = (a) => (a.listeners || []).map((x) => [x.slice(0, x.lastIndexOf(' ')), x.slice(x.lastIndexOf(' ') + 1)])
   .filter(([, mode]) => mode !== 'listen' || !a.silent_listening).map(([who, mode]) => t({ barge: 'desk.barges', listen: 'desk.listens' }[mode] || 'desk.whispers', { who }));
+// A person shown before the call is kept for the agent so long; the last ten seconds warn.
+function keptFor(a) {
+  const kept = a.state === 'reserved' && !a.attempt_id && a.lead_id && campaign()?.preview_timeout_s;
+  if (!kept) return null;
+  const left = kept - since(a.since);
+  return h('span', { class: left <= 10 ? 'mark watch num' : 'num' }, left <= 10 && icon('watch'), t('desk.preview_left', { time: duration(left) }));
+}
 function band(a) {
   const asked = waiting('desk');
   const left = a.wrap_until ? (Date.parse(a.wrap_until) - serverNow()) / 1000 : null;
   return h('section', { class: `deskband s-${a.state}` }, chip(a.state), a.code && h('b', null, ` ${a.code}`),
     h('span', { class: 'num' }, a.state === 'wrap_up' && left !== null ? t('desk.left', { time: duration(left) }) : duration(since(a.since))),
+    keptFor(a),
     call() && h('span', null, `${word('stage', call().stage)}`), campaign() && h('span', { class: 'muted' }, campaign().name),
     speakers(a).map((who) => h('span', { key: who, class: 'mark watch', role: 'status' }, icon('agents'), ` ${who}`)),
     own.keypad && a.state === 'on_call' && h('span', { class: 'muted' }, t('line.keypad_on')),

@@ -21,7 +21,7 @@ function panel(c) {
   return h('section', { key: c.id, class: `panel ${level}` },
     h('h2', null, c.name, ' ', h('span', { class: dialling ? 's-ready' : 'mark watch' }, icon(dialling ? 'call' : 'pause'), ` ${t(dialling ? 'wall.calling' : 'wall.silent')}`)),
     h('p', { class: 'hero' }, h('span', { class: 'label' }, t('wall.abandon')), ' ', h('b', null, day ? share(day.abandoned, day.live, (a, b) => t('share.of', { a, b })) : '—'), ' ', level ? levelMark(level) : h('span', { class: 's-ready' }, icon('ready')), day && h('span', { class: 'label' }, ` ${t('wall.ceiling', { ceiling: num(day.ceiling * 100) })}`)),
-    h('p', { class: 'row' }, h('span', { class: 's-on_call' }, icon('call'), h('b', null, ` ${num(c.agents.on_call || 0)}`), ` ${t('wall.on_call')}`), h('span', { class: 's-ready' }, icon('ready'), h('b', null, ` ${num(c.agents.ready || 0)}`), ` ${t('wall.ready')}`), h('span', null, h('b', null, num(c.stages.waiting || 0)), ` ${t('wall.waiting')}`)),
+    h('p', { class: 'row' }, h('span', { class: 's-on_call' }, icon('call'), h('b', null, ` ${num(c.agents.on_call || 0)}`), ` ${t('wall.on_call')}`), h('span', { class: 's-ready' }, icon('ready'), h('b', null, ` ${num(c.agents.ready || 0)}`), ` ${t('wall.ready', { n: c.agents.ready || 0 })}`), h('span', null, h('b', null, num(c.stages.waiting || 0)), ` ${t('wall.waiting', { n: c.stages.waiting || 0 })}`)),
     h('p', { class: 'row' }, h('span', { class: 'label' }, t('wall.sales')), h('b', null, ` ${num(sales)}`)));
 }
 function draw() {

@@ -82,10 +82,10 @@ function speed(c) {
 }
 // Of causes that hold nothing back: how many there are.
 const REST = ['on_call', 'on_hold', 'ringing', 'reserved', 'wrap_up', 'paused', 'unreachable'];
-function counted(x, f) {
+function counted(x, f, agents) {
   if (x.name === 'agents') {
-    const rest = REST.filter((s) => f[s]).map((s) => `${num(f[s])} ${word('state', s).toLowerCase()}`).join(', ');
-    const ready = t('cause.agents.ready', { n: num(f.ready || 0) });
+    const rest = REST.filter((s) => agents[s]).map((s) => `${num(agents[s])} ${word('state', s).toLowerCase()}`).join(', ');
+    const ready = t('cause.agents.ready', { n: num(agents.ready || 0) });
     return rest ? t('cause.agents.of', { ready, rest }) : ready;
   }
   return x.name === 'lines' && f.capacity ? t('cause.lines.of', { free: num(f.free), capacity: num(f.capacity) }) : '';
@@ -93,7 +93,7 @@ function counted(x, f) {
 const reason = (name) => (name === 'due' ? '' : word('blocked', name));
 function cause(c, x, i) {
   const f = x.figures || {};
-  let text = x.ok ? counted(x, f) || t(`cause.${x.name}.ok`, { ...f, due: num(c.leads.due ?? 0) }) : (x.name === c.binding && why(c)) || `${x.code}`;
+  let text = x.ok ? counted(x, f, c.agents) || t(`cause.${x.name}.ok`, { ...f, due: num(c.leads.due ?? 0) }) : (x.name === c.binding && why(c)) || `${x.code}`;
   if (x.name === 'leads') {
     const held = Object.entries(c.leads).filter(([name]) => name !== 'due' && name !== 'total');
     const heldCount = held.reduce((n, [, v]) => n + v, 0);
