@@ -9,7 +9,7 @@ import pytest
 
 from daemon.crm.shipped import shipped_templates
 from tests.crm.test_crm_api import ask, make_api
-from tests.crm.test_template import AUTH, HEAD, REQUEST, chain, fields
+from tests.crm.test_template import AUTH, BOMBS, HEAD, REQUEST, chain, fields
 
 HOUSE = '<?xml version="{}"?><Information Key="own" Name="Zoé" Extra="kept" MaxConcurrentRequest="7"/>'
 
@@ -51,15 +51,7 @@ async def test_both_declarations(version: str) -> None:
 
 
 @pytest.mark.feature("YPT-08", clause="DTD and entities are refused, bombs and external ones too")
-@pytest.mark.parametrize(
-    "text",
-    [
-        '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;">]><Information Key="&b;"/>',
-        '<!DOCTYPE x SYSTEM "http://127.0.0.1:1/x.dtd"><Information Key="k"/>',
-        '<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]><Information Key="&e;"/>',
-        '<!DOCTYPE x [<!ENTITY % p SYSTEM "http://127.0.0.1:1/p">%p;]><Information Key="k"/>',
-    ],
-)
+@pytest.mark.parametrize("text", BOMBS)
 async def test_bombs_and_external_entities(text: str) -> None:
     await refused(text.encode(), "document types and entities")
 
