@@ -134,6 +134,7 @@ async def set_up(
 
 async def begin(cadran: Cadran, campaign: Campaign) -> None:
     """Sign the agents in, ready, and start."""
+    await cadran.wait_for_link()  # on a starved machine a ping may have been late meanwhile: it is up again in a second
     for agent_id in campaign.agents:
         await cadran.post(f"/api/v1/agents/{agent_id}/sign-in", {"campaign_ids": [campaign.id], "ready": True})
     await cadran.post(f"/api/v1/campaigns/{campaign.id}/start")
