@@ -61,6 +61,7 @@ _EVENTS: dict[str, Callable[[str, str, float], ev.PacingEvent]] = {
     "ready": lambda call, agent, at: ev.AgentReady(agent, at),
     "wrap": lambda call, agent, at: ev.AgentWrapUp(agent, at),
     "left": lambda call, agent, at: ev.AgentLeft(agent, at),
+    "leaving": lambda call, agent, at: ev.AgentLeaving(agent, at),
 }
 
 

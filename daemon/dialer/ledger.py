@@ -22,6 +22,13 @@ ADVANCE = 0.6
 """Of the room that the rest of a window will bring, the part that may be used in advance: a cluster of abandoned calls
 late in a window then still finds room."""
 
+BORROW_S = 900.0
+BORROW_CALLS = 1.2
+"""In a clock hour no more is used in advance than the next quarter of an hour will bring, or than this many calls
+besides those kept back for calls in flight: a team that goes for good in the middle of the hour takes the answers with
+it that would have paid for more. Small teams need the calls, or their first one would paralyse them. With no such bound
+24 agents are busy 0.3 points longer, with ten minutes 0.3 points less (tuning scenarios)."""
+
 
 _QUARTER = timedelta(minutes=15)
 _hours: dict[str, tuple[datetime, datetime, str]] = {}
@@ -141,7 +148,8 @@ class Ledger:
         `answers_max`: live answers that can still come at most, because the list ends.
 
         share = (limit*(Y + kappa*rate*left) - X) / (rate*left), never over `boost` * target: what was not used comes
-        back slowly, what was used up is saved again. kappa < 1 keeps a reserve against a rate that falls.
+        back slowly, what was used up is saved again. kappa < 1 keeps a reserve against a rate that falls. Of the clock
+        hour both look ahead a quarter of an hour at most (`BORROW_S`).
         """
         tightest: Room | None = None
         share = boost * target
@@ -151,8 +159,12 @@ class Ledger:
             left = max(1.0, min(answers_max, rate * (hour_left_s if window.days == 0 else day_left_s)))
             live = connected + abandoned
             spare = limit * live + window.tolerance - abandoned
-            share = min(share, (spare + limit * kappa * left) / left)
-            calls = spare + limit * ADVANCE * left - pipeline
+            soon, advance = left, limit * ADVANCE * left
+            if window.days == 0:
+                soon = max(1.0, min(left, rate * BORROW_S))
+                advance = min(advance, max(limit * ADVANCE * soon, BORROW_CALLS + pipeline))
+            share = min(share, (spare + limit * kappa * soon) / soon)
+            calls = spare + advance - pipeline
             if tightest is None or calls < tightest.calls:
                 allowed = int(limit * (live + left) + window.tolerance)
                 tightest = Room(0.0, calls, window.name, abandoned, allowed)

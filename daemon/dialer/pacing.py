@@ -31,6 +31,9 @@ PIPELINE = 0.8
 """Reserve kept of the room to come, and how much faster than the target unused room may be spent."""
 CALLS_PER_AGENT = 20
 """More at once would mean that hardly anybody answers: a broken trunk or list, not a reason to dial faster."""
+STAFF_MARGIN = 1.1
+"""Answers to come are counted up to this many times what the agents here can take without a pause: their mean times are
+estimates."""
 CAUTIOUS_CALLS = 25
 """Calls that must have run their course before odds are trusted."""
 
@@ -224,9 +227,12 @@ class PacingPolicy:
         return self._room
 
     def _live_rate(self) -> float:
-        """Live answers per second of late; at the start what the team could take."""
-        guess = 0.75 * self.traffic.staffed / (self.traffic.talk.mean_s + self.traffic.wrap.mean_s)
-        return (self._live_weight + 200.0 * guess) / (self._live_time_s + 200.0)
+        """Live answers per second of late; at the start what the team could take. Never more than those could take who
+        are here and have not said that they go: nothing is borrowed from answers that only the others would bring."""
+        handling_s = self.traffic.talk.mean_s + self.traffic.wrap.mean_s
+        guess = 0.75 * self.traffic.staffed / handling_s
+        of_late = (self._live_weight + 200.0 * guess) / (self._live_time_s + 200.0)
+        return min(of_late, STAFF_MARGIN * self.traffic.staying / handling_s)
 
     def _figures(
         self,

@@ -121,6 +121,11 @@ class Traffic:
         """Agents ready, talking or in wrap-up."""
         return int(np.count_nonzero(self._state))
 
+    @property
+    def staying(self) -> int:
+        """Those of them who have not said that they go when they are done."""
+        return int(np.count_nonzero((self._state != OFF) & ~self._leaving))
+
     def agents(self) -> tuple[NDArray[np.int8], Array, NDArray[np.intp]]:
         """State, since when, and factor class of every agent ever seen (views; do not write)."""
         used = len(self._slots)

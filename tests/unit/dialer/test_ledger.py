@@ -100,6 +100,21 @@ def test_an_overdrawn_month_closes_the_room_of_a_fresh_day() -> None:
     assert room.share == 0.0
 
 
+def test_an_hour_borrows_from_its_next_quarter_alone_and_a_day_from_all_of_it() -> None:
+    ten = "2026-11-23T10+0100"
+    quarter, whole = (ledger(HOUR).room(ten, left, 9000.0, 1.0, 0.03) for left in (900.0, 3600.0))
+    assert whole.calls == pytest.approx(quarter.calls)
+    assert whole.allowed > 3 * quarter.allowed, "what the hour will allow in the end is shown as it is"
+    day = Window("day", 1, 0.03, tolerance=0.6)
+    assert ledger(day).room(ten, 900.0, 9000.0, 1.0, 0.03).calls > 9 * quarter.calls
+
+
+def test_a_small_team_may_borrow_its_first_abandoned_call() -> None:
+    book = ledger(HOUR)
+    book.count("2026-11-23T10+0100", connected=8, abandoned=1)
+    assert book.room("2026-11-23T10+0100", 3000.0, 9000.0, 0.035, 0.03, pipeline=0.4).calls >= 1.0
+
+
 @pytest.mark.parametrize("days", [0, 1, 30])
 def test_rows_come_back_in_order_of_time(days: int) -> None:
     book = ledger(Window("w", days, 0.03))

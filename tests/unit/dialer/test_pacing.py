@@ -156,6 +156,19 @@ def test_room_is_not_borrowed_from_answers_that_the_list_cannot_bring() -> None:
     assert short.limit == "abandonment_room"
 
 
+@pytest.mark.parametrize("announced", [False, True])
+def test_room_is_not_borrowed_from_answers_that_agents_gone_or_going_would_have_brought(announced: bool) -> None:
+    policy = warmed(agents=10)
+    for agent in range(10):
+        policy.observe(ev.AgentWrapUp(f"a{agent}", 600.0))
+    before = policy.decide(snapshot(2, hour_left_s=2400.0), 601.0).figures.allowed
+    for agent in range(1, 10):
+        going = ev.AgentLeaving(f"a{agent}", 601.0) if announced else ev.AgentLeft(f"a{agent}", 601.0)
+        policy.observe(going)
+    after = policy.decide(snapshot(2, hour_left_s=2400.0), 602.1).figures.allowed
+    assert before >= after + 5
+
+
 def test_where_one_call_an_agent_is_the_rule_calls_of_others_count_too() -> None:
     policy = warmed(PacingSettings(speed=0))
     assert policy.decide(snapshot(5), 601.0).count == 5
