@@ -19,6 +19,7 @@ from daemon.calls.records import (
     Record,
     Status,
 )
+from daemon.engine import commands as c
 from tests.e2e.site import open_site
 from tests.e2e.test_pages import shot
 
@@ -227,3 +228,22 @@ async def test_click_to_call_figures_are_those_of_the_log(browser: Browser) -> N
         await expect(api.get_by_role("row", name="8001")).to_contain_text("100,0")
         await expect(api).to_contain_text("Ajoutez des lignes au pool")
         assert not site.troubles
+
+
+async def test_without_a_campaign_direct_is_the_three_first_cards(browser: Browser) -> None:
+    """What is there is found and ticked; the last card starts the first campaign."""
+    async with open_site(browser) as site:
+        for id in list(site.world.door.views["campaigns"]):
+            site.world.door.gone("campaigns", id)
+        page = await site.open("/")
+        await expect(page.get_by_role("heading", name="Trois étapes")).to_be_visible()
+        await expect(page.locator(".cards .done")).to_have_count(2)
+        await shot(page, "direct-first-run-fr-light")
+        card = page.locator(".cards .card").nth(2)
+        await card.locator("[name=name]").fill("Première")
+        async with page.expect_response("**/start"):
+            await card.get_by_role("button", name="Démarrer").click()
+        [started] = site.world.door.of(c.StartCampaign)
+        made = await site.world.store.get(Campaign, started.campaign_id)
+        assert made is not None and (made.name, made.mode) == ("Première", "progressive") and made.list_ids
+        assert not site.troubles, site.troubles

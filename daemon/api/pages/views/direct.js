@@ -6,6 +6,7 @@ import { live, since, paint } from '../lib/live.js';
 import { post, may } from '../lib/api.js';
 import { explain } from '../lib/explain.js';
 import { concerns } from './alerts.js';
+import * as first from './first.js';
 import { begin, plots } from './plots.js';
 import { STATE_ICON, meter, levelMark, request, waiting, whyNot, confirm, toast, siteDown, windowLevel } from '../lib/ui.js';
 
@@ -207,7 +208,7 @@ function calls() {
     rows.length > CALLS_SHOWN_MAX && h('p', { class: 'muted' }, t('direct.more_calls', { n: rows.length - CALLS_SHOWN_MAX })));
 }
 
-export const enter = () => begin();
+export const enter = () => { firstRun = false; begin(); };
 
 export function suspendAll() {
   const running = Object.values(live.state.campaigns).filter((c) => c.state === 'running');
@@ -221,8 +222,14 @@ export function suspendAll() {
   });
 }
 
+let firstRun = false;
 export function view() {
   if (!live.state.ready) return h('p', { class: 'empty' }, t('loading'));
-  if (!Object.keys(live.state.campaigns).length) return [summary(), h('section', { class: 'card first' }, h('p', null, t('direct.first')), may('manage') && h('a', { class: 'button primary', href: '#/debut' }, t('first.begin')))];
+  if (!Object.keys(live.state.campaigns).length) {
+    if (!may('manage')) return [summary(), h('section', { class: 'card first' }, h('p', null, t('direct.first')))];
+    if (!firstRun) { firstRun = true; setTimeout(first.enter); } // what there is already of the three is asked for once
+    return first.view();
+  }
+  firstRun = false;
   return [summary(), campaignTable(), h('div', { class: 'columns four' }, plots(campaigns()[0]?.windows[0]?.ceiling ?? 0.03), attention(), events()), calls()];
 }

@@ -28,7 +28,8 @@ async function start(e) {
   const v = formValues(e.target);
   const made = await attempt(async () => {
     const client = data.clients[0] || (await post('/clients', { name: v.client }));
-    const row = await post('/campaigns', { name: v.name, site: v.site, client_id: client.id, mode: 'progressive', list_ids: data.lists.map((l) => l.id), line_ids: data.lines.filter((l) => l.kind === 'trunk').map((l) => l.id), caller_id_ids: data.callers.map((c) => c.id) });
+    const own = (rows) => rows.filter((r) => r.group_id === client.group_id).map((r) => r.id); // who sees all groups sees others' too
+    const row = await post('/campaigns', { group_id: client.group_id, name: v.name, site: v.site, client_id: client.id, mode: 'progressive', list_ids: own(data.lists), line_ids: own(data.lines.filter((l) => l.kind === 'trunk')), caller_id_ids: own(data.callers) });
     await post(`/campaigns/${row.id}/start`);
     return row;
   });
