@@ -506,8 +506,8 @@ class NumbersShown(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True):
-    """A site's lease: who may act on its PBX. `fence` rises with each holder. `silent_s`: how long before this its holder
-    was last heard of, by the database's clock."""
+    """A site's lease: who may act on its PBX. `fence` rises with each holder. `silent_s`: how long before this its
+    holder was last heard of, by the database's clock."""
 
     site: str
     holder: str
