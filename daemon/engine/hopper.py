@@ -70,6 +70,8 @@ class Hopper:
             campaign.claim_after_at = live.now + CLAIM_RETRY_S
         if leads:
             campaign.dirty = True
+        elif campaign.limit == "leads":
+            campaign.look_at = campaign.claim_after_at  # nothing else is lacking: before then there is nothing to see
 
     def claim_failed(self, claim: Claim) -> None:
         """The store did not answer: ask again soon."""

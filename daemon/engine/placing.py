@@ -78,6 +78,9 @@ class Placing:
         if campaign.limit in _WAITS_FOR_NEWS:
             return min(quiet, max(tick, campaign.claim_after_at)) if campaign.claim_after_at > live.now else quiet
         if campaign.limit in ("leads", "hours"):
+            if not campaign.open_zones and campaign.zones_until is not None:
+                opens_at = live.now + (campaign.zones_until - live.utc).total_seconds()
+                return min(quiet, max(tick, opens_at))
             return min(quiet, max(tick, campaign.claim_after_at))
         decision, alone = campaign.decision, len(live.campaigns) == 1
         predictive = campaign.record.mode is CampaignMode.PREDICTIVE and decision is not None and decision.count == 0
