@@ -53,6 +53,15 @@ async def test_the_dialog_and_the_sign_in(browser: Browser) -> None:
         assert await serious(page) == []
 
 
+@pytest.mark.parametrize("name", ["campagnes", "campagnes/1/statuts", "campagnes/1/pauses"])
+async def test_codes_and_clients(browser: Browser, name: str) -> None:
+    async with open_site(browser) as site:
+        await desk_world(site)
+        page = await site.open(f"/#/{name}")
+        await expect(page.get_by_role("button", name="Modifier").first).to_be_visible()
+        assert await serious(page) == []
+
+
 async def test_a_row_being_edited(browser: Browser) -> None:
     async with open_site(browser) as site:
         page = await site.open("/#/lignes")
