@@ -17,29 +17,23 @@ import os
 import random
 import re
 import sys
-import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from contextlib import AsyncExitStack
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, cast
 
 import asyncpg
 import uvloop
 from aiohttp import web
 
+from benchmarks.rig import daemon_beside, database, serve_tapped, told
 from daemon.api.auth import hash_of
-from daemon.app import build
 from daemon.calls.records import ApiToken, Client, Group, Line, LineKind, TokenKind
-from daemon.clock import SystemClock
-from daemon.service import set_up_logs
-from daemon.settings import DaemonTable, HttpTable, Settings, SiteTable
-from daemon.store.embedded import EmbeddedPostgres, usable_folder
+from daemon.settings import HttpTable
 from daemon.store.postgres import PostgresStore
 from fake_asterisk import Behaviour, FakeAsterisk, people
-from simulation.world import pbx, rules_folder
+from simulation.world import pbx
 
 RATE = float(os.environ.get("RATE", "200"))
 SECONDS = float(os.environ.get("SECONDS", "60"))
@@ -64,22 +58,6 @@ CONNECTIONS = 64
 MANY = multiprocessing.get_context("spawn")
 
 
-class Tap:
-    """Between a session and its transport in the PBX's process: notes when `Success` is written."""
-
-    def __init__(self, transport: Any, asked: dict[bytes, tuple[str, float]], took: list[Any]) -> None:
-        self._transport, self._asked, self._took = transport, asked, took
-
-    def write(self, data: bytes) -> None:
-        for match in SUCCESS.finditer(bytes(data)):
-            if (known := self._asked.pop(match[1], None)) is not None:
-                self._took.append((*known, time.perf_counter()))
-        self._transport.write(data)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-
 def serve_pbx(pipe: Any) -> None:
     """The fake PBX: phones decline, or are picked up within 0.3 s, people answer 0.3 s later and talk for a second."""
 
@@ -91,30 +69,21 @@ def serve_pbx(pipe: Any) -> None:
         fake = FakeAsterisk(pbx(PHONES, crowd, phones), rng=random.Random(1))
         asked: dict[bytes, tuple[str, float]] = {}
         took: list[Any] = []
-        factory: Callable[[], Any] = fake.protocol_factory
 
-        def tapped() -> Any:
-            protocol = factory()
-            made, received = protocol.connection_made, protocol.data_received
+        def written(data: bytes) -> None:
+            for match in SUCCESS.finditer(data):
+                if (known := asked.pop(match[1], None)) is not None:
+                    took.append((*known, time.perf_counter()))
 
-            def connection_made(transport: Any) -> None:
-                made(Tap(transport, asked, took))
+        def read(data: bytes) -> None:
+            now = time.perf_counter()
+            for match in ORIGINATE.finditer(data):
+                channel, id = CHANNEL.search(match[0]), ACTION_ID.search(match[0])
+                if channel is not None and id is not None:
+                    asked[id[1]] = (channel[1].decode(), now)
 
-            def data_received(data: bytes) -> None:
-                now = time.perf_counter()
-                for match in ORIGINATE.finditer(data):
-                    channel, id = CHANNEL.search(match[0]), ACTION_ID.search(match[0])
-                    if channel is not None and id is not None:
-                        asked[id[1]] = (channel[1].decode(), now)
-                received(data)
-
-            protocol.connection_made, protocol.data_received = connection_made, data_received
-            return protocol
-
-        server = await asyncio.get_running_loop().create_server(tapped, "127.0.0.1", 0)
-        pipe.send(server.sockets[0].getsockname()[1])
-        while not pipe.poll():
-            await asyncio.sleep(0.1)
+        server = await serve_tapped(fake, pipe, written, read)
+        await told(pipe)
         legs = [
             (leg.name.split("/")[1].split("-")[0], leg.made_at, leg.ended_at)
             for leg in fake.ledger.legs.values()
@@ -252,32 +221,12 @@ async def _furnish(store: PostgresStore) -> None:
 async def measure(ami_port: int) -> tuple[Any, Any, float]:
     """The daemon's side, then the bare handler on the same database: both lists of requests, and the daemon's seconds
     of processor."""
-    clock = SystemClock()
-    set_up_logs("error", "console", clock)
-    folder = Path(tempfile.mkdtemp(prefix="cadran-bench-", dir=usable_folder(Path(tempfile.gettempdir()))))
-    folder.chmod(0o755)
-    (folder / "secret").write_text("s3cret\n")
-    async with AsyncExitStack() as stack:
-        server = await stack.enter_async_context(EmbeddedPostgres(folder / "postgres", tied=True))
-        store = PostgresStore(server.dsn(), clock)
-        site = SiteTable(
-            id="bench", tcp_port=ami_port, username="dialer", secret_file=str(folder / "secret"), mode="asyncagi"
-        )
-        daemon = DaemonTable(data_dir=str(folder / "data"), rules_dir=str(rules_folder(folder / "rules")), drain_s=3.0)
-        settings = Settings(daemon=daemon, http=HttpTable(tcp_port=0, requests_max=2000), sites=[site])
-        await store.open()
-        await _furnish(store)
-        app = build(settings, clock=clock, rng=random.Random(1), store=store)
-        stop, up = asyncio.Event(), asyncio.Event()
-        running = asyncio.create_task(app.run(stop, up.set))
-        await up.wait()
-        while not app.hub.runners["bench"].core.live.link.synced:
-            await asyncio.sleep(0.1)
-        before_s = time.process_time()
-        ours = await _asked(int(app.http_address.rpartition(":")[2]), 0)
-        used_s = time.process_time() - before_s
-        stop.set()
-        await running
+    async with database() as (folder, server):
+        http = HttpTable(tcp_port=0, requests_max=2000)
+        async with daemon_beside(ami_port, folder, server, _furnish, http=http) as (app, _):
+            before_s = time.process_time()
+            ours = await _asked(int(app.http_address.rpartition(":")[2]), 0)
+            used_s = time.process_time() - before_s
         here, there = MANY.Pipe()
         bare = MANY.Process(target=serve_bare, args=(server.dsn(), there), daemon=True)
         bare.start()

@@ -13,24 +13,18 @@ import random
 import re
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
-from daemon.app import build
+from benchmarks.rig import daemon_beside, database, serve_tapped, told
 from daemon.calls.records import Agent, Campaign, CampaignState, Client, Group, LeadDraft, LeadList, Line
-from daemon.clock import SystemClock
 from daemon.engine import commands as c
 from daemon.errors import CommandError
-from daemon.service import set_up_logs
-from daemon.settings import DaemonTable, HttpTable, OutgoingTable, Settings, SiteTable
-from daemon.store.embedded import EmbeddedPostgres, usable_folder
+from daemon.settings import OutgoingTable
 from daemon.store.postgres import PostgresStore
 from fake_asterisk import Behaviour, FakeAsterisk, people
-from simulation.world import pbx, rules_folder
+from simulation.world import pbx
 
 RATE = 20.0
 AGENTS = 120
@@ -38,21 +32,6 @@ SECONDS = 30.0
 ANSWERED = re.compile(rb"Event: Newstate\r\n(?:[^\r\n]+\r\n)*?ChannelState: 6\r\n(?:[^\r\n]+\r\n)*?Uniqueid: (\S+)")
 Furnish = Callable[[PostgresStore, Group, list[Agent]], Awaitable[None]]
 CONNECT = re.compile(rb"EXEC Bridge (\S+?)(?:,|\r\n)")
-
-
-class Tap:
-    """Stands between a session and its transport in the fake's process."""
-
-    def __init__(self, transport: Any, times: dict[bytes, list[float]]) -> None:
-        self._transport, self._times = transport, times
-
-    def write(self, data: bytes) -> None:
-        for match in ANSWERED.finditer(bytes(data)):
-            self._times.setdefault(match[1], []).append(time.perf_counter())
-        self._transport.write(data)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
 
 
 def serve(pipe: Any) -> None:
@@ -65,29 +44,19 @@ def serve(pipe: Any) -> None:
         fake = FakeAsterisk(pbx(AGENTS, crowd), rng=random.Random(1))
         answered: dict[bytes, list[float]] = {}
         waits: list[float] = []
-        factory: Callable[[], Any] = fake.protocol_factory
 
-        def tapped() -> Any:
-            protocol = factory()
-            made, received = protocol.connection_made, protocol.data_received
+        def written(data: bytes) -> None:
+            for match in ANSWERED.finditer(data):
+                answered.setdefault(match[1], []).append(time.perf_counter())
 
-            def connection_made(transport: Any) -> None:
-                made(Tap(transport, answered))
+        def read(data: bytes) -> None:
+            now = time.perf_counter()
+            for match in CONNECT.finditer(data):
+                if seen := answered.get(match[1]):
+                    waits.append(now - seen[0])
 
-            def data_received(data: bytes) -> None:
-                now = time.perf_counter()
-                for match in CONNECT.finditer(data):
-                    if seen := answered.get(match[1]):
-                        waits.append(now - seen[0])
-                received(data)
-
-            protocol.connection_made, protocol.data_received = connection_made, data_received
-            return protocol
-
-        server = await asyncio.get_running_loop().create_server(tapped, "127.0.0.1", 0)
-        pipe.send(server.sockets[0].getsockname()[1])
-        while not pipe.poll():
-            await asyncio.sleep(0.1)
+        server = await serve_tapped(fake, pipe, written, read)
+        await told(pipe)
         pipe.send(waits)
         server.close()
 
@@ -97,26 +66,8 @@ def serve(pipe: Any) -> None:
 async def measure(ami_port: int, seconds: float, furnish: Furnish | None = None) -> None:
     """The daemon's side: a progressive campaign held to 20 originates a second. `furnish` adds rows beforehand, and may
     then have addresses of this machine asked."""
-    clock = SystemClock()
-    set_up_logs("error", "console", clock)
-    folder = Path(tempfile.mkdtemp(prefix="cadran-bench-", dir=usable_folder(Path(tempfile.gettempdir()))))
-    folder.chmod(0o755)
-    (folder / "secret").write_text("s3cret\n")
-    async with AsyncExitStack() as stack:
-        server = await stack.enter_async_context(EmbeddedPostgres(folder / "postgres", tied=True))
-        store = PostgresStore(server.dsn(), clock)
-        site = SiteTable(
-            id="bench", tcp_port=ami_port, username="dialer", secret_file=str(folder / "secret"), mode="asyncagi"
-        )
-        settings = Settings(
-            daemon=DaemonTable(
-                data_dir=str(folder / "data"), rules_dir=str(rules_folder(folder / "rules")), drain_s=3.0
-            ),
-            http=HttpTable(tcp_port=0),
-            sites=[site],
-            outgoing=OutgoingTable(allow_networks=("127.0.0.0/8",) if furnish else (), plain_http=bool(furnish)),
-        )
-        await store.open()
+
+    async def all_rows(store: PostgresStore) -> tuple[Campaign, list[Agent]]:
         group = await store.create(Group(code="B", name="B"))
         client = await store.create(Client(group_id=group.id, name="B"))
         line = await store.create(Line(group_id=group.id, site="bench", name="T", endpoint="trunk", capacity=500))
@@ -134,20 +85,19 @@ async def measure(ami_port: int, seconds: float, furnish: Furnish | None = None)
         )  # fmt: skip
         if furnish is not None:
             await furnish(store, group, agents)
-        app = build(settings, clock=clock, rng=random.Random(1), store=store)
-        stop, up = asyncio.Event(), asyncio.Event()
-        running = asyncio.create_task(app.run(stop, up.set))
-        await up.wait()
-        while not app.hub.runners["bench"].core.live.link.synced:
-            await asyncio.sleep(0.1)
+        return campaign, agents
+
+    outgoing = OutgoingTable(allow_networks=("127.0.0.0/8",) if furnish else (), plain_http=bool(furnish))
+    async with (
+        database() as (folder, server),
+        daemon_beside(ami_port, folder, server, all_rows, outgoing=outgoing) as (app, (campaign, agents)),
+    ):
         for agent in agents:
             try:
                 await app.hub.submit(c.SignIn(agent_id=agent.id, campaign_ids=(campaign.id,), ready=True))
             except CommandError as error:
                 sys.exit(str(error))
         await asyncio.sleep(seconds)
-        stop.set()
-        await running
 
 
 def waits_of(seconds: float, furnish: Furnish | None = None) -> list[float]:

@@ -15,27 +15,22 @@ import random
 import resource
 import statistics
 import sys
-import tempfile
 import time
-from collections.abc import Callable
-from contextlib import AsyncExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
-from benchmarks.connect import CONNECT, Tap
-from daemon.app import Application, build
+from benchmarks.connect import ANSWERED, CONNECT
+from benchmarks.rig import daemon_beside, database, serve_tapped, told
+from daemon.app import Application
 from daemon.calls.records import Agent, Campaign, CampaignState, Client, Group, LeadDraft, LeadList, Line
-from daemon.clock import SystemClock
 from daemon.engine import commands as c
 from daemon.errors import CommandError
-from daemon.service import set_up_logs
-from daemon.settings import DaemonTable, HttpTable, Settings, SiteTable
-from daemon.store.embedded import EmbeddedPostgres, usable_folder
 from daemon.store.postgres import PostgresStore
 from fake_asterisk import FakeAsterisk, people
-from simulation.world import pbx, rules_folder
+from simulation.world import pbx
 
 AGENTS = int(os.environ.get("AGENTS", "200"))
 RATE = float(os.environ.get("RATE", "20"))
@@ -63,35 +58,24 @@ def serve(pipe: Any) -> None:
         fake = FakeAsterisk(pbx(AGENTS, crowd), rng=random.Random(1))
         answered: dict[bytes, list[float]] = {}
         waits: list[float] = []
-        factory: Callable[[], Any] = fake.protocol_factory
 
-        def tapped() -> Any:
-            protocol = factory()
-            made, received = protocol.connection_made, protocol.data_received
+        def written(data: bytes) -> None:
+            for match in ANSWERED.finditer(data):
+                answered.setdefault(match[1], []).append(time.perf_counter())
 
-            def connection_made(transport: Any) -> None:
-                made(Tap(transport, answered))
+        def read(data: bytes) -> None:
+            now = time.perf_counter()
+            for match in CONNECT.finditer(data):
+                if seen := answered.pop(match[1], None):
+                    waits.append(now - seen[0])
 
-            def data_received(data: bytes) -> None:
-                now = time.perf_counter()
-                for match in CONNECT.finditer(data):
-                    if seen := answered.pop(match[1], None):
-                        waits.append(now - seen[0])
-                received(data)
-
-            protocol.connection_made, protocol.data_received = connection_made, data_received
-            return protocol
-
-        server = await asyncio.get_running_loop().create_server(tapped, "127.0.0.1", 0)
-        pipe.send(server.sockets[0].getsockname()[1])
+        server = await serve_tapped(fake, pipe, written, read)
         begun = 0
-        while not pipe.poll():
-            await asyncio.sleep(0.1)
+        await told(pipe)
         if pipe.recv() == "measure":
             waits.clear()
             begun = len(fake.ledger.originates)
-        while not pipe.poll():
-            await asyncio.sleep(0.1)
+        await told(pipe)
         pipe.send((waits, len(fake.ledger.originates) - begun, len(fake.channels)))
         server.close()
 
@@ -160,39 +144,13 @@ async def _sign_in(app: Application, agents: list[Agent], campaign: Campaign) ->
 
 async def measure(ami_port: int, pbx_pipe: Any) -> dict[str, Any]:
     """The daemon's side."""
-    clock = SystemClock()
-    set_up_logs("error", "console", clock)
-    folder = Path(tempfile.mkdtemp(prefix="cadran-bench-", dir=usable_folder(Path(tempfile.gettempdir()))))
-    folder.chmod(0o755)
-    (folder / "secret").write_text("s3cret\n")
-    async with AsyncExitStack() as stack:
-        server = await stack.enter_async_context(EmbeddedPostgres(folder / "postgres", tied=True))
-        store = PostgresStore(server.dsn(), clock)
-        site = SiteTable(
-            id="bench", tcp_port=ami_port, username="dialer", secret_file=str(folder / "secret"), mode="asyncagi"
-        )
-        settings = Settings(
-            daemon=DaemonTable(
-                data_dir=str(folder / "data"), rules_dir=str(rules_folder(folder / "rules")), drain_s=3.0
-            ),
-            http=HttpTable(tcp_port=0),
-            sites=[site],
-        )
-        await store.open()
-        campaign, agents = await _furnish(store)
-        app = build(settings, clock=clock, rng=random.Random(1), store=store)
-        stop, up = asyncio.Event(), asyncio.Event()
-        running = asyncio.create_task(app.run(stop, up.set))
-        await up.wait()
-        live = app.hub.runners["bench"].core.live
-        while not live.link.synced:
-            await asyncio.sleep(0.1)
+    async with (
+        database() as (folder, server),
+        daemon_beside(ami_port, folder, server, _furnish) as (app, (campaign, agents)),
+    ):
         await _sign_in(app, agents, campaign)
         await asyncio.sleep(WARM_UP_S)
-        found = await _watch(app, folder, pbx_pipe)
-        stop.set()
-        await running
-    return found
+        return await _watch(app, folder, pbx_pipe)
 
 
 async def _watch(app: Application, folder: Path, pbx_pipe: Any) -> dict[str, Any]:
