@@ -82,9 +82,10 @@ function speed(c) {
 }
 // Of causes that hold nothing back: how many there are.
 const REST = ['on_call', 'on_hold', 'ringing', 'reserved', 'wrap_up', 'paused', 'unreachable'];
+const small = (text) => text.charAt(0).toLowerCase() + text.slice(1);
 function counted(x, f, agents) {
   if (x.name === 'agents') {
-    const rest = REST.filter((s) => agents[s]).map((s) => `${num(agents[s])} ${word('state', s).toLowerCase()}`).join(', ');
+    const rest = REST.filter((s) => agents[s]).map((s) => `${num(agents[s])} ${small(word('state', s))}`).join(', ');
     const ready = t('cause.agents.ready', { n: num(agents.ready || 0) });
     return rest ? t('cause.agents.of', { ready, rest }) : ready;
   }

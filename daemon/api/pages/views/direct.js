@@ -122,7 +122,7 @@ function campaignRows(c) {
   const least = windows.reduce((m, w) => (m === null || w.room < m.room ? w : m), null);
   const running = c.state === 'running';
   const agents = Object.values(c.agents || {}).reduce((a, b) => a + b, 0);
-  const dialling = running && !c.suspended && c.causes.slice(0, 5).every((x) => x.ok);
+  const dialling = running && !c.suspended && !siteDown(c.site) && c.causes.slice(0, 5).every((x) => x.ok);
   return [
     h('tr', { key: `c${c.id}`, class: `campaign ${c.state}` },
       h('th', { scope: 'row' },
