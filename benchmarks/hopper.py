@@ -38,6 +38,8 @@ RATE = float(os.environ.get("HOPPER_RATE", "5000"))
 SECONDS = float(os.environ.get("HOPPER_SECONDS", "20"))
 CLAIMERS = int(os.environ.get("HOPPER_CLAIMERS", "4"))
 LISTS = 200
+WARM = 3
+"""Claims of each daemon before the measured ones."""
 NOW = datetime(2026, 11, 23, 13, 30, tzinfo=UTC)  # Monday: 14:30 in Paris, 09:30 in the Antilles, 17:30 in Réunion
 STRIDE = max(7, LEADS // 2000)
 """Of the leads at the head, each of these is looked up and judged."""
@@ -119,7 +121,7 @@ async def claim(dsn: str, campaign_id: int, zones: list[str], every_s: float) ->
     campaign = await store.get(Campaign, campaign_id)
     assert campaign is not None
     rules = rules_of(campaign, load_rule_sets()["fr-b2c-2026"])
-    for _ in range(3):  # connections and plans warm, as after the first second of a day
+    for _ in range(WARM):  # connections and plans warm, as after the first second of a day
         await store.claim_leads(campaign.id, BATCH, NOW, zones, campaign.site, 1)
     took, leads = [], []
     began, cpu = time.perf_counter(), time.process_time()
@@ -203,10 +205,11 @@ async def _measure(store: PostgresStore, folder: Path, dsn: str, campaigns: list
         asked = f"{RATE:,.0f} leads/s asked for" if every_s else "as fast as it goes"
         rate = len(ids) / max(result["lasted"][0] for result in results)
         daemon_ms = sum(result["cpu"][0] for result in results) * 1000
+        served = len(took) + WARM * count
         print(f"{count} daemons, {asked}: {len(took)} claims, all {len(ids):,} leads allowed by may_call")
         print(
             f"  {rate:,.0f} leads/s, p50 {p50:.1f} ms, p99 {p99:.1f} ms, slowest {took[-1] * 1000:.1f} ms a claim of"
-            f" {len(ids) / len(took):.0f}; processor a claim: server {server_ms / len(took):.1f} ms, daemon"
+            f" {len(ids) / len(took):.0f}; processor a claim: server {server_ms / served:.1f} ms, daemon"
             f" {daemon_ms / len(took):.1f} ms; load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores",
             flush=True,
         )

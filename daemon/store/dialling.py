@@ -23,7 +23,7 @@ from daemon.store.tables import ATTEMPT_HISTORY_DAYS, PROMOTED_MAX
 COUNT_ROWS_MAX = 500
 """Changes of the counts of a campaign's lists that are read before they are folded into one row a state."""
 
-CLAIM_ROUNDS = 3
+CLAIM_ROUNDS = 4
 """How often one claim reads on past what others are claiming; what is short then comes with the next claim."""
 CLAIM_WINDOW_2 = 256
 """The second reading is no shorter: whoever asks for one lead may stand behind others' hundreds."""
@@ -86,9 +86,9 @@ _BOUNDS = {
 """Where a queue's reading ends, for orders that an index can be told so of."""
 
 # A queue is a list and a zone group (and a turn, where no index gives turns upwards and the rest downwards): what one
-# range of an index holds in order. Of each the head is read (`heads`); where those are fewer than the window, some more
-# of each, one and a half windows in all (`first`). None of the leads that come first comes after the last of a window
-# of these: a queue is read on only if what was read of it ends before that one, and up to there.
+# range of an index holds in order. Of each the first $10 are read (`heads`); where those are fewer than the window,
+# more of each, one and a half windows in all (`first`). None of the leads that come first comes after the last of a
+# window of these: a queue is read on only if what was read of it ends before that one, and up to there.
 #
 # Claims of daemons that share lists don't wait for each other: each sees a window of $9 leads from the head of the
 # order and takes the first $3 that nobody has locked. `seen` says how many it saw, `place` which it took: a claim left
@@ -98,23 +98,26 @@ WITH kept AS (
     SELECT s.id AS list_id, s.rank, z.tz_group{turn_column}
     FROM lists s CROSS JOIN unnest($2::text[]) AS z(tz_group){turns} WHERE s.id = ANY($1) AND s.active),
 heads AS MATERIALIZED (
-    SELECT q.list_id, q.tz_group, q.rank, 1::bigint AS nth, c.* FROM kept q CROSS JOIN LATERAL ({read} LIMIT 1) c),
+    SELECT q.list_id, q.tz_group, q.rank, c.* FROM kept q CROSS JOIN LATERAL (
+        SELECT {nth} AS nth, f.* FROM ({read} LIMIT {few}) f) c),
 depth AS MATERIALIZED (
-    SELECT CASE WHEN count(*) < $9 THEN 3 * $9 / greatest(2 * count(*), 1) ELSE 0 END AS n FROM heads),
+    SELECT $10::bigint + CASE WHEN count(*) < $9
+        THEN 3 * $9 / greatest(2 * count(*) FILTER (WHERE nth = 1), 1) ELSE 0 END AS n
+    FROM heads),
 first AS MATERIALIZED (
     SELECT * FROM heads
     UNION ALL
     SELECT q.list_id, q.tz_group, q.rank, c.* FROM heads q CROSS JOIN LATERAL (
-        SELECT 1 + row_number() OVER () AS nth, f.* FROM ({read} OFFSET 1 LIMIT (SELECT n FROM depth)) f) c
-    WHERE (SELECT n FROM depth) > 0),
+        SELECT $10 + row_number() OVER () AS nth, f.* FROM ({read} OFFSET $10 LIMIT (SELECT n - $10 FROM depth)) f) c
+    WHERE q.nth = $10 AND (SELECT n FROM depth) > $10),
 last AS MATERIALIZED (SELECT turn, key1, key2 FROM first ORDER BY turn, key1, key2 OFFSET $9 - 1 LIMIT 1),
 picked AS MATERIALIZED (
     SELECT id, turn, key1, key2, row_number() OVER (ORDER BY turn, key1, key2 ROWS UNBOUNDED PRECEDING) AS place
     FROM (
         SELECT id, turn, key1, key2 FROM first
         UNION ALL
-        SELECT c.* FROM first q CROSS JOIN LATERAL ({read_on} OFFSET (SELECT 1 + n FROM depth) LIMIT $9) c
-        WHERE q.nth = (SELECT 1 + n FROM depth)
+        SELECT c.* FROM first q CROSS JOIN LATERAL ({read_on} OFFSET (SELECT n FROM depth) LIMIT $9) c
+        WHERE q.nth = (SELECT n FROM depth)
             AND coalesce((q.turn, q.key1, q.key2) < (SELECT turn, key1, key2 FROM last), true)) w
     ORDER BY turn, key1, key2 LIMIT $9),
 locked AS (
@@ -266,8 +269,8 @@ SELECT DISTINCT tz_group FROM found WHERE tz_group IS NOT NULL ORDER BY 1"""
 
 
 @cache
-def _claim_sql(order: LeadOrder) -> str:
-    """The claim in an order; each queue is read along its index."""
+def _claim_sql(order: LeadOrder, few: int = 1) -> str:
+    """The claim in an order; each queue is read along its index, one lead first or `few`."""
     ready = (
         "list_id = q.list_id AND tz_group = q.tz_group AND claimed_by IS NULL AND blocked_by = ''"
         " AND eligible_at IS NULL"
@@ -280,6 +283,7 @@ def _claim_sql(order: LeadOrder) -> str:
         turns, sort = {"turn_column": "", "turns": ""}, f"turn, {sort}"
     read = f"SELECT id, turn, {key1} AS key1, {key2} AS key2 FROM leads WHERE {ready}{{}} ORDER BY {sort}"
     reads = {"read": read.format(""), "read_on": read.format(_BOUNDS.get(order, ""))}
+    reads |= {"nth": "1::bigint", "few": "1"} if few == 1 else {"nth": "row_number() OVER ()", "few": "$10"}
     columns = ", ".join(f"leads.{name}" for name in _READ.split(", "))
     return _CLAIM.format(columns=columns, facts=_CLAIMED_FACTS, **reads, **turns)
 
@@ -444,7 +448,7 @@ class Dialling:
         """Few round trips, since a claim is short: the campaign, what fell due (if any), the claim with its facts.
 
         Again, with a longer window, where other daemons' claims held the head of the order; and the next claim begins
-        with a window that would have been long enough for this one.
+        with a window half as long again as what this one passed over.
         """
         campaign = await connection.fetchrow(_CAMPAIGN, campaign_id, now)
         if campaign is None or not campaign["list_ids"]:
@@ -452,21 +456,22 @@ class Dialling:
         lists = list(dict.fromkeys(campaign["list_ids"]))
         if campaign["overdue"]:
             await connection.execute(_PROMOTE, lists, now, max(PROMOTED_MAX, 4 * count))
-        claim, client_id = _claim_sql(LeadOrder(campaign["order"])), int(campaign["client_id"])
+        order, client_id = LeadOrder(campaign["order"]), int(campaign["client_id"])
         rows: list[asyncpg.Record] = []
         passed_over = self._passed_over.get(campaign_id, 0)
-        window = count + passed_over
+        window = count + 3 * passed_over // 2
         for _ in range(CLAIM_ROUNDS):
             window, missing = min(window, count + CLAIM_WINDOW_MAX), count - len(rows)
-            more = (campaign_id, client_id, self._history_since(), window)
-            seen = await connection.fetch(claim, lists, zones, missing, *holder, *more)
+            few = -(-3 * window // (2 * len(lists) * len(zones)))
+            more = (campaign_id, client_id, self._history_since(), window, few)
+            seen = await connection.fetch(_claim_sql(order, min(few, 2)), lists, zones, missing, *holder, *more)
             found = [row for row in seen if row["id"] is not None]
             rows += found
             held = (found[-1]["place"] if found else seen[0]["seen"]) - len(found)
             self._passed_over[campaign_id] = max(held, passed_over * 3 // 4)
             if len(rows) == count or seen[0]["seen"] < window:
                 break
-            window = max(4 * window, CLAIM_WINDOW_2)
+            window = max(2 * window, CLAIM_WINDOW_2)
         return rows, client_id
 
     def _history_since(self) -> datetime:
