@@ -95,7 +95,7 @@ replay: setup-dev
 	@$(PY) -m fake_asterisk.replay --captures "$(CAPTURES)"
 
 test-chaos: setup-dev
-	@$(PYTEST) tests/chaos tests/store/test_sites.py -m slow -s $(PYTEST_ARGS)
+	@$(PYTEST) tests/chaos -m slow -s $(PYTEST_ARGS)
 
 test-week: setup-dev
 	@$(PYTEST) tests/simulation/test_week.py -m slow -s $(PYTEST_ARGS)

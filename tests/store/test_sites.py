@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections import Counter
 from contextlib import AsyncExitStack, suppress
+from inspect import isawaitable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,9 @@ from simulation.world import pbx, rules_folder
 SITES = ("main", "north", "south")
 LEADS, AGENTS = 27, 2
 NUMBERS = "0199"
+DONE = """
+SELECT NOT EXISTS (SELECT FROM attempts WHERE outcome IS NULL) AND NOT EXISTS (SELECT FROM leads l WHERE NOT EXISTS (
+    SELECT FROM attempts a WHERE a.lead_id = l.id AND a.outcome <> 'not_placed'))"""
 
 
 def behaviour(endpoint: str, number: str, rng: random.Random) -> Behaviour:
@@ -95,14 +99,18 @@ async def until(app: Application, what: str, condition: Any) -> None:
     """Wait for a condition; whoever waits in vain is told what the sites say."""
     try:
         async with asyncio.timeout(60):
-            while not condition():  # noqa: ASYNC110 - several engines' state
+            while not (await met if isawaitable(met := condition()) else met):  # noqa: ASYNC110 - several engines
                 await asyncio.sleep(0.05)
     except TimeoutError:
-        told = {id: (r.pbx.status(), r.core.live.counters) for id, r in app.hub.runners.items()}
+        told = {}
+        for id, runner in app.hub.runners.items():
+            live = runner.core.live
+            desks = {desk.id: (desk.state, desk.leg_state) for desk in live.desks.values()}
+            campaigns = [(c.limit, c.lead_counts, c.outcomes) for c in live.campaigns.values()]
+            told[id] = (runner.pending, live.link, live.counters, list(live.calls.values()), desks, campaigns)
         raise TimeoutError(f"{what}: {told}") from None
 
 
-@pytest.mark.slow  # make test-chaos: now and then one of its waits is in vain on a loaded machine, cause unknown
 @pytest.mark.feature(
     "PBX-04", clause="one campaign on three sites and one PostgreSQL: each person dialled once, by one"
 )
@@ -120,6 +128,8 @@ async def test_three_sites_share_a_campaign(database: str, tmp_path: Path) -> No
         await until(app, "up", lambda: all(r.leading and r.core.live.link.synced for r in runners.values()))
         for agent in agents:
             await app.hub.submit(c.SignIn(agent_id=agent.id, campaign_ids=(campaign.id,), ready=True))
+        desks = lambda: [desk for r in runners.values() for desk in r.core.live.desks.values()]  # noqa: E731
+        await until(app, "ready", lambda: [desk.state for desk in desks()] == ["ready"] * len(agents))
         await app.hub.submit(c.StartCampaign(campaign_id=campaign.id))
 
         def dialled(site: str) -> list[str]:
@@ -127,18 +137,24 @@ async def test_three_sites_share_a_campaign(database: str, tmp_path: Path) -> No
 
         await until(app, "at work", lambda: min(len(dialled(site)) for site in SITES) > 0)
         fakes["south"].faults.cut()
-        await until(app, "all", lambda: sum(len(dialled(site)) for site in SITES) >= LEADS)
-        await until(app, "over", lambda: not any(r.core.live.calls for r in runners.values()))
+        connection = await asyncpg.connect(database)
+        stack.push_async_callback(connection.close)
+
+        async def done() -> bool:
+            """Each person has been tried, and no attempt is open: one that was on its way to the PBX as the link went
+            is in doubt, and not repeated."""
+            return bool(await connection.fetchval(DONE))
+
+        await until(app, "done", done)
+        await until(app, "over", lambda: not any(r.core.live.calls or r.pending for r in runners.values()))
         connected = sum(r.core.live.campaigns[campaign.id].outcomes["connected"] for r in runners.values())
         seen = lambda: app.hub.view()["campaigns"][str(campaign.id)].outcomes["connected"]  # noqa: E731
         await until(app, "seen", lambda: seen() == connected)  # people see one campaign
         stop.set()
         with suppress(asyncio.CancelledError):
             await running
-        connection = await asyncpg.connect(database)
         rows = await connection.fetch("SELECT site, lead_id, e164, outcome, placed_at FROM attempts")
         ledger = await connection.fetch("SELECT site, sum(answered_live) AS live FROM ledger GROUP BY site")
-        await connection.close()
     by_site = {site: dialled(site) for site in SITES}
     for site, numbers in by_site.items():
         placed = [row for row in rows if row["site"] == site and row["placed_at"] is not None]
@@ -146,7 +162,7 @@ async def test_three_sites_share_a_campaign(database: str, tmp_path: Path) -> No
     everyone = Counter(number for numbers in by_site.values() for number in numbers)
     in_doubt = {"0" + row["e164"].removeprefix("+33") for row in rows if row["outcome"] == "unknown"}
     assert {number for number, count in everyone.items() if count > 1} <= in_doubt, "nobody is called by two sites"
-    assert all(row["outcome"] for row in rows)
+    assert len(everyone.keys() | in_doubt) == LEADS, "nobody is left out"
     outcomes = Counter(row["outcome"] for row in rows)
     assert connected == outcomes["connected"] > 5
     assert {row["site"] for row in ledger if row["live"]} == set(SITES), "each keeps the ceiling on its own row"
