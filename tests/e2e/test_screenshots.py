@@ -77,7 +77,7 @@ async def test_every_page_in_its_looks(browser: Browser, language: str, theme: s
                 await page.locator("form.search button").click()
                 await expect(page.locator("main tbody tr").nth(2)).to_be_visible()
             if name in ("direct", "campagnes/1"):
-                await expect(page.locator("svg.plot polyline").first).to_be_visible()
+                await expect(page.locator("svg.plot polyline")).not_to_have_count(0)  # a flat one has no height
             await sound(page, f"{name.replace('/', '-')}-{look}")
         assert not site.troubles, site.troubles
 
