@@ -136,6 +136,8 @@ class Recovery:
         live = self._live
         seen = {leg.leg: leg for leg in snapshot.legs}
         live.link.synced = True
+        for leg in snapshot.legs:
+            self._found_phone(leg)
         for desk in list(live.desks.values()):
             self._settle_desk_leg(desk, seen)
         for call in list(live.calls.values()):
@@ -161,6 +163,12 @@ class Recovery:
             return
         live.counters["orphans"] += 1
         live.act(Hangup(leg=leg))
+
+    def _found_phone(self, leg: ev.LegSeen) -> None:
+        """An agent's phone is rung after the agent was reserved, so the store may know the one without the other."""
+        desk = self._live.desks.get(agent_of(leg.leg) or 0)
+        if desk is not None and not desk.leg and desk.call is not None:
+            self._desks.adopt_leg(desk, leg.leg, LegState.RINGING)
 
     def _settle_desk_leg(self, desk: Desk, seen: dict[str, ev.LegSeen]) -> None:
         live = self._live
@@ -323,6 +331,9 @@ class Recovery:
     def _settle_desk(self, desk: Desk) -> None:
         """An agent who was in a call that is over goes to wrap-up or ready; a lost nailed-up phone is rung again."""
         live = self._live
+        call = desk.call
+        if call is not None and call.adopted and desk.leg_state is LegState.NONE and desk.state is AgentState.RESERVED:
+            self._desks.on_event(desk, ev.LegHungUp(at=live.now, leg=desk.leg))  # reserved, and the phone is gone
         if desk.state in (AgentState.ON_CALL, AgentState.ON_HOLD, AgentState.RESERVED) and desk.call is None:
             self._desks.set_state(desk, AgentState.PAUSED if not desk.campaign_ids else AgentState.READY)
         if desk.state is AgentState.WRAP_UP and not desk.disposed:

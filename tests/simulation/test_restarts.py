@@ -181,3 +181,33 @@ def test_a_conversation_that_ends_while_the_next_life_logs_in(told: bytes) -> No
         await world.stop()
 
     run(main, seed=6)
+
+
+@pytest.mark.feature("RELY-06", clause="an agent whose phone was rung for the call keeps it over a restart, and talks")
+def test_a_restart_while_the_agents_own_phone_waits_for_the_customer() -> None:
+    """On demand: the agent is reserved, then rung, then the customer. The store knows the reservation without the
+    phone, which was hung up as a stranger's, and who answered met nobody (found by a fresh seed)."""
+
+    async def main(loop: VirtualLoop) -> None:
+        crowd = people.People(answer_chance=1.0, talk_mean_s=60.0, ring_mean_s=8.0, machine_share=0.0)
+        world = World(loop, seed=31, mode="dialplan", pbx_config=pbx(1, crowd))
+        campaign = await world.furnish(agents=1, leads=3, lines=(2,), nailed=0, wrap_up_max_s=1.0)
+        await world.start()
+        await world.staff(campaign)
+        await asyncio.sleep(5.0)
+        await world.submit(c.StartCampaign(campaign_id=campaign.id))
+        await world.until(lambda: any(call.state == "ringing" for call in world.live.calls.values()), 60.0)
+        [call] = world.live.calls.values()
+        await asyncio.sleep(1.0)
+        world.kill()
+        await world.start()
+        await world.submit(c.PauseCampaign(campaign_id=campaign.id))
+        await asyncio.sleep(600.0)
+        assert world.store is not None
+        row = world.store.tables.attempts[call.attempt_id]
+        assert (row.outcome, row.agent_id) == ("connected", world.agents[0].id)
+        phones = [leg for leg in world.fake.ledger.legs if "-ag-" in leg]
+        assert len(phones) == 1, "its phone was not rung a second time"
+        await world.stop()
+
+    run(main, seed=31)
