@@ -148,8 +148,8 @@ class Ledger:
         `answers_max`: live answers that can still come at most, because the list ends.
 
         share = (limit*(Y + kappa*rate*left) - X) / (rate*left), never over `boost` * target: what was not used comes
-        back slowly, what was used up is saved again. kappa < 1 keeps a reserve against a rate that falls. Of the clock
-        hour both look ahead a quarter of an hour at most (`BORROW_S`).
+        back slowly, what was used up is saved again. kappa < 1 keeps a reserve against a rate that falls. In the clock
+        hour what was used up is saved again within a quarter of an hour (`BORROW_S`).
         """
         tightest: Room | None = None
         share = boost * target
@@ -163,7 +163,7 @@ class Ledger:
             if window.days == 0:
                 soon = max(1.0, min(left, rate * BORROW_S))
                 advance = min(advance, max(limit * ADVANCE * soon, BORROW_CALLS + pipeline))
-            share = min(share, (spare + limit * kappa * soon) / soon)
+            share = min(share, limit * kappa + spare / (left if spare > 0.0 else soon))
             calls = spare + advance - pipeline
             if tightest is None or calls < tightest.calls:
                 allowed = int(limit * (live + left) + window.tolerance)
