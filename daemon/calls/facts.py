@@ -168,10 +168,15 @@ class LineSet(Fact, frozen=True, kw_only=True):
 
 
 class LedgerAdded(Fact, frozen=True, kw_only=True):
-    """Additions to the abandonment ledger row (campaign, site, clock hour in the campaign's zone, as UTC instant)."""
+    """Additions to the abandonment ledger row (campaign, site, clock hour in the campaign's zone, as UTC instant).
+
+    `attempt_id`: whose live answer it is; it is counted once, and taken back once (`answered_live` < 0), whichever
+    daemons tell of it. None: in a journal of before there was this field.
+    """
 
     campaign_id: int
     hour: datetime
+    attempt_id: UUID | None = None
     answered_live: int = 0
     abandoned: int = 0
     connected: int = 0

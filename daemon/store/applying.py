@@ -20,7 +20,7 @@ from daemon.clock import Clock
 from daemon.store import crm, tapes
 from daemon.store.database import Database, to_json
 from daemon.store.dialling import lock_key
-from daemon.store.tables import TOPICS, TURN_OF_RECYCLING
+from daemon.store.tables import BOOKED, TAKEN_BACK, TOPICS, TURN_OF_RECYCLING
 
 Row = tuple[Any, ...]
 
@@ -154,6 +154,21 @@ ON CONFLICT (campaign_id, hour, site) DO UPDATE SET answered_live = l.answered_l
     abandoned = l.abandoned + EXCLUDED.abandoned, connected = l.connected + EXCLUDED.connected,
     false_positives = l.false_positives + EXCLUDED.false_positives"""
 
+_BOOKED = """
+WITH asked AS (
+    SELECT * FROM unnest($2::uuid[], $3::bigint[], $4::text[], $5::timestamptz[], $6::int[], $7::int[], $8::int[],
+        $9::float8[]) AS a(attempt_id, campaign_id, site, hour, answered_live, abandoned, connected, false_positives)
+), marked AS (
+    UPDATE attempts AS t SET booked = $1 FROM asked WHERE t.id = asked.attempt_id AND t.booked < $1 RETURNING t.id
+)
+INSERT INTO ledger AS l (campaign_id, site, hour, answered_live, abandoned, connected, false_positives)
+SELECT campaign_id, site, hour, sum(answered_live), sum(abandoned), sum(connected), sum(false_positives) FROM asked
+WHERE attempt_id IN (SELECT id FROM marked) OR NOT EXISTS (SELECT FROM attempts AS t WHERE t.id = asked.attempt_id)
+GROUP BY campaign_id, site, hour ORDER BY campaign_id, site, hour
+ON CONFLICT (campaign_id, hour, site) DO UPDATE SET answered_live = l.answered_live + EXCLUDED.answered_live,
+    abandoned = l.abandoned + EXCLUDED.abandoned, connected = l.connected + EXCLUDED.connected,
+    false_positives = l.false_positives + EXCLUDED.false_positives"""
+
 _PACING = """
 INSERT INTO pacing_decisions (site, fence, n, at, campaign_id, count, "limit", figures)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING"""
@@ -186,6 +201,7 @@ class _Batch:
         self.agents: list[Row] = []
         self.settings: list[tuple[str, Row]] = []
         self.ledger: dict[tuple[int, str, datetime], list[float]] = {}
+        self.booked: dict[int, list[Row]] = {BOOKED: [], TAKEN_BACK: []}
         self.pacing: list[Row] = []
         self.audit: list[Row] = []
         self.outbox: list[Row] = []
@@ -224,9 +240,13 @@ class _Batch:
                 row = (fact.agent_id, fact.at, site, fence, numbered.n, fact.state, fact.code, fact.campaign_id)
                 self.agents.append((*row, fact.attempt_id, fact.leg, list(fact.campaign_ids), fact.by))
             case f.LedgerAdded():
-                sums = self.ledger.setdefault((fact.campaign_id, site, fact.hour), [0, 0, 0, 0.0])
                 added = (fact.answered_live, fact.abandoned, fact.connected, fact.false_positives)
-                sums[:] = [a + b for a, b in zip(sums, added, strict=True)]
+                if fact.attempt_id is not None:
+                    step = BOOKED if fact.answered_live > 0 else TAKEN_BACK
+                    self.booked[step].append((fact.attempt_id, fact.campaign_id, site, fact.hour, *added))
+                else:
+                    sums = self.ledger.setdefault((fact.campaign_id, site, fact.hour), [0, 0, 0, 0.0])
+                    sums[:] = [a + b for a, b in zip(sums, added, strict=True)]
             case f.PacingDecided():
                 self.pacing.append((*key, fact.campaign_id, fact.count, fact.limit, fact.figures))
             case f.AuditFact():
@@ -385,6 +405,9 @@ async def _write(connection: asyncpg.Connection, batch: _Batch) -> None:
         await connection.executemany(_AGENT, batch.agents)
     if batch.ledger:
         await connection.executemany(_LEDGER, [(*key, *sums) for key, sums in sorted(batch.ledger.items())])
+    for step, rows in batch.booked.items():
+        if rows:
+            await connection.execute(_BOOKED, step, *(list(column) for column in zip(*rows, strict=True)))
     if batch.pacing:
         await connection.executemany(_PACING, batch.pacing)
     if batch.audit:

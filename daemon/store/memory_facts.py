@@ -14,7 +14,9 @@ from daemon.store.memory_outbox import new_row, wanted_by
 from daemon.store.memory_tables import AttemptRow, CallbackRow, IntervalRow, LeadRow, MemoryTables
 from daemon.store.pseudonyms import MARK
 from daemon.store.tables import (
+    BOOKED,
     STICKY,
+    TAKEN_BACK,
     TOPICS,
     TURN_CALLBACK,
     TURN_HOT,
@@ -281,6 +283,17 @@ class FactApplier:
             )
         )
 
+    def _booked(self, numbered: NumberedFact, fact: f.LedgerAdded) -> None:
+        row = self._t.attempts.get(fact.attempt_id) if fact.attempt_id is not None else None
+        if row is not None:
+            step = BOOKED if fact.answered_live > 0 else TAKEN_BACK
+            if row.booked >= step:
+                return  # another daemon told of it
+            row.booked = step
+        sums = self._t.ledger.setdefault((fact.campaign_id, fact.hour, numbered.site), [0, 0, 0, 0.0])
+        added = (fact.answered_live, fact.abandoned, fact.connected, fact.false_positives)
+        sums[:] = [a + b for a, b in zip(sums, added, strict=True)]
+
     def _other(self, numbered: NumberedFact, fact: f.AnyFact) -> None:
         match fact:
             case f.CampaignSet():
@@ -288,9 +301,7 @@ class FactApplier:
             case f.LineSet():
                 self._line(numbered, fact)
             case f.LedgerAdded():
-                sums = self._t.ledger.setdefault((fact.campaign_id, fact.hour, numbered.site), [0, 0, 0, 0.0])
-                added = (fact.answered_live, fact.abandoned, fact.connected, fact.false_positives)
-                sums[:] = [a + b for a, b in zip(sums, added, strict=True)]
+                self._booked(numbered, fact)
             case f.PacingDecided():
                 row = {"at": fact.at, "site": numbered.site, "campaign_id": fact.campaign_id, "count": fact.count}
                 self._t.pacing.append(row | {"limit": fact.limit, "figures": dict(fact.figures)})

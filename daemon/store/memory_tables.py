@@ -103,6 +103,7 @@ class AttemptRow(msgspec.Struct, kw_only=True):
     sale: bool = False
     refused: bool = False
     final: bool = False
+    booked: int = 0
 
     @property
     def person(self) -> Person:

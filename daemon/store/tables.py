@@ -115,6 +115,9 @@ TURN_CALLBACK, TURN_HOT, TURN_HIGH, TURN_NORMAL, TURN_LOW = range(5)
 TURNS: Final = (TURN_CALLBACK, TURN_HOT, TURN_HIGH, TURN_NORMAL, TURN_LOW)
 TURN_OF_RECYCLING: Final[Mapping[str, int]] = {"high": TURN_HIGH, "normal": TURN_NORMAL, "low": TURN_LOW}
 
+BOOKED: Final = 1
+TAKEN_BACK: Final = 2
+"""What the ledger holds of an attempt (`attempts.booked`): its live answer; and, since it was a machine, no more."""
 PROMOTED_MAX: Final = 500
 """Waiting leads one claim makes ready at most, per list and turn: bounds a claim when 100,000 fall due at once."""
 

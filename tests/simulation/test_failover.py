@@ -16,7 +16,7 @@ from daemon.settings import LeaseTable
 from daemon.store.memory import NoFaults
 from fake_asterisk import people
 from simulation import chaos
-from simulation.checkers import CUSTOMER, after_settling
+from simulation.checkers import CONNECTED, CUSTOMER, after_settling
 from simulation.loop import VirtualLoop, run
 from simulation.shapes import BUSY
 from simulation.world import World, pbx
@@ -139,6 +139,11 @@ def test_talk_of_which_the_dead_leader_could_not_tell() -> None:
             assert talk.to_at - talk.from_at > 10.0, "it went on after the change of daemons"
             assert row.outcome == "connected"
             assert row.talk_s == pytest.approx(talk.to_at - talk.from_at, abs=1.5)
+
+        await world.kill_and_start_other()  # the burnt machine's disk was saved: what its journal holds is told as well
+        await asyncio.sleep(30.0)
+        connected = sum(row.outcome == "connected" for row in world.store.tables.attempts.values())
+        assert sum(sums[CONNECTED] for sums in world.store.tables.ledger.values()) == connected
         await world.stop()
 
     run(main, seed=21)

@@ -305,6 +305,35 @@ async def test_ledger_rows_are_sums_by_hour_and_site(world: World) -> None:
     assert figures == (3, 1, 2, 0.75)
 
 
+async def test_a_live_answer_is_counted_once_whichever_daemons_tell_of_it(world: World) -> None:
+    """The leader died with its booking in its journal; the standby judged the same call; the journal came later."""
+    hour = world.clock.utcnow()
+    attempt, other = await world.place(), world.intent().attempt_id
+
+    def told(attempt_id: UUID, answered_live: int, *, abandoned: int = 0, connected: int = 0) -> f.LedgerAdded:
+        return f.LedgerAdded(
+            at=hour,
+            campaign_id=1,
+            hour=hour,
+            attempt_id=attempt_id,
+            answered_live=answered_live,
+            abandoned=abandoned,
+            connected=connected,
+        )
+
+    async def figures() -> tuple[int, ...]:
+        [row] = await world.store.ledger_rows(1, hour)
+        return tuple(row[name] for name in ("answered_live", "abandoned", "connected"))
+
+    await world.apply(told(attempt, 1, connected=1), fence=world.lease.fence + 1)
+    await world.apply(told(attempt, 1, abandoned=1))
+    assert await figures() == (1, 0, 1)
+    await world.apply(told(attempt, -1, connected=-1), told(other, 1, abandoned=1))
+    assert await figures() == (1, 1, 0), "taken back; of an attempt that the store does not know, it is counted"
+    await world.apply(told(attempt, -1, connected=-1), told(attempt, 1, connected=1))
+    assert await figures() == (1, 1, 0), "taken back once, and for good"
+
+
 async def test_facts_about_what_is_not_there_change_nothing(world: World) -> None:
     ghost = world.intent().attempt_id
     await world.apply(
