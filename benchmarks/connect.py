@@ -10,14 +10,12 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import random
-import re
 import statistics
 import sys
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from benchmarks.rig import daemon_beside, database, serve_tapped, told
+from benchmarks.rig import ConnectWaits, daemon_beside, database, serve_tapped, told
 from daemon.calls.records import Agent, Campaign, CampaignState, Client, Group, LeadDraft, LeadList, Line
 from daemon.engine import commands as c
 from daemon.errors import CommandError
@@ -29,9 +27,7 @@ from simulation.world import pbx
 RATE = 20.0
 AGENTS = 120
 SECONDS = 30.0
-ANSWERED = re.compile(rb"Event: Newstate\r\n(?:[^\r\n]+\r\n)*?ChannelState: 6\r\n(?:[^\r\n]+\r\n)*?Uniqueid: (\S+)")
 Furnish = Callable[[PostgresStore, Group, list[Agent]], Awaitable[None]]
-CONNECT = re.compile(rb"EXEC Bridge (\S+?)(?:,|\r\n)")
 
 
 def serve(pipe: Any) -> None:
@@ -42,22 +38,10 @@ def serve(pipe: Any) -> None:
             fixed={"0": Behaviour(ring_after_s=0.1, answer_after_s=0.5, hangup_after_s=2.0, media_s=3.0)}
         )
         fake = FakeAsterisk(pbx(AGENTS, crowd), rng=random.Random(1))
-        answered: dict[bytes, list[float]] = {}
-        waits: list[float] = []
-
-        def written(data: bytes) -> None:
-            for match in ANSWERED.finditer(data):
-                answered.setdefault(match[1], []).append(time.perf_counter())
-
-        def read(data: bytes) -> None:
-            now = time.perf_counter()
-            for match in CONNECT.finditer(data):
-                if seen := answered.get(match[1]):
-                    waits.append(now - seen[0])
-
-        server = await serve_tapped(fake, pipe, written, read)
+        waits = ConnectWaits()
+        server = await serve_tapped(fake, pipe, waits.written, waits.read)
         await told(pipe)
-        pipe.send(waits)
+        pipe.send(waits.seconds)
         server.close()
 
     asyncio.run(main())

@@ -22,8 +22,7 @@ from typing import Any
 
 import aiohttp
 
-from benchmarks.connect import ANSWERED, CONNECT
-from benchmarks.rig import daemon_beside, database, serve_tapped, told
+from benchmarks.rig import ConnectWaits, daemon_beside, database, serve_tapped, told
 from daemon.app import Application
 from daemon.calls.records import Agent, Campaign, CampaignState, Client, Group, LeadDraft, LeadList, Line
 from daemon.engine import commands as c
@@ -56,27 +55,15 @@ def serve(pipe: Any) -> None:
             answer_chance=0.5, machine_share=0.0, busy_share=1.0, ring_mean_s=0.7, ring_spread=0.3, talk_mean_s=10.0
         )
         fake = FakeAsterisk(pbx(AGENTS, crowd), rng=random.Random(1))
-        answered: dict[bytes, list[float]] = {}
-        waits: list[float] = []
-
-        def written(data: bytes) -> None:
-            for match in ANSWERED.finditer(data):
-                answered.setdefault(match[1], []).append(time.perf_counter())
-
-        def read(data: bytes) -> None:
-            now = time.perf_counter()
-            for match in CONNECT.finditer(data):
-                if seen := answered.pop(match[1], None):
-                    waits.append(now - seen[0])
-
-        server = await serve_tapped(fake, pipe, written, read)
+        waits = ConnectWaits()
+        server = await serve_tapped(fake, pipe, waits.written, waits.read)
         begun = 0
         await told(pipe)
         if pipe.recv() == "measure":
-            waits.clear()
+            waits.seconds.clear()
             begun = len(fake.ledger.originates)
         await told(pipe)
-        pipe.send((waits, len(fake.ledger.originates) - begun, len(fake.channels)))
+        pipe.send((waits.seconds, len(fake.ledger.originates) - begun, len(fake.channels)))
         server.close()
 
     asyncio.run(main())

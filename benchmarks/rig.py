@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import tempfile
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,6 +25,8 @@ from simulation.world import rules_folder
 
 T = TypeVar("T")
 Heard = Callable[[bytes], None]
+ANSWERED = re.compile(rb"Event: Newstate\r\n(?:[^\r\n]+\r\n)*?ChannelState: 6\r\n(?:[^\r\n]+\r\n)*?Uniqueid: (\S+)")
+CONNECT = re.compile(rb"EXEC Bridge (\S+?)(?:,|\r\n)")
 
 
 class Tap:
@@ -37,6 +41,24 @@ class Tap:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
+
+
+class ConnectWaits:
+    """Seconds from each answer that the fake wrote to the action, read after it, that connects the person."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+        self._answered: dict[bytes, float] = {}
+
+    def written(self, data: bytes) -> None:
+        for match in ANSWERED.finditer(data):
+            self._answered.setdefault(match[1], time.perf_counter())
+
+    def read(self, data: bytes) -> None:
+        now = time.perf_counter()
+        for match in CONNECT.finditer(data):
+            if (answered := self._answered.pop(match[1], None)) is not None:
+                self.seconds.append(now - answered)
 
 
 async def serve_tapped(fake: FakeAsterisk, pipe: Any, written: Heard, read: Heard) -> asyncio.Server:
