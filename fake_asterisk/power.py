@@ -133,6 +133,11 @@ class Power:
             pbx.loop.call_later(_STOP_CLOSE_S, self._gone, restart),
         ]
 
+    @property
+    def stays(self) -> bool:
+        """It runs, and no stop is under way that can't be called off any more."""
+        return self.running and not self._stopping
+
     def _forget_stop(self) -> None:
         """A stop under way is overtaken: by a kill, or by a start."""
         for handle in self._stopping:

@@ -234,7 +234,8 @@ class Schedule:
         await asyncio.sleep(self.rng.uniform(2.0, 20.0))
         if self.rng.random() < 0.5:
             self.world.fake.power.command("core abort shutdown")
-            return
+            if self.world.fake.power.stays:
+                return  # else too late: the last call had ended, it goes down and must be started again
         self.world.fake.power.command("core stop now")
         await asyncio.sleep(self.rng.uniform(1.0, 10.0))
         self.world.fake.power.command("boot")
