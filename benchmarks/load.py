@@ -24,7 +24,8 @@ import aiohttp
 
 from benchmarks.rig import ConnectWaits, daemon_beside, database, serve_tapped, told
 from daemon.app import Application
-from daemon.calls.records import Agent, Campaign, CampaignState, Client, Group, LeadDraft, LeadList, Line
+from daemon.calls.lead_records import LeadDraft
+from daemon.calls.records import Agent, Campaign, CampaignState, Client, Group, LeadList, Line
 from daemon.engine import commands as c
 from daemon.errors import CommandError
 from daemon.store.postgres import PostgresStore

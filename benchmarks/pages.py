@@ -33,6 +33,7 @@ from benchmarks.load import percentile
 from daemon.api.app import build_app
 from daemon.api.auth import hash_of, new_token
 from daemon.app import build
+from daemon.calls.lead_records import LeadDraft
 from daemon.calls.records import (
     Agent,
     ApiToken,
@@ -40,7 +41,6 @@ from daemon.calls.records import (
     CampaignState,
     Client,
     Group,
-    LeadDraft,
     LeadList,
     Line,
     Role,

@@ -15,7 +15,7 @@ import structlog
 
 from daemon.bounds import Bound
 from daemon.calls.facts import AnyFact, NumberedFact
-from daemon.calls.records import Lease
+from daemon.calls.lead_records import Lease
 from daemon.clock import Clock
 from daemon.compliance import RuleSet
 from daemon.engine.core import EngineCore

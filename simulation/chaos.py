@@ -13,7 +13,8 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 
-from daemon.calls.records import Campaign, CampaignMode, LeadDraft, RecyclingRule
+from daemon.calls.lead_records import LeadDraft
+from daemon.calls.records import Campaign, CampaignMode, RecyclingRule
 from daemon.engine import commands as c
 from daemon.errors import CommandError, StoreUnavailable
 from daemon.store.memory import MemoryStore

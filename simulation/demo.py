@@ -22,6 +22,7 @@ import msgspec
 
 from daemon.api.auth import hash_of, new_token
 from daemon.app import Application, build
+from daemon.calls.lead_records import LeadDraft
 from daemon.calls.records import (
     Agent,
     ApiToken,
@@ -30,7 +31,6 @@ from daemon.calls.records import (
     CampaignState,
     Client,
     Group,
-    LeadDraft,
     LeadList,
     Line,
     PauseCode,

@@ -17,7 +17,8 @@ import types
 from dataclasses import astuple, dataclass, fields
 from typing import Any
 
-from daemon.calls.records import Campaign, CampaignMode, LeadDraft
+from daemon.calls.lead_records import LeadDraft
+from daemon.calls.records import Campaign, CampaignMode
 from daemon.engine import commands as c
 from daemon.engine import store_work
 from daemon.store.journal import SEGMENT_BYTES

@@ -19,7 +19,8 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from daemon.calls.records import Campaign, CampaignMode, LeadDraft
+from daemon.calls.lead_records import LeadDraft
+from daemon.calls.records import Campaign, CampaignMode
 from daemon.engine import commands as c
 from daemon.engine.views import AgentView, Changes
 from daemon.errors import CommandError

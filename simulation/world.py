@@ -21,18 +21,8 @@ import msgspec
 import daemon
 from daemon.agents.states import AgentState
 from daemon.app import Application, build
-from daemon.calls.records import (
-    Agent,
-    Campaign,
-    CampaignMode,
-    Client,
-    Group,
-    LeadDraft,
-    LeadList,
-    Line,
-    PauseCode,
-    Status,
-)
+from daemon.calls.lead_records import LeadDraft
+from daemon.calls.records import Agent, Campaign, CampaignMode, Client, Group, LeadList, Line, PauseCode, Status
 from daemon.engine import commands as c
 from daemon.errors import CommandError, StoreUnavailable
 from daemon.settings import AriTable, DaemonTable, HttpTable, Settings, SiteTable

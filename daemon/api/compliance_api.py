@@ -11,7 +11,8 @@ from msgspec import Meta
 from daemon.api import scope
 from daemon.api.routes import Ask, Permission, Reply, Routes
 from daemon.api.types import Answer, Id, IdOrZero, Query
-from daemon.calls.records import Campaign, CampaignMode, Lead
+from daemon.calls.lead_records import Lead
+from daemon.calls.records import Campaign, CampaignMode
 from daemon.compliance.evidence import evidence, facts_then
 from daemon.compliance.facts import CampaignRules, calls_companies
 from daemon.compliance.rules import RuleSet

@@ -18,7 +18,8 @@ from daemon.api.leads_api import ConsentBody
 from daemon.api.numbers import e164_of
 from daemon.api.routes import Ask, Permission, Reply, Routes
 from daemon.api.types import Answer
-from daemon.calls.records import Campaign, Group, LeadDraft, LeadList
+from daemon.calls.lead_records import LeadDraft
+from daemon.calls.records import Campaign, Group, LeadList
 from daemon.compliance.zones import tz_group
 from daemon.engine.commands import LeadsChanged
 from daemon.errors import CommandError

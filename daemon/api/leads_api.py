@@ -17,7 +17,8 @@ from daemon.api.config_api import tell_engine
 from daemon.api.numbers import e164_of
 from daemon.api.routes import Ask, Permission, Reply, Routes
 from daemon.api.types import After, Answer, Body, Id, IdOrZero, Limit, Number, Query, Text
-from daemon.calls.records import Agent, Campaign, Client, Lead, LeadDraft, LeadList
+from daemon.calls.lead_records import Lead, LeadDraft
+from daemon.calls.records import Agent, Campaign, Client, LeadList
 from daemon.compliance.facts import LeadFacts, facts_of, rules_of
 from daemon.compliance.law import Verdict, may_call
 from daemon.compliance.zones import tz_group

@@ -8,7 +8,8 @@ from functools import cached_property
 
 import msgspec
 
-from daemon.calls.records import Campaign, HoursWindow, Lead
+from daemon.calls.lead_records import Lead
+from daemon.calls.records import Campaign, HoursWindow
 from daemon.compliance.rules import Audience, RuleSet, minutes
 from daemon.compliance.schedule import Calendar, Schedule, schedule_of
 from daemon.compliance.zones import Place, parse_group

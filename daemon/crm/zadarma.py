@@ -18,7 +18,8 @@ from urllib.parse import parse_qsl
 
 import structlog
 
-from daemon.calls.records import Agent, Blocked, LeadDraft, MissedOwner
+from daemon.calls.lead_records import LeadDraft
+from daemon.calls.records import Agent, Blocked, MissedOwner
 from daemon.calls.zadarma_records import ZadarmaCall, ZadarmaLink, ZadarmaUser
 from daemon.clock import Clock
 from daemon.crm.wire import Http

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 from daemon.agents.states import AgentState
-from daemon.calls.records import Agent, CampaignMode, CampaignState, Lead
+from daemon.calls.lead_records import Lead
+from daemon.calls.records import Agent, CampaignMode, CampaignState
 from daemon.engine import commands as c
 from daemon.engine.callflow import CallFlow
 from daemon.engine.clicked import ClickedCalls

@@ -16,7 +16,7 @@ from daemon.calls.actions import OriginateCustomer
 from daemon.calls.causes import Outcome
 from daemon.calls.facts import AttemptPlaced
 from daemon.calls.ids import customer_leg
-from daemon.calls.records import Intent, Lead
+from daemon.calls.lead_records import Intent, Lead
 from daemon.calls.states import CallState, after
 from daemon.dialer import events as pacing
 from daemon.engine.answering import AnsweredCalls

@@ -13,8 +13,8 @@ from typing import Any
 from uuid import UUID
 
 from daemon.calls import events as ev
-from daemon.calls import records as rec
 from daemon.calls.ids import attempt_of
+from daemon.calls.lead_records import AgentStateRow, Lead, OpenAttempt
 from daemon.dialer.ledger import hour_key
 from daemon.engine.agent_commands import AgentCommands
 from daemon.engine.by_hand import CallsByHand
@@ -260,7 +260,7 @@ class EngineCore:
         """See CallFlow.intents_in_doubt."""
         self.calls.intents_in_doubt(asked)
 
-    def claimed(self, claim: Claim, leads: list[rec.Lead] | None) -> None:
+    def claimed(self, claim: Claim, leads: list[Lead] | None) -> None:
         """The answer to a claim; None = the store failed."""
         if leads is None:
             self.hopper.claim_failed(claim)
@@ -288,6 +288,6 @@ class EngineCore:
         """See Loading.load."""
         self.loading.load(rows)
 
-    def adopt(self, attempts: Iterable[rec.OpenAttempt], agents: Iterable[rec.AgentStateRow]) -> None:
+    def adopt(self, attempts: Iterable[OpenAttempt], agents: Iterable[AgentStateRow]) -> None:
         """At start, after `load`: see Recovery.adopt."""
         self.recovery.adopt(attempts, agents)

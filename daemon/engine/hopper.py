@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 
 from daemon.agents.states import AgentState
 from daemon.calls.facts import LeadReleased
-from daemon.calls.records import CampaignState, Lead
+from daemon.calls.lead_records import Lead
+from daemon.calls.records import CampaignState
 from daemon.compliance.zones import day_part
 from daemon.engine.live import CampaignLive, Claim, Live
 

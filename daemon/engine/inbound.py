@@ -16,7 +16,8 @@ from daemon.calls.actions import AdoptInbound, Announce, Answer, Hangup, Release
 from daemon.calls.causes import Outcome
 from daemon.calls.facts import MissedCall
 from daemon.calls.ids import customer_leg
-from daemon.calls.records import Intent, MissedOwner
+from daemon.calls.lead_records import Intent
+from daemon.calls.records import MissedOwner
 from daemon.calls.states import CallState
 from daemon.compliance.zones import zone
 from daemon.engine.callflow import CallFlow

@@ -8,7 +8,8 @@ from typing import Protocol
 
 import msgspec
 
-from daemon.calls.records import Campaign, Lead
+from daemon.calls.lead_records import Lead
+from daemon.calls.records import Campaign
 
 
 class Refused(msgspec.Struct, frozen=True, gc=False):

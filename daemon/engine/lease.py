@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import structlog
 
-from daemon.calls.records import Lease
+from daemon.calls.lead_records import Lease
 from daemon.clock import Clock
 from daemon.engine.live import Live
 from daemon.errors import StoreUnavailable

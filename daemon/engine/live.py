@@ -20,18 +20,8 @@ from daemon.calls.causes import Outcome
 from daemon.calls.events import DeviceState
 from daemon.calls.facts import AnyFact, CallEventFact
 from daemon.calls.ids import uuid7
-from daemon.calls.records import (
-    Agent,
-    Blocked,
-    Campaign,
-    CampaignMode,
-    CampaignState,
-    Group,
-    Intent,
-    Lead,
-    PauseCode,
-    Status,
-)
+from daemon.calls.lead_records import Intent, Lead
+from daemon.calls.records import Agent, Blocked, Campaign, CampaignMode, CampaignState, Group, PauseCode, Status
 from daemon.calls.states import CallState
 from daemon.dialer.ledger import Ledger
 from daemon.dialer.pacing import Decision, PacingPolicy

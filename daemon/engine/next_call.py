@@ -9,7 +9,8 @@ from datetime import timedelta
 
 from daemon.agents.states import AgentState
 from daemon.calls.facts import RefusalFact
-from daemon.calls.records import CampaignMode, Lead
+from daemon.calls.lead_records import Lead
+from daemon.calls.records import CampaignMode
 from daemon.engine.callflow import CallFlow
 from daemon.engine.desks import Desks
 from daemon.engine.hopper import Hopper

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from daemon.calls.causes import Outcome
-from daemon.calls.records import NumbersShown
+from daemon.calls.lead_records import NumbersShown
 from daemon.engine.live import Live
 
 ANSWERED_OR_NOT = frozenset({Outcome.CONNECTED, Outcome.ABANDONED, Outcome.MACHINE, Outcome.NO_ANSWER, Outcome.BUSY})

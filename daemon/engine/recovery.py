@@ -15,7 +15,8 @@ from daemon.calls import events as ev
 from daemon.calls.actions import Hangup, ProbeParked
 from daemon.calls.causes import Outcome
 from daemon.calls.ids import agent_of, customer_leg, is_ours, is_supervisor, third_of
-from daemon.calls.records import Agent, AgentStateRow, OpenAttempt
+from daemon.calls.lead_records import AgentStateRow, OpenAttempt
+from daemon.calls.records import Agent
 from daemon.calls.states import CallState
 from daemon.engine.callflow import CallFlow
 from daemon.engine.desks import Desks

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from daemon.calls.records import Campaign, CampaignMode, Lead
+from daemon.calls.lead_records import Lead
+from daemon.calls.records import Campaign, CampaignMode
 from daemon.compliance import (
     CampaignRules,
     RuleSet,

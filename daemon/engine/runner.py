@@ -16,7 +16,7 @@ import structlog
 
 from daemon.bounds import Bound, Bounded
 from daemon.calls.events import LegSeen, PbxEvent
-from daemon.calls.records import Lease
+from daemon.calls.lead_records import Lease
 from daemon.clock import Clock
 from daemon.engine import own_numbers
 from daemon.engine.commands import AnyCommand, ConfigChanged, DatabaseReconciled, Drain

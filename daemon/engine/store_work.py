@@ -12,8 +12,8 @@ from typing import Any
 
 import structlog
 
-from daemon.calls import records as rec
-from daemon.calls.records import CampaignState, Intent
+from daemon.calls.lead_records import Intent, Lead
+from daemon.calls.records import CampaignState
 from daemon.clock import Clock
 from daemon.engine.core import EngineCore
 from daemon.engine.lease import SiteLease
@@ -87,7 +87,7 @@ class StoreWork:
             self._claims_wake.clear()
             while self.claims:
                 claim = self.claims.popleft()
-                leads: list[rec.Lead] | None
+                leads: list[Lead] | None
                 try:
                     assert self._lease.held is not None
                     leads = await self._store.claim_leads(

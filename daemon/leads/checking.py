@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from daemon.calls.records import LeadDraft
+from daemon.calls.lead_records import LeadDraft
 from daemon.compliance.numbers import Number, normalise
 from daemon.compliance.zones import tz_group, zone
 from daemon.leads.mapping import CUSTOM, Columns

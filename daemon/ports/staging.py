@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 
 import msgspec
 
-from daemon.calls.records import LeadDraft
+from daemon.calls.lead_records import LeadDraft
 
 
 class ImportTarget(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,7 +10,8 @@ from uuid import UUID
 import msgspec
 
 from daemon.calls.facts import NumberedFact
-from daemon.calls.records import AgentStateRow, Intent, Lead, LeadDraft, Lease, NumbersShown, OpenAttempt, Record
+from daemon.calls.lead_records import AgentStateRow, Intent, Lead, LeadDraft, Lease, NumbersShown, OpenAttempt
+from daemon.calls.records import Record
 
 R = TypeVar("R", bound=Record)
 

@@ -15,7 +15,8 @@ from uuid import UUID
 
 import asyncpg
 
-from daemon.calls.records import AgentStateRow, Intent, Lead, LeadOrder, Lease, OpenAttempt
+from daemon.calls.lead_records import AgentStateRow, Intent, Lead, Lease, OpenAttempt
+from daemon.calls.records import LeadOrder
 from daemon.clock import Clock
 from daemon.store.database import Database
 from daemon.store.tables import ATTEMPT_HISTORY_DAYS, PROMOTED_MAX

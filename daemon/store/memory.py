@@ -12,10 +12,8 @@ from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
-from daemon.calls.records import (
-    LeadDraft,
-    LeadList,
-)
+from daemon.calls.lead_records import LeadDraft
+from daemon.calls.records import LeadList
 from daemon.clock import Clock
 from daemon.errors import StoreConflict, StoreUnavailable
 from daemon.ports import ConsentRules, ImportTarget, Page, Pseudonyms

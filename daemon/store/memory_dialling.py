@@ -8,7 +8,8 @@ from typing import Any
 from uuid import UUID
 
 from daemon.calls.facts import NumberedFact
-from daemon.calls.records import AgentStateRow, Campaign, Intent, Lead, LeadList, Lease, OpenAttempt
+from daemon.calls.lead_records import AgentStateRow, Intent, Lead, Lease, OpenAttempt
+from daemon.calls.records import Campaign, LeadList
 from daemon.clock import Clock
 from daemon.store import memory_people as people
 from daemon.store.memory_facts import FactApplier

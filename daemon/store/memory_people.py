@@ -9,7 +9,8 @@ from uuid import UUID
 
 import msgspec
 
-from daemon.calls.records import Campaign, Lead, LeadDraft, LeadList
+from daemon.calls.lead_records import Lead, LeadDraft
+from daemon.calls.records import Campaign, LeadList
 from daemon.errors import StoreConflict
 from daemon.ports import ConsentRules, Page
 from daemon.store.entry import RULE, Entry, entry_of

@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from daemon.calls.records import Campaign, LeadDraft, LeadList
+from daemon.calls.lead_records import LeadDraft
+from daemon.calls.records import Campaign, LeadList
 from daemon.errors import StoreConflict
 from daemon.ports import ConsentRules, ImportCounts, ImportTarget, Pseudonyms, StagedLead
 from daemon.store.entry import RULE, entry_of

@@ -15,7 +15,8 @@ from uuid import UUID
 
 import msgspec
 
-from daemon.calls.records import LeadDraft, LeadList, LeadOrder, Record
+from daemon.calls.lead_records import LeadDraft
+from daemon.calls.records import LeadList, LeadOrder, Record
 from daemon.store.tables import TABLES, TURNS, order_key
 
 Person = tuple[int, str]

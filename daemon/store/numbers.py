@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from daemon.calls.records import NumberRest, NumbersShown, ShownCall
+from daemon.calls.lead_records import NumberRest, NumbersShown, ShownCall
 from daemon.store.database import Database
 from daemon.store.memory_tables import MemoryTables
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from daemon.calls.records import LeadDraft
+from daemon.calls.lead_records import LeadDraft
 from daemon.clock import Clock
 from daemon.errors import StoreConflict
 from daemon.ports import Page, Pseudonyms

@@ -12,7 +12,7 @@ from datetime import datetime
 from itertools import count
 from operator import attrgetter
 
-from daemon.calls.records import LeadDraft
+from daemon.calls.lead_records import LeadDraft
 from daemon.clock import Clock
 from daemon.errors import StoreConflict, StoreError
 from daemon.ports import ConsentRules, ImportCounts, ImportTarget, Pseudonyms, StagedLead

@@ -15,7 +15,8 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from daemon.calls import crm_records, records, zadarma_records
-from daemon.calls.records import LeadDraft, LeadOrder, Record
+from daemon.calls.lead_records import LeadDraft
+from daemon.calls.records import LeadOrder, Record
 
 R = TypeVar("R", bound=Record)
 

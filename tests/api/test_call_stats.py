@@ -15,8 +15,8 @@ from aiohttp.test_utils import TestClient
 
 from daemon.api import app as api
 from daemon.calls.causes import Outcome
+from daemon.calls.lead_records import LeadDraft
 from daemon.calls.rates import parse_rates
-from daemon.calls.records import LeadDraft
 from tests.api.conftest import Serve
 from tests.api.fakes import World
 from tests.store.world import World as Facts

@@ -9,7 +9,8 @@ import pytest
 from aiohttp.test_utils import TestClient
 
 from daemon.calls.causes import Outcome
-from daemon.calls.records import Agent, LeadDraft
+from daemon.calls.lead_records import LeadDraft
+from daemon.calls.records import Agent
 from daemon.engine.commands import LeadsChanged
 from tests.api.fakes import World
 from tests.store.world import World as Facts

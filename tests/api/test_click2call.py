@@ -13,7 +13,8 @@ from aiohttp.test_utils import TestClient
 
 from daemon.api import cors
 from daemon.api.app import DEPS
-from daemon.calls.records import Group, Intent, Strategy, TokenKind
+from daemon.calls.lead_records import Intent
+from daemon.calls.records import Group, Strategy, TokenKind
 from daemon.engine import commands as c
 from daemon.errors import CommandError
 from tests.api.fakes import World

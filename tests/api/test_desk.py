@@ -10,7 +10,8 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from daemon.api.app import build_app
-from daemon.calls.records import Intent, LeadDraft
+from daemon.calls.lead_records import Intent, LeadDraft
+from daemon.engine import commands as c
 from daemon.settings import HttpTable
 from tests.api.fakes import World
 
@@ -89,3 +90,31 @@ async def test_a_draft_outlives_the_daemon_and_is_refused_without_a_call(client:
 async def test_a_supervisors_token_has_no_desk(client: Client, world: World) -> None:
     async with client.get("/api/v1/desk", headers=world.auth("supervisor")) as response:
         assert response.status == 404
+
+
+async def test_who_objects_before_the_call_is_on_the_red_list_and_the_next_one_comes(
+    client: Client, world: World
+) -> None:
+    """LEGL-07 in a preview: nobody was called yet, so there is no disposition to carry the objection."""
+    agent, headers = world.rows["agent"], world.auth("agent")
+    (lead_id,) = await world.store.add_leads(
+        world.rows["list"].id, [LeadDraft(e164="+33199001234", last_name="DUPONT")]
+    )
+    skip = f"/api/v1/agents/{agent.id}/preview/skip"
+    async with client.post(skip, headers=headers, json={"do_not_call": True}) as response:
+        assert (response.status, (await response.json())["code"]) == (409, "preview_gone")
+    world.door.change("agents", agent.id, state="reserved", lead_id=lead_id, campaign_id=world.rows["campaign"].id)
+    async with client.post(skip, headers=headers, json={"do_not_call": True}) as response:
+        assert response.status == 202
+    assert await world.store.on_red_list(world.rows["client"].id, "+33199001234")
+    assert [type(command) for command in world.door.commands[-2:]] == [c.LeadsChanged, c.PreviewSkip]
+    assert lead_id in world.door.of(c.LeadsChanged)[-1].lead_ids
+
+
+async def test_an_agent_asks_for_more_time_for_the_own_desk_alone(client: Client, world: World) -> None:
+    headers = world.auth("agent")
+    async with client.post(f"/api/v1/agents/{world.rows['agent'].id}/extend", headers=headers) as response:
+        assert response.status == 202
+    assert world.door.of(c.ExtendTime)[0].agent_id == world.rows["agent"].id
+    async with client.post(f"/api/v1/agents/{world.rows['agent2'].id}/extend", headers=headers) as response:
+        assert response.status == 403

@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestClient
 
 from daemon.calls import facts as f
 from daemon.calls.causes import Outcome
-from daemon.calls.records import Intent, Lease
+from daemon.calls.lead_records import Intent, Lease
 from daemon.engine import commands as c
 from daemon.errors import CommandError
 from tests.api.fakes import World

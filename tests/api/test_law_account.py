@@ -10,7 +10,7 @@ from aiohttp.test_utils import TestClient
 
 from daemon.calls import facts as f
 from daemon.calls.causes import Outcome
-from daemon.calls.records import LeadDraft
+from daemon.calls.lead_records import LeadDraft
 from tests.api.fakes import World
 from tests.store.world import World as Facts
 

@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestClient
 from daemon.calls import facts as f
 from daemon.calls.causes import Outcome
 from daemon.calls.facts import AnyFact, NumberedFact
-from daemon.calls.records import Intent, Lease
+from daemon.calls.lead_records import Intent, Lease
 from tests.api.fakes import World
 
 Client = TestClient[Any, Any]

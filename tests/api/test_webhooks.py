@@ -24,7 +24,8 @@ from aiohttp.test_utils import TestClient, TestServer
 from daemon.api.app import DEPS
 from daemon.calls import facts as f
 from daemon.calls.causes import Outcome
-from daemon.calls.records import Intent, Webhook
+from daemon.calls.lead_records import Intent
+from daemon.calls.records import Webhook
 from daemon.crm.webhooks import Receiver, WebhookSender
 from tests.api.fakes import World
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from daemon.calls.records import Blocked, LeadDraft, LeadList
+from daemon.calls.lead_records import LeadDraft
+from daemon.calls.records import Blocked, LeadList
 from daemon.calls.zadarma_records import ZadarmaLink
 from daemon.crm.zadarma_api import authorization, query, sign, signature_of
 from daemon.errors import StoreUnavailable

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from daemon.calls.records import Blocked, Campaign, Client, Group, LeadDraft
+from daemon.calls.lead_records import LeadDraft
+from daemon.calls.records import Blocked, Campaign, Client, Group
 from daemon.calls.zadarma_records import ZadarmaLink
 from daemon.settings import ZadarmaAccountTable
 from tests.crm.zadarma_office import KEY, SECRET, Linked, make_linked

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from playwright.async_api import Browser, expect
 
-from daemon.calls.records import LeadDraft
+from daemon.calls.lead_records import LeadDraft
 from tests.e2e.site import open_site
 
 

@@ -12,7 +12,8 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 
 from daemon.api.checks import SEED_PAUSES, SEED_STATUSES
-from daemon.calls.records import Campaign, LeadDraft, PauseCode, Status
+from daemon.calls.lead_records import LeadDraft
+from daemon.calls.records import Campaign, PauseCode, Status
 from daemon.engine import commands as c
 from daemon.errors import CommandError
 from tests.api.fakes import FakeDoor, agent_view, call_view, campaign_view

@@ -12,7 +12,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from daemon.calls.records import Campaign, LeadDraft, LeadList
+from daemon.calls.lead_records import LeadDraft
+from daemon.calls.records import Campaign, LeadList
 from tests.api.fakes import agent_view, call_view, campaign_view
 from tests.e2e.site import Site, open_site
 from tests.e2e.test_history import an_hour

@@ -15,7 +15,8 @@ from aiohttp.test_utils import TestServer
 from playwright.async_api import Browser, Page, expect
 
 from daemon.calls.facts import MissedCall, NumberedFact
-from daemon.calls.records import Blocked, CallerIdNumber, Campaign, Intent
+from daemon.calls.lead_records import Intent
+from daemon.calls.records import Blocked, CallerIdNumber, Campaign
 from daemon.engine import commands as c
 from daemon.tapes import Tapes
 from tests.api.fakes import World, call_view

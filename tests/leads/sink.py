@@ -8,7 +8,7 @@ from datetime import datetime
 
 import msgspec
 
-from daemon.calls.records import LeadDraft
+from daemon.calls.lead_records import LeadDraft
 from daemon.errors import StoreUnavailable
 from daemon.leads.checking import email_key, name_key
 from daemon.ports import ImportCounts, ImportTarget, StagedLead

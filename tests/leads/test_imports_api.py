@@ -14,7 +14,8 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from daemon.api.app import build_app
-from daemon.calls.records import LeadDraft, LeadList
+from daemon.calls.lead_records import LeadDraft
+from daemon.calls.records import LeadList
 from daemon.compliance.rules import load_rule_sets
 from daemon.leads.service import ImportService
 from daemon.settings import HttpTable

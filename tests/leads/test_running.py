@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from daemon.calls.records import LeadDraft
+from daemon.calls.lead_records import LeadDraft
 from daemon.errors import CommandError, StoreUnavailable
 from daemon.leads.checking import Choices
 from daemon.leads.errors import ImportFailed

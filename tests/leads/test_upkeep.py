@@ -8,7 +8,8 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from daemon.calls.records import Campaign, LeadDraft
+from daemon.calls.lead_records import LeadDraft
+from daemon.calls.records import Campaign
 from daemon.engine import commands as c
 from daemon.settings import Settings
 from daemon.store.pseudonyms import Pseudonyms

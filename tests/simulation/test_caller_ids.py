@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from daemon.calls.records import CallerIdNumber, LeadDraft
+from daemon.calls.lead_records import LeadDraft
+from daemon.calls.records import CallerIdNumber
 from daemon.engine import commands as c
 from daemon.pool.caller_ids import Health
 from fake_asterisk import people

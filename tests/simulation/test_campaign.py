@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from daemon.calls.records import CampaignMode, LeadDraft
+from daemon.calls.lead_records import LeadDraft
+from daemon.calls.records import CampaignMode
 from daemon.engine import commands as c
 from fake_asterisk import people
 from simulation.checkers import CUSTOMER, after_settling

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from daemon.calls.records import LeadDraft, RecyclingRule
+from daemon.calls.lead_records import LeadDraft
+from daemon.calls.records import RecyclingRule
 from daemon.engine import commands as c
 from fake_asterisk import people
 from fake_asterisk.config import Behaviour

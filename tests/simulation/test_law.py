@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from daemon.calls.records import CallerIdNumber, Group, LeadDraft, RecyclingRule
+from daemon.calls.lead_records import LeadDraft
+from daemon.calls.records import CallerIdNumber, Group, RecyclingRule
 from daemon.compliance import LeadFacts, dial_string, tz_group
 from daemon.compliance.rules import RULES_DIRECTORY
 from daemon.engine import commands as c

@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from daemon.calls.records import LeadDraft, LeadList
+from daemon.calls.lead_records import LeadDraft
+from daemon.calls.records import LeadList
 from daemon.engine import commands as c
 from fake_asterisk import people
 from simulation.checkers import CUSTOMER

@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from daemon.calls.records import CampaignMode, LeadDraft, LeadList, LeadOrder, RecyclingRule
+from daemon.calls.lead_records import LeadDraft
+from daemon.calls.records import CampaignMode, LeadList, LeadOrder, RecyclingRule
 from daemon.engine import commands as c
 from daemon.errors import CommandError
 from fake_asterisk import people
@@ -115,6 +116,9 @@ def test_preview_reserves_dials_on_accept_skips_and_expires() -> None:
         assert shown.id not in (accepted.id, skipped.id)
         await asyncio.sleep(29.0)
         assert desks[other.id].preview.id == shown.id
+        await world.submit(c.ExtendTime(agent_id=other.id))
+        await asyncio.sleep(29.0)
+        assert desks[other.id].preview.id == shown.id, "kept for longer, as asked"
         await asyncio.sleep(3.0)
         assert desks[other.id].preview is None or desks[other.id].preview.id != shown.id
         with pytest.raises(CommandError) as caught:

@@ -24,7 +24,8 @@ from daemon.app import Application, build
 from daemon.calls import events as ev
 from daemon.calls.actions import OriginateCustomer
 from daemon.calls.facts import LedgerAdded, NumberedFact
-from daemon.calls.records import Campaign, Intent, Lease, Status
+from daemon.calls.lead_records import Intent, Lease
+from daemon.calls.records import Campaign, Status
 from daemon.calls.states import CallState
 from daemon.engine import agent_commands
 from daemon.engine import commands as c

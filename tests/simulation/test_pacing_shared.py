@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from daemon.calls.records import Campaign, CampaignMode, HoursWindow, LeadDraft, LeadList
+from daemon.calls.lead_records import LeadDraft
+from daemon.calls.records import Campaign, CampaignMode, HoursWindow, LeadList
 from daemon.dialer.events import PacingSnapshot
 from daemon.dialer.explain import sentence_of
 from daemon.engine import commands as c

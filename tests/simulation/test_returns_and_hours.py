@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from daemon.calls.records import CampaignMode, LeadDraft, Status
+from daemon.calls.lead_records import LeadDraft
+from daemon.calls.records import CampaignMode, Status
 from daemon.engine import commands as c
 from fake_asterisk import people
 from fake_asterisk.config import Behaviour

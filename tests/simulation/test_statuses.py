@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from daemon.calls.records import Campaign, CampaignMode, LeadDraft, LeadList, Status
+from daemon.calls.lead_records import LeadDraft
+from daemon.calls.records import Campaign, CampaignMode, LeadList, Status
 from daemon.engine import commands as c
 from daemon.errors import CommandError
 from fake_asterisk import people

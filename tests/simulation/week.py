@@ -18,7 +18,8 @@ from uuid import UUID
 
 import msgspec
 
-from daemon.calls.records import LeadDraft, LeadOrder, RecyclingRule
+from daemon.calls.lead_records import LeadDraft
+from daemon.calls.records import LeadOrder, RecyclingRule
 from daemon.compliance import LeadFacts, dial_string, tz_group
 from daemon.compliance.rules import RULES_DIRECTORY
 from daemon.engine import commands as c

@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator, Callable
 import asyncpg
 import pytest
 
-from daemon.calls.records import Campaign, Client, Group, Lead, LeadDraft, LeadList, LeadOrder, Lease
+from daemon.calls.lead_records import Lead, LeadDraft, Lease
+from daemon.calls.records import Campaign, Client, Group, LeadList, LeadOrder
 from daemon.ports import Store
 from daemon.store import MemoryStore, PostgresStore
 from tests.store.world import PARIS, FixedClock, World, make_world

@@ -9,7 +9,8 @@ import pytest
 
 from daemon.calls import facts as f
 from daemon.calls.causes import Outcome
-from daemon.calls.records import Campaign, LeadDraft, LeadList, LeadOrder
+from daemon.calls.lead_records import LeadDraft
+from daemon.calls.records import Campaign, LeadList, LeadOrder
 from daemon.ports import Store
 from tests.store.world import PARIS, SITE, FixedClock, World, make_world
 

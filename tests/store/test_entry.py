@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from daemon.calls.records import Campaign, LeadDraft
+from daemon.calls.lead_records import LeadDraft
+from daemon.calls.records import Campaign
 from daemon.ports import ConsentRules, ImportTarget, LeadSink, StagedLead
 from tests.store.world import World
 

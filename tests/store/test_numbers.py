@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from daemon.calls import facts as f
 from daemon.calls.causes import Outcome
-from daemon.calls.records import NumberRest, ShownCall
+from daemon.calls.lead_records import NumberRest, ShownCall
 from tests.store.world import SITE, World
 
 LYON, PARIS = "+33424000001", "+33162000001"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from daemon.calls.records import LeadDraft
+from daemon.calls.lead_records import LeadDraft
 from tests.store.world import World
 
 

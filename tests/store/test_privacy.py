@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from daemon.calls.causes import Outcome
-from daemon.calls.records import LeadDraft
+from daemon.calls.lead_records import LeadDraft
 from daemon.errors import SettingsError, StoreConflict
 from daemon.ports import ImportTarget, LeadSink, StagedLead, Store
 from daemon.store import PostgresStore

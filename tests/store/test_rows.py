@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from daemon.calls.causes import Outcome
+from daemon.calls.lead_records import LeadDraft
 from daemon.calls.records import (
     Agent,
     ApiToken,
@@ -15,7 +16,6 @@ from daemon.calls.records import (
     Client,
     Group,
     HoursWindow,
-    LeadDraft,
     LeadList,
     RecyclingRule,
     Status,

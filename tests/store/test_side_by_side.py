@@ -23,7 +23,8 @@ from daemon.calls import facts as f
 from daemon.calls.causes import Outcome
 from daemon.calls.facts import AnyFact, NumberedFact
 from daemon.calls.ids import uuid7
-from daemon.calls.records import Campaign, Client, Group, Intent, LeadDraft, LeadList, LeadOrder, Lease
+from daemon.calls.lead_records import Intent, LeadDraft, Lease
+from daemon.calls.records import Campaign, Client, Group, LeadList, LeadOrder
 from daemon.errors import StoreConflict
 from daemon.ports import ImportTarget, StagedLead, Store
 from daemon.store import MemoryStore, PostgresStore

@@ -14,7 +14,8 @@ import asyncpg
 import pytest
 
 from daemon.app import Application, build
-from daemon.calls.records import Agent, Campaign, Client, Group, LeadDraft, LeadList, Line
+from daemon.calls.lead_records import LeadDraft
+from daemon.calls.records import Agent, Campaign, Client, Group, LeadList, Line
 from daemon.clock import SystemClock
 from daemon.engine import commands as c
 from daemon.settings import AriTable, DaemonTable, HttpTable, Settings, SiteTable

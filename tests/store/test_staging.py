@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from daemon.calls.causes import Outcome
-from daemon.calls.records import LeadDraft, LeadList
+from daemon.calls.lead_records import LeadDraft
+from daemon.calls.records import LeadList
 from daemon.errors import StoreConflict
 from daemon.ports import ImportCounts, ImportTarget, StagedLead
 from tests.store.world import World

@@ -14,7 +14,8 @@ from daemon.calls import facts as f
 from daemon.calls.causes import Outcome
 from daemon.calls.facts import AnyFact, NumberedFact
 from daemon.calls.ids import uuid7
-from daemon.calls.records import Campaign, Client, Group, Intent, Lead, LeadDraft, LeadList, LeadOrder, Lease
+from daemon.calls.lead_records import Intent, Lead, LeadDraft, Lease
+from daemon.calls.records import Campaign, Client, Group, LeadList, LeadOrder
 from daemon.ports import Store
 
 START = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)

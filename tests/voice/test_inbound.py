@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import daemon.calls.records as rec
+from daemon.calls.lead_records import LeadDraft
 from daemon.calls.records import Agent, Blocked, Campaign, CampaignMode, Inbound, MissedOwner
 from daemon.engine import commands as c
 from daemon.errors import CommandError
@@ -275,7 +276,7 @@ def test_a_burst_of_fifty(mode: str) -> None:
         assert world.store is not None and world.group is not None and world.client is not None
         lines = [line.id for line in await world.store.find(rec.Line)]
         await world.store.add_leads(
-            world.list.id, [rec.LeadDraft(e164=f"+3319900{n:04d}", last_name=f"P{n}") for n in range(200)]
+            world.list.id, [LeadDraft(e164=f"+3319900{n:04d}", last_name=f"P{n}") for n in range(200)]
         )
         outbound = await world.store.create(
             Campaign(

@@ -9,7 +9,7 @@ import pytest
 from aiohttp.test_utils import TestClient
 
 from daemon.calls.facts import MissedCall, NumberedFact
-from daemon.calls.records import Intent
+from daemon.calls.lead_records import Intent
 from daemon.engine import commands as c
 from tests.api.fakes import World
 

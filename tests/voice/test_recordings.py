@@ -20,7 +20,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from daemon.api.app import build_app
 from daemon.calls.causes import Outcome
 from daemon.calls.facts import AnyFact, AttemptEnded, NumberedFact, RecordingEnded, RecordingStarted
-from daemon.calls.records import Intent
+from daemon.calls.lead_records import Intent
 from daemon.settings import HttpTable, RecordingsTable
 from daemon.tapes import Tapes, load_or_make_links_key
 from tests.api.fakes import World

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from daemon.calls.records import Lead
+from daemon.calls.lead_records import Lead
 from daemon.compliance.facts import facts_of
 
 NOW = datetime(2026, 11, 17, 9, 30, tzinfo=UTC)

@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from daemon.calls.records import Campaign, HoursWindow, Lead
+from daemon.calls.lead_records import Lead
+from daemon.calls.records import Campaign, HoursWindow
 from daemon.compliance.facts import CampaignRules, LeadFacts, facts_of, rules_of
 from daemon.compliance.law import Rule, eligibility, may_call, next_call_window, open_groups
 from daemon.compliance.rules import load_rule_sets
