@@ -15,6 +15,7 @@ from msgspec import Meta
 
 from daemon.api import scope
 from daemon.api.checks import check_typed_number
+from daemon.api.config_api import tell_engine
 from daemon.api.control import submit
 from daemon.api.numbers import e164_of
 from daemon.api.routes import Ask, Permission, Reply, Routes
@@ -23,7 +24,9 @@ from daemon.calls.records import Agent, Campaign, PauseCode, Role, Status
 from daemon.engine.commands import (
     DialNumber,
     Dispose,
+    ExtendTime,
     HangUpCall,
+    LeadsChanged,
     NextContact,
     PreviewDial,
     PreviewSkip,
@@ -58,6 +61,7 @@ class DialBody(Body, kw_only=True):
 
 class SkipBody(Body, kw_only=True):
     reason: Text = ""
+    do_not_call: bool = False
 
 
 class DisposeBody(Body, kw_only=True):
@@ -201,9 +205,35 @@ async def preview_dial(ask: Ask) -> Reply:
 
 @routes.post("/agents/{id}/preview/skip", permission=Permission.DESK, body=SkipBody, reply=Accepted, status=202)
 async def preview_skip(ask: Ask) -> Reply:
-    """Give the lead under preview back."""
+    """Give the lead under preview back; with `do_not_call`, the number goes on the client's red list (LEGL-07)."""
     agent = await agent_of(ask, ask.id)
+    if ask.body.do_not_call:
+        await _oppose_preview(ask, agent)
     return await submit(ask, PreviewSkip(agent_id=agent.id, reason=ask.body.reason, by=ask.who.name))
+
+
+async def _oppose_preview(ask: Ask, agent: Agent) -> None:
+    """Whoever is on the desk for a call that was not placed yet is never called again. Raises preview_gone."""
+    view = _view(ask, agent.id)
+    if view is None or view.state != "reserved" or view.attempt_id or not view.lead_id:
+        raise CommandError("preview_gone", {"agent_id": agent.id})
+    store = ask.deps.store
+    lead = await store.lead_facts(view.lead_id)
+    if lead is None or lead.group_id != agent.group_id:
+        raise CommandError("preview_gone", {"agent_id": agent.id})
+    campaign = await scope.get(ask, Campaign, view.campaign_id)
+    ids = await store.set_dnc(campaign.client_id, lead.e164, True, ask.who.name, "desk")
+    await store.note(
+        ask.who.name, "red_list.on", f"client:{campaign.client_id}", {"leads": str(lead.id), "reason": "desk"}
+    )
+    await tell_engine(ask, LeadsChanged(lead_ids=tuple(ids), e164s=(lead.e164,), by=ask.who.name))
+
+
+@routes.post("/agents/{id}/extend", permission=Permission.DESK, reply=Accepted, status=202)
+async def extend(ask: Ask) -> Reply:
+    """More time for the wrap-up or preview that runs out: once, by what the campaign allows (`extend_s`)."""
+    agent = await agent_of(ask, ask.id)
+    return await submit(ask, ExtendTime(agent_id=agent.id, by=ask.who.name))
 
 
 @routes.post("/agents/{id}/hang-up", permission=Permission.DESK, reply=Accepted, status=202)

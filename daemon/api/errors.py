@@ -151,6 +151,11 @@ ERRORS: Mapping[str, ErrorRow] = {
     "command_unknown": E(400, "Commande {command} inconnue.", "Unknown command {command}."),
     "no_lead_due": E(409, "Aucune fiche due pour cet agent.", "No lead is due for this agent."),
     "preview_gone": E(409, "Aucune fiche en aperçu.", "No lead is under preview."),
+    "no_more_time": E(
+        409,
+        "Ce délai ne peut plus être prolongé : la campagne le permet une fois, ou pas du tout.",
+        "This time cannot be extended any more: the campaign allows it once, or not at all.",
+    ),
     "pbx_right_missing": E(
         503,
         "Droit AMI « originate » manquant : rien ne peut être composé. Ajoutez-le à l'utilisateur du PBX.",

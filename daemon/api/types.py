@@ -153,6 +153,7 @@ BOUNDS: dict[type[Record], dict[str, Any]] = {
         "calls_per_second": _float(0.1, 1000),
         "abandonment_rate_max": _float(0, 0.03),
         "preview_timeout_s": _float(5, 3600),
+        "extend_s": _float(0, 600),
         "hours": Annotated[list[HoursBody], Meta(max_length=100)],
         "recycling": Annotated[list[RecyclingBody], Meta(max_length=50)],
         "safe_message": Sound,

@@ -227,6 +227,7 @@ class Campaign(Record, kw_only=True):
     pause_mode: PauseMode = PauseMode.OPTIONAL
     default_status: str = "INJOIGN"
     preview_timeout_s: float = 60.0
+    extend_s: float = 30.0
     hours: list[HoursWindow] = []
     recycling: list[RecyclingRule] = []
     running_contract: bool = False

@@ -15,6 +15,7 @@ from daemon.engine.callflow import CallFlow
 from daemon.engine.desks import Desks
 from daemon.engine.hopper import Hopper
 from daemon.engine.live import Call, Desk, Live
+from daemon.engine.more_time import give_more_time
 from daemon.engine.named import campaign_of, desk_of, need_ringable, signed_in
 from daemon.engine.next_call import NextCall
 from daemon.errors import CommandError
@@ -93,6 +94,11 @@ class AgentCommands:
         pause_code = self.check_pause_code(desk, command.pause_code) if command.then == "paused" else ""
         self._dispose(desk, call, status, command)
         self._desks.disposed(desk, status, AgentState(command.then), pause_code)
+
+    def _ExtendTime(self, command: c.ExtendTime) -> None:
+        desk = signed_in(self._live, command.agent_id)
+        if not give_more_time(desk, self._live):
+            raise CommandError("no_more_time", {"agent_id": desk.id})
 
     def default_disposition(self, desk: Desk) -> None:
         """Wrap-up ran out (STAT-05): the campaign's default status, logged as such."""

@@ -121,6 +121,12 @@ class PreviewDial(Command, frozen=True, kw_only=True):
     agent_id: int
 
 
+class ExtendTime(Command, frozen=True, kw_only=True):
+    """More time, once a wrap-up or preview, if the campaign allows it. Errors: no_more_time."""
+
+    agent_id: int
+
+
 class PreviewSkip(Command, frozen=True, kw_only=True):
     """Give the lead under preview back."""
 
@@ -295,6 +301,7 @@ AnyCommand = (
     | NextContact
     | PreviewDial
     | PreviewSkip
+    | ExtendTime
     | HangUpCall
     | CallExtension
     | CallCommand

@@ -166,7 +166,7 @@ class DeskWork(DeskStates):
             self._after_wrap(desk)
             return
         limit = campaign.record.wrap_up_max_s
-        desk.wrap_until_utc = live.utc + timedelta(seconds=limit)
+        desk.wrap_until_utc, desk.extended = live.utc + timedelta(seconds=limit), False
         live.timers.set(("wrap", desk.id), live.now + limit)
         self.set_state(desk, AgentState.WRAP_UP)
 

@@ -176,6 +176,9 @@ class Desk:
     connect_failures: int = 0
     """Connects in a row that came to nothing: from the second on the leg itself is doubted, and rung anew."""
     wrap_until_utc: datetime | None = None
+    preview_until_utc: datetime | None = None
+    extended: bool = False
+    """Whether this wrap-up or preview has had its one extension."""
     today: Counter[str] = field(default_factory=Counter)
     muted: bool = False
     stays: bool = False

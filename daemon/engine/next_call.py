@@ -136,6 +136,8 @@ class NextCall:
         """Reserve the lead to this desk for the campaign's preview time."""
         live = self._live
         desk.preview, desk.preview_campaign_id = lead, campaign.id
+        desk.preview_until_utc = live.utc + timedelta(seconds=campaign.record.preview_timeout_s)
+        desk.extended = False
         self._desks.set_state(desk, AgentState.RESERVED, "preview")
         live.timers.set(("preview", desk.id), live.now + campaign.record.preview_timeout_s)
 
@@ -143,7 +145,7 @@ class NextCall:
         """The preview is over; the lead goes back unless it is about to be dialled."""
         live = self._live
         live.timers.clear(("preview", desk.id))
-        lead, desk.preview = desk.preview, None
+        lead, desk.preview, desk.preview_until_utc = desk.preview, None, None
         if lead is not None and give_back:
             self._hopper.release(desk.preview_campaign_id, lead, delay_s=60.0)
         return lead

@@ -14,6 +14,7 @@ from daemon.calls.states import STAGES, CallState
 from daemon.dialer.explain import sentence
 from daemon.dialer.ledger import Window, hour_key
 from daemon.engine.live import Call, CampaignLive, Desk, Live
+from daemon.engine.more_time import more_time_s
 from daemon.engine.views import TABLES, AgentView, AnyView, CallView, CampaignView, LineView, LinkView, WindowView
 from daemon.engine.why import causes, in_words
 from daemon.pool.lines import LineState
@@ -166,13 +167,15 @@ def agent_view(desk: Desk, live: Live) -> AgentView:
         code=desk.code,
         since=desk.since_utc,
         campaign_ids=desk.campaign_ids,
-        campaign_id=call.campaign_id if call else 0,
+        campaign_id=call.campaign_id if call else (desk.preview_campaign_id if desk.preview else 0),
         attempt_id=str(call.attempt_id) if call else "",
         lead_id=call.lead_id if call else (desk.preview.id if desk.preview else 0),
         phone=live.phones.get(desk.record.extension, DeviceState.UNKNOWN),
         next_state=desk.next_state or "",
         over_run=bool(code and (live.utc - desk.since_utc).total_seconds() > code.expected_s),
         wrap_until=desk.wrap_until_utc if desk.state is AgentState.WRAP_UP else None,
+        preview_until=desk.preview_until_utc,
+        extend_s=more_time_s(desk, live),
         last_attempt_id=str(desk.last_call.attempt_id) if desk.last_call and not desk.disposed else "",
         muted=desk.muted,
         recording="" if call is None or not call.tape else "on" if call.tape_muted_at is None else "muted",

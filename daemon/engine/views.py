@@ -87,8 +87,10 @@ class CampaignView(msgspec.Struct, frozen=True, kw_only=True):
 
 class AgentView(msgspec.Struct, frozen=True, kw_only=True):
     """An agent live. `phone`: device state. `recording`: "", on, muted. `third`: "" or what the third party does
-    (ringing, parked, talking, room). `listeners`: who supervises, as `name mode`; `silent_listening`: the site does not
-    tell its agents who only listens. `today`: calls, talk_s, sales, ready_s, handling_s."""
+    (ringing, parked, talking, room). `preview_until`, `wrap_until`: when the person shown, or the form, goes;
+    `extend_s`: seconds the agent may still add to that, 0 = none. `listeners`: who supervises, as `name mode`;
+    `silent_listening`: the site does not tell its agents who only listens. `today`: calls, talk_s, sales, ready_s,
+    handling_s."""
 
     id: int
     group_id: int
@@ -108,6 +110,8 @@ class AgentView(msgspec.Struct, frozen=True, kw_only=True):
     next_state: str = ""
     over_run: bool = False
     wrap_until: datetime | None = None
+    preview_until: datetime | None = None
+    extend_s: float = 0.0
     last_attempt_id: str = ""
     muted: bool = False
     recording: str = ""

@@ -245,3 +245,32 @@ def test_a_callback_is_its_owner_s_first_then_everybody_s(owner_works: bool) -> 
         await world.stop()
 
     run(main, seed=1)
+
+
+@pytest.mark.parametrize("extend_s", [25.0, 0.0])
+def test_a_wrap_up_is_extended_once_if_the_campaign_allows_it(extend_s: float) -> None:
+    """WCAG 2.2.1: who types slowly asks for more time; the clock still ends it."""
+
+    async def main(loop: VirtualLoop) -> None:
+        world, campaign = await _by_hand(loop, EVERYBODY, leads=5, wrap_up_max_s=20.0, extend_s=extend_s)
+        (agent,) = world.agents
+        desk = world.live.desks[agent.id]
+        more = c.ExtendTime(agent_id=agent.id)
+        assert await _refused(world, more) == "no_more_time", "nothing runs out yet"
+        await world.submit(c.StartCampaign(campaign_id=campaign.id))
+        await world.until(lambda: desk.state == "wrap_up", 200.0)
+        if extend_s:
+            await world.submit(more)
+        assert await _refused(world, more) == "no_more_time"
+        await asyncio.sleep(19.0)
+        assert desk.state == "wrap_up"
+        await asyncio.sleep(2.0)
+        assert (desk.state == "wrap_up") is bool(extend_s)
+        await asyncio.sleep(extend_s)
+        assert desk.state != "wrap_up" and desk.disposed, "over all the same"
+        if extend_s:
+            await world.until(lambda: desk.state == "wrap_up", 200.0)
+            await world.submit(more)  # the next one has its own
+        await world.stop()
+
+    run(main, seed=1)
