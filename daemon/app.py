@@ -100,7 +100,8 @@ class Application:
         self.tapes: Tapes | None = None
 
     async def run(self, stop: asyncio.Event, ready: Callable[[], None] = lambda: None) -> None:
-        """Work until `stop` is set, then drain. Raises SettingsError for what can't be used at all."""
+        """Work until `stop` is set, then drain. Raises SettingsError for what can't be used at all, FactsLost if what
+        the store lacks at the end could not be kept either."""
         await self._open_store(stop)
         if stop.is_set():
             return
@@ -130,7 +131,7 @@ class Application:
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
-                self.sites.close()
+                notify(f"STATUS=stopped; {self.sites.close()}")
 
     async def _open_store(self, stop: asyncio.Event) -> None:
         """Wait for a database that does not answer yet; anything else that is wrong with it ends the start."""

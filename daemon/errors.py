@@ -61,6 +61,10 @@ class StoreUnavailable(StoreError):
     """No database at present; retry later. Facts are safe in the journal."""
 
 
+class FactsLost(StoreError):
+    """The daemon ends and can't keep what the store lacks: the journal's disk took no more. Told by exit code 1."""
+
+
 class StoreConflict(StoreError):
     """The row changed since it was read, or a uniqueness rule refused it. `field` names it where known."""
 

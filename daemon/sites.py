@@ -22,8 +22,8 @@ from daemon.engine.core import EngineCore
 from daemon.engine.hub import Hub
 from daemon.engine.lease import LeaseLost
 from daemon.engine.rules import SiteLaw
-from daemon.engine.runner import SiteRunner
-from daemon.errors import StoreConflict, StoreError, StoreUnavailable
+from daemon.engine.runner import Left, SiteRunner
+from daemon.errors import DaemonError, FactsLost, StoreConflict, StoreError, StoreUnavailable
 from daemon.ports import Pbx, Store
 from daemon.settings import Settings, SiteTable
 from daemon.store import mark
@@ -34,6 +34,8 @@ log = structlog.get_logger(__name__)
 
 RESTARTS_MAX = 3
 RESTARTS_WINDOW_S = 600.0
+DRAIN_GRACE_S = 5.0
+"""So much longer than its bound an engine is waited for as the daemon stops: it may be in the middle of a batch."""
 
 PbxFactory = Callable[[SiteTable], Pbx]
 Sync = Coroutine[Any, Any, None]
@@ -234,10 +236,7 @@ class Sites:
         """No new calls; calls being set up finish within the bound; conversations live on in the PBX."""
         bound = self._settings.daemon.drain_s
         runners = [runner for runner in self._hub.runners.values() if runner.leading]
-        try:
-            await asyncio.wait_for(asyncio.gather(*(runner.drain(bound) for runner in runners)), bound + 5.0)
-        except (TimeoutError, StoreError) as error:
-            log.warning("drain.incomplete", error=str(error) or "bound reached")
+        await asyncio.gather(*(self._drain(runner, bound) for runner in runners))
         for runner in runners:
             if runner.lease is not None:
                 try:
@@ -245,12 +244,44 @@ class Sites:
                 except StoreError as error:
                     log.warning("lease.not_released", site=runner.site, error=str(error))
 
-    def close(self) -> None:
-        """Let go of the journals."""
-        for site in list(self.logs):
+    async def _drain(self, runner: SiteRunner, bound_s: float) -> None:
+        """One site's; what is still open as the bound is reached is told."""
+        try:
+            if await asyncio.wait_for(runner.drain(bound_s), bound_s + DRAIN_GRACE_S):
+                return
+            reason = "bound reached"
+        except TimeoutError:
+            reason = "the engine does not answer"
+        except DaemonError as error:
+            reason = str(error)
+        log.warning("drain.incomplete", site=runner.site, reason=reason, bound_s=bound_s, **_open(runner.left()))
+
+    def close(self) -> str:
+        """Let go of the journals; the log has what each site leaves behind, and so has the line returned.
+
+        Raises FactsLost if a journal could not be written: what was to go there is nowhere else.
+        """
+        told, lost = [], []
+        for site, found in list(self.logs.items()):
+            left = self._hub.runners[site].left()
             self._close(site)
+            unwritten = found.journal.unwritten_count
+            counts = _open(left) | {"facts_kept_in_journal": left.facts - unwritten, "facts_lost": unwritten}
+            say = log.warning if left.facts or left.being_set_up else log.info
+            say("site.stopped", site=site, **counts)
+            told.append(f"site {site}: " + ", ".join(f"{what} {count}" for what, count in counts.items()))
+            if unwritten:
+                lost.append(f"site {site}: {unwritten} facts could not be kept: {found.journal.error}")
+        if lost:
+            raise FactsLost("; ".join(lost))
+        return "; ".join(told)
 
     def _close(self, site: str) -> None:
         found = self.logs.pop(site, None)
         if found is not None:
             found.close()
+
+
+def _open(left: Left) -> dict[str, int]:
+    """What a site has open, as the log names it."""
+    return {"conversations": left.talking, "calls_being_set_up": left.being_set_up, "facts_waiting": left.facts}

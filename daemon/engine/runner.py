@@ -40,6 +40,18 @@ AUDIT_INTERVAL_S = 20.0
 SLOW_BATCH_S = 0.05
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """What an engine has open at this instant; what it leaves behind, if it ends now."""
+
+    talking: int
+    """Conversations: they go on in the PBX, and the next daemon adopts them."""
+    being_set_up: int
+    """Calls that nobody has been connected to yet."""
+    facts: int
+    """Not yet in the store: the journal has them, and the next daemon applies them first."""
+
+
 @dataclass(slots=True)
 class _Asked:
     """A command and whoever waits for its result."""
@@ -314,17 +326,23 @@ class SiteRunner:
     # ---- the end -----------------------------------------------------------------------------------------------
 
     async def drain(self, bound_s: float) -> bool:
-        """No new calls; True when those being set up are over or talking. Conversations live on in the PBX."""
+        """No new calls; True when those being set up are over or talking and the store has every fact, False if the
+        bound comes first (`left` says what is open then). Conversations live on in the PBX."""
         if not self.leading:
             return True
         await self.submit(Drain(bound_s=bound_s))
         deadline = self._clock.now() + bound_s
         while self._clock.now() < deadline:
-            open_calls = [c for c in self.core.live.calls.values() if c.connected_at is None]
-            if not open_calls and self.pending == 0:
+            left = self.left()
+            if not left.being_set_up and not left.facts:
                 return True
             await asyncio.sleep(0.1)
         return False
+
+    def left(self) -> Left:
+        """See Left."""
+        connected = [call.connected_at is not None for call in self.core.live.calls.values()]
+        return Left(talking=sum(connected), being_set_up=connected.count(False), facts=self.pending)
 
     @property
     def pending(self) -> int:

@@ -250,6 +250,11 @@ class Journal:
         """How many facts wait for the store."""
         return len(self._pending)
 
+    @property
+    def unwritten_count(self) -> int:
+        """How many of them the medium has not taken."""
+        return len(self._unwritten)
+
     # -- writing -------------------------------------------------------------------------------------------------------
 
     def begin(self, fence: int, last_n: int = 0) -> None:
