@@ -13,7 +13,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from daemon.app import Application, build
-from daemon.calls.records import Agent, Campaign, Client, Group, LeadDraft, LeadList, Line, PauseCode
+from daemon.calls.lead_records import LeadDraft
+from daemon.calls.records import Agent, Campaign, Client, Group, LeadList, Line, PauseCode
 from daemon.clock import SystemClock
 from daemon.engine import commands as c
 from daemon.errors import FactsLost, StoreUnavailable
