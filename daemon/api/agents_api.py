@@ -61,7 +61,12 @@ class DialBody(Body, kw_only=True):
 
 class SkipBody(Body, kw_only=True):
     reason: Text = ""
-    do_not_call: bool = False
+
+
+class ObjectionBody(Body, kw_only=True):
+    """Who objects: the person of this call; without it, the one under preview."""
+
+    attempt_id: UUID | None = None
 
 
 class DisposeBody(Body, kw_only=True):
@@ -89,7 +94,8 @@ class Draft(Body, kw_only=True):
 
 
 class DeskAnswer(Answer, kw_only=True):
-    """Everything the desk paints after a reload: own state, the person, history, what may be chosen."""
+    """Everything the desk paints after a reload: own state, the person, history, what may be chosen. `callbacks`: those
+    that this agent owes, `callback_next_at` the first of them; `caller_id`: the number shown to who is called."""
 
     agent: AgentView | None
     agent_id: int
@@ -102,6 +108,9 @@ class DeskAnswer(Answer, kw_only=True):
     pause_codes: list[PauseCode]
     draft: Draft | None
     now: datetime
+    callbacks: int = 0
+    callback_next_at: datetime | None = None
+    caller_id: str = ""
 
 
 async def agent_of(ask: Ask, agent_id: int) -> Agent:
@@ -205,28 +214,37 @@ async def preview_dial(ask: Ask) -> Reply:
 
 @routes.post("/agents/{id}/preview/skip", permission=Permission.DESK, body=SkipBody, reply=Accepted, status=202)
 async def preview_skip(ask: Ask) -> Reply:
-    """Give the lead under preview back; with `do_not_call`, the number goes on the client's red list (LEGL-07)."""
+    """Give the lead under preview back."""
     agent = await agent_of(ask, ask.id)
-    if ask.body.do_not_call:
-        await _oppose_preview(ask, agent)
     return await submit(ask, PreviewSkip(agent_id=agent.id, reason=ask.body.reason, by=ask.who.name))
 
 
-async def _oppose_preview(ask: Ask, agent: Agent) -> None:
-    """Whoever is on the desk for a call that was not placed yet is never called again. Raises preview_gone."""
-    view = _view(ask, agent.id)
-    if view is None or view.state != "reserved" or view.attempt_id or not view.lead_id:
+@routes.post("/agents/{id}/objection", permission=Permission.DESK, body=ObjectionBody, reply=Accepted, extra=(404,))
+async def objection(ask: Ask) -> Reply:
+    """The person on the desk asks not to be called again (features LEGL-07): on the client's red list at once, whatever
+    becomes of the form. 409 call_gone, preview_gone if somebody else is there by now."""
+    agent = await agent_of(ask, ask.id)
+    client_id, e164 = await _person_there(ask, agent, ask.body.attempt_id)
+    ids = await ask.deps.store.set_dnc(client_id, e164, True, ask.who.name, "desk")
+    detail = {"leads": ",".join(map(str, ids[:50])), "reason": "desk"}
+    await ask.deps.store.note(ask.who.name, "red_list.on", f"client:{client_id}", detail)
+    await tell_engine(ask, LeadsChanged(lead_ids=tuple(ids), e164s=(e164,), by=ask.who.name))
+    return Reply(Accepted())
+
+
+async def _person_there(ask: Ask, agent: Agent, attempt_id: UUID | None) -> tuple[int, str]:
+    """Client and number of the agent's call, in progress or just over; without one, of the lead under preview."""
+    view, store = _view(ask, agent.id), ask.deps.store
+    if attempt_id is not None:
+        row = await store.attempt(attempt_id)
+        if view is None or row is None or str(attempt_id) not in (view.attempt_id, view.last_attempt_id):
+            raise CommandError("call_gone", {"attempt_id": str(attempt_id)})
+        return row["client_id"], row["e164"]
+    lead = await store.lead_facts(view.lead_id) if view and view.state == "reserved" and not view.attempt_id else None
+    if view is None or lead is None or lead.group_id != agent.group_id:
         raise CommandError("preview_gone", {"agent_id": agent.id})
-    store = ask.deps.store
-    lead = await store.lead_facts(view.lead_id)
-    if lead is None or lead.group_id != agent.group_id:
-        raise CommandError("preview_gone", {"agent_id": agent.id})
-    campaign = await scope.get(ask, Campaign, view.campaign_id)
-    ids = await store.set_dnc(campaign.client_id, lead.e164, True, ask.who.name, "desk")
-    await store.note(
-        ask.who.name, "red_list.on", f"client:{campaign.client_id}", {"leads": str(lead.id), "reason": "desk"}
-    )
-    await tell_engine(ask, LeadsChanged(lead_ids=tuple(ids), e164s=(lead.e164,), by=ask.who.name))
+    campaign = await store.get(Campaign, view.campaign_id)
+    return campaign.client_id if campaign else lead.client_id, lead.e164
 
 
 @routes.post("/agents/{id}/extend", permission=Permission.DESK, reply=Accepted, status=202)
@@ -274,7 +292,9 @@ async def desk(ask: Ask) -> Reply:
     campaigns = await _campaigns(ask, agent)
     statuses = [s for s in await store.find(Status, group_id=agent.group_id) if s.campaign_id in (0, campaign_id)]
     draft = await store.draft_of(agent.id)
-    fields = ("id", "name", "mode", "state", "screen_pop_url", "script", "pause_mode", "preview_timeout_s")
+    owed = [row for row in await store.report("callbacks", agent_id=agent.id) if row["due_at"] is not None]
+    attempt = await store.attempt(UUID(view.attempt_id)) if view and view.attempt_id else None
+    fields = ("id", "name", "mode", "level", "state", "screen_pop_url", "script", "pause_mode", "preview_timeout_s")
     return Reply(
         DeskAnswer(
             agent=for_the_agent(view) if view else None,
@@ -288,6 +308,9 @@ async def desk(ask: Ask) -> Reply:
             pause_codes=await store.find(PauseCode, group_id=agent.group_id),
             draft=msgspec.convert(msgspec.to_builtins(draft), Draft) if draft else None,
             now=ask.deps.clock.utcnow(),
+            callbacks=len(owed),
+            callback_next_at=owed[0]["due_at"] if owed else None,
+            caller_id=attempt["caller_id"] if attempt else "",
         )
     )
 

@@ -92,23 +92,30 @@ async def test_a_supervisors_token_has_no_desk(client: Client, world: World) -> 
         assert response.status == 404
 
 
-async def test_who_objects_before_the_call_is_on_the_red_list_and_the_next_one_comes(
-    client: Client, world: World
-) -> None:
-    """LEGL-07 in a preview: nobody was called yet, so there is no disposition to carry the objection."""
-    agent, headers = world.rows["agent"], world.auth("agent")
-    (lead_id,) = await world.store.add_leads(
-        world.rows["list"].id, [LeadDraft(e164="+33199001234", last_name="DUPONT")]
-    )
-    skip = f"/api/v1/agents/{agent.id}/preview/skip"
-    async with client.post(skip, headers=headers, json={"do_not_call": True}) as response:
-        assert (response.status, (await response.json())["code"]) == (409, "preview_gone")
-    world.door.change("agents", agent.id, state="reserved", lead_id=lead_id, campaign_id=world.rows["campaign"].id)
-    async with client.post(skip, headers=headers, json={"do_not_call": True}) as response:
-        assert response.status == 202
-    assert await world.store.on_red_list(world.rows["client"].id, "+33199001234")
-    assert [type(command) for command in world.door.commands[-2:]] == [c.LeadsChanged, c.PreviewSkip]
-    assert lead_id in world.door.of(c.LeadsChanged)[-1].lead_ids
+async def objects(client: Client, world: World, attempt_id: UUID | None = None) -> tuple[int, str]:
+    url = f"/api/v1/agents/{world.rows['agent'].id}/objection"
+    body = {} if attempt_id is None else {"attempt_id": str(attempt_id)}
+    async with client.post(url, headers=world.auth("agent"), json=body) as response:
+        return response.status, (await response.json()).get("code", "")
+
+
+@pytest.mark.feature(
+    "LEGL-07", clause="the agent's key puts the person on the red list at once, before, in and after a call"
+)
+async def test_who_objects_is_on_the_red_list_at_once(client: Client, world: World) -> None:
+    agent, listed = world.rows["agent"].id, (world.rows["client"].id, "+33199001234")
+    assert await objects(client, world) == (409, "preview_gone")
+    assert await objects(client, world, ATTEMPT) == (409, "call_gone")
+    lead_id = await a_call(world)
+    assert not await world.store.on_red_list(*listed)
+    world.door.change("agents", agent, state="reserved", lead_id=lead_id, campaign_id=world.rows["campaign"].id)
+    assert await objects(client, world) == (200, "")
+    assert await world.store.on_red_list(*listed)
+    assert world.door.of(c.LeadsChanged)[-1].e164s == ("+33199001234",)
+    await world.store.set_dnc(*listed, False, "test", "")
+    world.door.change("agents", agent, state="wrap_up", lead_id=0, last_attempt_id=str(ATTEMPT))
+    assert await objects(client, world, ATTEMPT) == (200, "")
+    assert await world.store.on_red_list(*listed), "whether the form is sent or runs out"
 
 
 async def test_an_agent_asks_for_more_time_for_the_own_desk_alone(client: Client, world: World) -> None:
