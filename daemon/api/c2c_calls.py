@@ -210,6 +210,8 @@ async def _place(ask: Ask, request: Request, attempt_id: UUID, e164: str) -> Non
             return
         except CommandError as error:
             pool.give_back(attempt_id)
+            if error.details.get("rule") == "blacklist":
+                raise CommandError("call_forbidden", {"rule": "liste noire"}) from error
             if error.code in TRY_NEXT and wanted:
                 raise CommandError("line_refused", {"value": wanted}) from error
             if error.code not in TRY_NEXT:

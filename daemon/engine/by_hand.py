@@ -18,6 +18,7 @@ from daemon.engine.desks import Desks
 from daemon.engine.live import Desk, Live
 from daemon.engine.named import audit, campaign_of, need_free_phone, signed_in
 from daemon.engine.next_call import NextCall
+from daemon.engine.refusals import refused_lead, refused_number
 from daemon.errors import CommandError
 
 
@@ -53,10 +54,10 @@ class CallsByHand:
                 tz_group="",
                 running_contract=record.running_contract,
             )
-            self._refuse_if(command.e164, "")
+            self._refuse_if(record.group_id, command.e164, "")
             # The door has judged what is known of the person (the API's check_typed_number); hours bind here as well.
             lead.consent_at = live.utc
-        refused = live.law.refuses(lead, record, live.utc)
+        refused = refused_lead(live, lead, record)
         if refused is not None:
             until = refused.until.isoformat() if refused.until else None
             raise CommandError("call_forbidden", {"rule": refused.rule, "clause": refused.clause, "until": until})
@@ -88,7 +89,7 @@ class CallsByHand:
             raise CommandError("preview_gone", {"agent_id": desk.id})
         self._can_place()
         campaign = campaign_of(self._live, desk.preview_campaign_id)
-        refused = self._live.law.refuses(desk.preview, campaign.record, self._live.utc)
+        refused = refused_lead(self._live, desk.preview, campaign.record)
         if refused is not None:
             self._next_call.end_preview(desk, give_back=True)
             self._desks.ready(desk, command.by)
@@ -121,7 +122,7 @@ class CallsByHand:
         if command.attempt_id in live.calls:
             return {"attempt_id": str(command.attempt_id), "number": live.calls[command.attempt_id].number}
         self._can_place()
-        self._refuse_if(command.e164, command.rule_set)
+        self._refuse_if(command.group_id, command.e164, command.rule_set)
         need_free_phone(self._live, command.extension)
         wanted = [command.line_id] if command.line_id else self._clicked.trunks(command.group_id)
         line = self._clicked.take_line(wanted, command.group_id, command.attempt_id)
@@ -166,8 +167,8 @@ class CallsByHand:
                 {"site": self._live.site.id},
             )
 
-    def _refuse_if(self, e164: str, rule_set: str) -> None:
-        refused = self._live.law.refuses_number(e164, rule_set, self._live.utc)
+    def _refuse_if(self, group_id: int, e164: str, rule_set: str) -> None:
+        refused = refused_number(self._live, group_id, e164, rule_set)
         if refused is not None:
             until = refused.until.isoformat() if refused.until else None
             raise CommandError("call_forbidden", {"rule": refused.rule, "clause": refused.clause, "until": until})

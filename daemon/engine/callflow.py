@@ -21,6 +21,7 @@ from daemon.calls.states import CallState, after
 from daemon.dialer import events as pacing
 from daemon.engine.answering import AnsweredCalls
 from daemon.engine.live import Call, CampaignLive, Desk
+from daemon.engine.refusals import refused_lead, refused_number
 
 _GONE = (ev.LegHungUp, ev.LegFailed)
 _RINGS = (ev.LegRinging, ev.LegProgress)
@@ -184,14 +185,13 @@ class CallFlow(AnsweredCalls):
     def _still_allowed(self, call: Call) -> bool:
         live = self._live
         if call.lead is not None and call.campaign is not None:
-            refused = live.law.refuses(call.lead, call.campaign.record, live.utc)
+            refused = refused_lead(live, call.lead, call.campaign.record)
         else:
-            refused = live.law.refuses_number(call.e164, call.rule_set, live.utc)
-        blocked = (call.group_id, call.e164) in live.blacklist
-        if refused is None and not blocked:
+            refused = refused_number(live, call.group_id, call.e164, call.rule_set)
+        if refused is None:
             return True
         call.outcome = Outcome.NOT_PLACED
-        call.ended_by = refused.rule if refused is not None else "blacklist"
+        call.ended_by = refused.rule
         self.end(call)
         return False
 

@@ -15,6 +15,7 @@ from daemon.engine.callflow import CallFlow
 from daemon.engine.desks import Desks
 from daemon.engine.hopper import Hopper
 from daemon.engine.live import Call, CampaignLive, Desk, Live
+from daemon.engine.refusals import refused_lead
 
 CALLBACK_GRACE_S = 300.0
 """A due callback waits so long for its own agent, then anybody takes it (CALB-01)."""
@@ -88,7 +89,7 @@ class NextCall:
     def lawful(self, campaign: CampaignLive, lead: Lead) -> bool:
         """Whether the law lets this lead be called at this instant; if not, the refusal is a fact."""
         live = self._live
-        refused = live.law.refuses(lead, campaign.record, live.utc)
+        refused = refused_lead(live, lead, campaign.record)
         if refused is None:
             return True
         live.counters["refused"] += 1

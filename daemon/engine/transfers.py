@@ -15,6 +15,7 @@ from daemon.engine.callflow import CallFlow
 from daemon.engine.holding import Holding
 from daemon.engine.live import Call, Desk, Live
 from daemon.engine.named import audit, desk_of
+from daemon.engine.refusals import refused_number
 from daemon.engine.sides import Goal, Side, SideState
 from daemon.engine.third_parties import ThirdParties
 from daemon.errors import CommandError
@@ -159,11 +160,9 @@ class Transfers:
     def _outside(self, call: Call, side: Side, e164: str) -> tuple[str, str]:
         """(dial string, trunk) of an outside number, with a line leased. Raises CommandError."""
         live = self._live
-        refused = live.law.refuses_number(e164, "", live.utc)
+        refused = refused_number(live, call.group_id, e164, "")
         if refused is not None:
             raise CommandError("call_forbidden", {"rule": refused.rule, "clause": refused.clause, "until": None})
-        if (call.group_id, e164) in live.blacklist:
-            raise CommandError("call_forbidden", {"rule": "blacklist", "clause": "blacklist", "until": None})
         lease = live.new_id()
         lines = call.campaign.record.line_ids if call.campaign else [call.line_id]
         line = live.pool.take(lines, Strategy.PRIORITY, lease, live.now)

@@ -234,7 +234,9 @@ def test_blacklisted(mode: str) -> None:
         assert channel.dead and channel.answered_at is None and channel.cause == 17
         assert desk.rows()[0].outcome == "rejected" and desk.missed == []
         agent = world.agents[0]
-        await world.submit(c.DialNumber(agent_id=agent.id, campaign_id=desk.campaign.id, e164="+33612000001"))
+        with pytest.raises(CommandError) as refused:
+            await world.submit(c.DialNumber(agent_id=agent.id, campaign_id=desk.campaign.id, e164="+33612000001"))
+        assert refused.value.details["rule"] == "blacklist"
         await asyncio.sleep(5.0)
         dialled = [leg.number for leg in world.fake.ledger.legs.values() if leg.uniqueid.startswith("main-0")]
         assert "0612000001" not in dialled
