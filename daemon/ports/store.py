@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 
 from daemon.calls.facts import NumberedFact
+from daemon.calls.lead_counts import LeadCounts
 from daemon.calls.lead_records import AgentStateRow, Intent, Lead, LeadDraft, Lease, NumbersShown, OpenAttempt
 from daemon.calls.records import Record
 
@@ -93,6 +94,10 @@ class Store(Protocol):
         """All leads of the campaign by what holds them: `due`, and one entry a blocking reason. Sums to all leads."""
         ...
 
+    async def lead_counts(self, campaign_id: int, now: datetime) -> LeadCounts:
+        """As `callable_counts`, and when the next lead falls due by itself where none is."""
+        ...
+
     async def tz_groups(self, campaign_id: int) -> list[str]:
         """The distinct tz groups of the campaign's leads (an index-only read; asked every few seconds)."""
         ...
@@ -131,6 +136,18 @@ class Store(Protocol):
 
     async def update_lead(self, lead_id: int, changes: Mapping[str, Any]) -> bool: ...
     async def search_leads(self, group_id: int, filters: Mapping[str, Any], limit: int, after: str | None) -> Page: ...
+    async def list_counts(self, group_id: int, now: datetime) -> dict[int, dict[str, int]]:
+        """For each of the group's lists that has leads: its leads by what holds them, as `callable_counts`. No lead is
+        read but those that have fallen due since they were last touched."""
+        ...
+
+    async def held_leads(
+        self, list_ids: Sequence[int], reason: str, now: datetime, limit: int, after: str | None
+    ) -> Page:
+        """The leads of these lists that a count by reason counts, in order of release, those no instant frees last.
+        Raises ValueError for a place (`after`) where no page of that reason ended."""
+        ...
+
     async def lead_history(self, lead_id: int) -> list[dict[str, Any]]: ...
     async def search_attempts(
         self, group_id: int | None, filters: Mapping[str, Any], limit: int, after: str | None

@@ -23,6 +23,7 @@ from daemon.store.memory_crm import MemoryCrm
 from daemon.store.memory_dialling import MemoryDialling
 from daemon.store.memory_drafts import MemoryDrafts
 from daemon.store.memory_facts import FactApplier
+from daemon.store.memory_holding import MemoryHolding
 from daemon.store.memory_outbox import MemoryOutbox
 from daemon.store.memory_rows import MemoryRows
 from daemon.store.memory_staging import MemoryStaging
@@ -51,7 +52,9 @@ class NoFaults:
         return
 
 
-class MemoryStore(MemoryDialling, MemoryRows, MemoryOutbox, MemoryCrm, MemoryTapes, MemoryDrafts, MemoryNumbers):
+class MemoryStore(
+    MemoryDialling, MemoryHolding, MemoryRows, MemoryOutbox, MemoryCrm, MemoryTapes, MemoryDrafts, MemoryNumbers
+):
     """Implements daemon.ports.Store, LeadSink, WebhookStore and CrmStore. The lease lives by `clock.now()`."""
 
     def __init__(self, clock: Clock, *, tables: MemoryTables | None = None, faults: Faults | None = None) -> None:

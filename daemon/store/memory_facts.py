@@ -233,6 +233,9 @@ class FactApplier:
 
     def _refused(self, numbered: NumberedFact, fact: f.RefusalFact) -> None:
         row = {
+            "site": numbered.site,
+            "fence": numbered.fence,
+            "n": numbered.n,
             "at": fact.at,
             "lead_id": fact.lead_id,
             "campaign_id": fact.campaign_id,

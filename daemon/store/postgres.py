@@ -15,9 +15,9 @@ from daemon.store.applying import Applying, make_partitions
 from daemon.store.config_rows import ConfigRows
 from daemon.store.crm import CrmRows
 from daemon.store.database import Database
-from daemon.store.dialling import Dialling
 from daemon.store.drafts import Drafts
 from daemon.store.figures import Figures
+from daemon.store.holding import Holding
 from daemon.store.migrate import migrate
 from daemon.store.numbers import NumbersRows
 from daemon.store.outbox import Outbox
@@ -33,7 +33,7 @@ _STREAM_ROWS = 1000
 
 
 class PostgresStore(
-    Dialling,
+    Holding,
     Applying,
     ConfigRows,
     People,

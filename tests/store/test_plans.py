@@ -142,6 +142,11 @@ async def _day(world: World) -> None:
     await store.lead_facts(leads[1].id)
     await store.callable_counts(campaign.id, clock.utc)
     await store.tz_groups(campaign.id)
+    await store.lead_counts(campaign.id, clock.utc)
+    await store.list_counts(world.group.id, clock.utc)
+    for reason in ("due", "recycling", "consent", "waiting", "list_off", "in_progress"):
+        page = await store.held_leads([world.listed.id, world.listed.id + 1], reason, clock.utc, 50, None)
+        await store.held_leads([world.listed.id], reason, clock.utc, 50, page.next_after)
     await world.apply(world.ended(attempt, Outcome.CONNECTED, leads[0].id, counted=True))
     await world.apply(world.disposed(attempt, leads[0].id, "RAPPEL", callback_at=clock.utc + timedelta(hours=2)))
     await store.attempt(attempt)

@@ -375,12 +375,26 @@ class SideBySide(RuleBasedStateMachine):
         if self.steps % 8 == 0:  # each look costs twenty queries; most differences stay
             self.compare()
 
+    def held(self, list_ids: list[int], reason: str) -> list[dict[str, Any]]:
+        """The leads of a reason, three at a time."""
+        rows: list[dict[str, Any]] = []
+        after = ""
+        while after is not None:
+            page = self.ask("held_leads", list_ids, reason, self.clock.utcnow(), 3, after)
+            rows, after = rows + page.rows, page.next_after
+        return rows
+
     def compare(self) -> None:
         """Everything a door can see, and the leads' places."""
         leads = self.ask("search_leads", self.group.id, {}, 1000, None).rows
         for campaign in self.campaigns:
             counts = self.ask("callable_counts", campaign.id, self.clock.utcnow())
             assert sum(counts.values()) == sum(row["list_id"] in campaign.list_ids for row in leads)
+            self.ask("lead_counts", campaign.id, self.clock.utcnow())
+            if campaign is self.campaigns[self.steps // 8 % 2]:
+                for reason, n in counts.items():
+                    assert len(self.held(campaign.list_ids, reason)) == n, reason
+        self.ask("list_counts", self.group.id, self.clock.utcnow())
         calls = [self.run(store.search_attempts(None, {}, 1000, None)).rows for store in self.stores]
         for row in calls[0] + calls[1]:
             del row["number"]  # PostgreSQL's numbers have holes where an intent was refused
