@@ -7,6 +7,7 @@ import { live, start, restart, onPaint, paint, serverNow, age, since } from './l
 import { ui, toasts, dialog, showDialog, problemText, whyNot } from './lib/ui.js';
 import { explainHere } from './lib/explain.js';
 import { help, keysOn, tableKey } from './lib/keys.js';
+import { sheetHead, sheetFoot } from './lib/print.js';
 import * as direct from './views/direct.js';
 import * as agents from './views/agents.js';
 import * as campaigns from './views/campaigns.js';
@@ -76,7 +77,7 @@ function toggleTheme() {
 }
 
 const rail = () => h('nav', { class: 'rail', 'aria-label': t('nav.label') }, h('a', { class: 'brand', href: '#/direct' }, icon('dial'), h('span', null, 'Cadran')),
-  PAGES.filter(([, , right]) => may(right)).map(([name]) => h('a', { key: name, href: `#/${name}`, 'aria-current': route.page === name ? 'page' : false }, icon(name), h('span', null, t(`nav.${name}`)))));
+  PAGES.filter(([, , right]) => may(right)).map(([name]) => h('a', { key: name, href: `#/${name}`, title: t(`nav.${name}`), 'aria-current': route.page === name ? 'page' : false }, icon(name), h('span', null, t(`nav.${name}`)))));
 
 function bands() {
   const silent = age();
@@ -112,8 +113,9 @@ function draw() {
   document.title = `${t(`nav.${route.page}`)} · Cadran`;
   if (!session.who) { mount(root, login(), toasts()); return; }
   document.body.classList.toggle('stale', age() !== null && age() >= 15);
-  mount(root, rail(), h('div', { class: 'right-side' }, top(), bands(), h('main', { id: 'main', tabindex: '-1' }, current().view(route)), ui.drawer && h('aside', { class: 'drawer' }, ui.drawer())), toasts(), dialog());
+  mount(root, rail(), h('div', { class: 'right-side' }, top(), bands(), h('main', { id: 'main', tabindex: '-1' }, live.printing && sheetHead(t(`nav.${route.page}`), current().computedAt?.()), current().view(route)), ui.drawer && h('aside', { class: 'drawer' }, ui.drawer())), toasts(), dialog());
   showDialog();
+  if (live.printing) sheetFoot();
 }
 
 async function leave() {

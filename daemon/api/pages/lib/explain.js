@@ -11,7 +11,7 @@ const QUERY = {
   'col.month': 'abandonment.sql', 'col.room': 'abandonment.sql', 'col.due': 'leads.sql', occupancy: 'agent_durations.sql', 'plot.abandon': 'abandonment.sql',
   'plot.occupancy': 'agents_by_minute.sql', 'plot.wait': 'agents_by_minute.sql', 'plot.placed': 'calls_by_minute.sql', 'plot.conversations': 'calls_by_minute.sql', 'plot.abandon_minute': 'calls_by_minute.sql',
 };
-const query = (name) => QUERY[name] || (name.startsWith('state.') ? 'agent_states.sql' : name.startsWith('stage.') ? 'attempts.sql' : '');
+export const query = (name) => QUERY[name] || (name.startsWith('state.') ? 'agent_states.sql' : name.startsWith('stage.') ? 'attempts.sql' : '');
 
 // Properties of the element that shows a figure.
 export function explain(name) {

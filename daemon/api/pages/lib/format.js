@@ -39,6 +39,7 @@ const clockFormat = (withSeconds) => new Intl.DateTimeFormat(locale, {
 });
 export const clock = (date, seconds = true) => clockFormat(seconds).format(date);
 export const day = (date) => new Intl.DateTimeFormat(locale, { day: '2-digit', month: '2-digit' }).format(date);
+export const date = (d) => new Intl.DateTimeFormat(locale, { day: '2-digit', month: '2-digit', year: 'numeric' }).format(d);
 export const dateTime = (text) => {
   if (!text) return '—';
   const date = new Date(text);

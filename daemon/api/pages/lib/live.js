@@ -1,7 +1,7 @@
 // The page's copy of the live state, its age, and one repaint a frame. Everything the views show comes from here.
 import { Feed, empty, merge } from './feed.js';
 
-export const live = { state: empty(), beat: null, beatAt: 0, skew: 0, version: '', reload: false, events: [] };
+export const live = { state: empty(), beat: null, beatAt: 0, skew: 0, version: '', reload: false, printing: false, events: [] };
 const listeners = new Set();
 const watchers = new Set();
 const callers = new Set();
@@ -117,5 +117,7 @@ export function restart(who) {
   if (feed) feed.restart();
 }
 
+// Printing draws at once, and whole.
+for (const [event, now] of [['beforeprint', true], ['afterprint', false]]) addEventListener(event, () => { live.printing = now; for (const fn of [...listeners]) fn(); });
 setInterval(paint, 1000); // timers and ages
 document.addEventListener('visibilitychange', paint);

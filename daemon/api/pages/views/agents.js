@@ -122,7 +122,7 @@ export function view() {
   const moved = arrange();
   const height = Math.max(320, innerHeight - 260);
   const first = Math.max(0, Math.floor(scroll / ROW) - SPARE);
-  const shown = order.slice(first, first + Math.ceil(height / ROW) + 2 * SPARE);
+  const shown = live.printing ? order : order.slice(first, first + Math.ceil(height / ROW) + 2 * SPARE);
   const button = (state, label, n) => h('button', { key: state || 'all', class: 'quiet', 'aria-pressed': String(filter === state), onclick: () => { filter = filter === state ? '' : state; frozen = false; paint(); } },
     state && h('span', { class: `s-${state}` }, icon(STATE_ICON[state])), ` ${label} `, h('span', { class: 'figure' }, num(n)));
   const columns = ['name', 'extension', 'state', 'since', 'campaign', 'call', 'line', 'calls', 'sales', 'occupancy', 'menu'];

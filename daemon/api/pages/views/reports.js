@@ -56,6 +56,7 @@ function plot() {
     data.rows.map((r, i) => [h('rect', { key: `r${i}`, class: r.answered < 30 ? 'hollow' : 'column', x: i * w + 2, y: 104 - (r.attempts / top) * 96, width: Math.max(2, w - 4), height: (r.attempts / top) * 96 }), h('text', { key: `t${i}`, x: i * w + w / 2, y: 117, 'text-anchor': 'middle' }, String(new Date(r.hour).getHours()))]));
 }
 function chosenDays(e) { e.preventDefault(); const f = new FormData(e.target); location.hash = `#/rapports/${data.kind}?p=custom&du=${f.get('du')}&au=${f.get('au')}${data.campaign ? `&c=${data.campaign}` : ''}`; }
+export const computedAt = () => (appels ? stats.computedAt() : data.at);
 export function view() {
   if (appels) return stats.view();
   const columns = data.rows.length ? Object.keys(data.rows[0]) : [];
@@ -70,7 +71,7 @@ export function view() {
       select('campaign', data.campaign, [['', t('report.all_campaigns')], ...campaigns], { 'aria-label': t('col.campaign'), onchange: (e) => go(data.kind, data.period, e.target.value) }),
       h('span', { class: 'grow' }), h('a', { class: 'button', href: '#/rapports/appels' }, t('stats.title')), h('a', { class: 'button', href: '#/enregistrements' }, t('nav.enregistrements')), h('a', { class: 'button', href: `/api/v1${query('csv')}` }, 'CSV'), h('button', { onclick: () => print() }, t('do.print')), h('button', { onclick: () => enter({ rest: [data.kind], query: new URLSearchParams(location.hash.split('?')[1] || '') }) }, t('do.refresh'))),
     plot(),
-    data.rows.length === 0 ? h('p', { class: 'empty' }, t('report.none')) : h('table', { class: 'grid' },
+    data.rows.length === 0 ? h('p', { class: 'empty' }, t('report.none')) : h('table', { class: 'grid', 'data-query': `${data.kind}.sql` },
       h('thead', null, h('tr', null, columns.map((c) => h('th', { key: c, scope: 'col', class: isNumber(c) ? 'n' : '' }, label(c))))),
       h('tbody', null, data.rows.map((r, i) => h('tr', { key: i }, columns.map((c) => h('td', { key: c, class: isNumber(c) ? 'n' : '' }, cell(c, r[c]))))),
         h('tr', { key: 'total' }, columns.map((c, i) => h('td', { key: c, class: isNumber(c) ? 'n' : '' }, h('b', null, i === 0 ? t('report.total') : SUMS.has(c) ? cell(c, data.rows.reduce((n, r) => n + (r[c] || 0), 0)) : c === 'answer_rate' ? rate() : '')))))),

@@ -67,6 +67,7 @@ function filters() {
     field(t('stats.duration_min'), h('input', { type: 'number', name: 'duration_min', min: 0, value: g.duration_min || '' })), field(t('stats.duration_max'), h('input', { type: 'number', name: 'duration_max', min: 0, value: g.duration_max || '' })),
     h('button', { class: 'primary' }, t('stats.show')));
 }
+export const computedAt = () => data.answer?.computed_at;
 export function view() {
   const a = data.answer;
   const [parts] = query(data.given);
@@ -75,7 +76,7 @@ export function view() {
   return h('section', { class: 'card' }, h('h1', null, t('stats.title'), ' ', h('span', { class: 'muted' }, t(`stats.by_${data.given.by || 'hour'}`))),
     h('div', { class: 'toolbar' }, h('a', { class: 'button', href: '#/rapports' }, '‹ ', t('nav.rapports')), h('span', { class: 'grow' }), h('a', { class: 'button', href: `/api/v1/exports/calls?${parts}&language=${lang}` }, 'CSV')),
     filters(), chips(),
-    !a ? h('p', { class: 'empty' }, t('loading')) : h('table', { class: 'grid', title: 'call_sums' },
+    !a ? h('p', { class: 'empty' }, t('loading')) : h('table', { class: 'grid', title: 'call_sums', 'data-query': 'call_sums' },
       h('thead', null, h('tr', null, h('th', { scope: 'col' }, t(`stats.by_${a.by || 'hour'}`)), FIGURES.map((f) => h('th', { key: f, scope: 'col', class: 'n' }, t(`stats.${f}`))))),
       h('tbody', null, a.rows.map((r) => h('tr', { key: r.key }, h('th', { scope: 'row' }, key(r.key)), FIGURES.map((f) => h('td', { key: f, class: 'n' }, cell(f, r))))),
         h('tr', { key: 'total', 'data-total': true }, h('th', { scope: 'row' }, h('b', null, t('report.total'))), FIGURES.map((f) => h('td', { key: f, class: 'n' }, h('b', null, cell(f, a.total))))))),
