@@ -10,7 +10,7 @@ import { keysOn, keysSwitch } from './lib/keys.js';
 import { ui, toasts, toast, confirm, dialog, showDialog, complain, attempt, problemText, chip, request, waiting } from './lib/ui.js';
 
 const CALL_STATES = ['reserved', 'ringing', 'on_call', 'on_hold', 'wrap_up'];
-const own = { desk: null, form: null, problem: '', hangAt: 0, queue: null, begin: 'paused', popup: null, popped: '', crm: null, asked: '', keypad: false, digits: '', missed: [] };
+const own = { desk: null, form: null, problem: '', hangAt: 0, queue: null, begin: 'paused', popup: null, popped: '', crm: null, asked: '', keypad: false, digits: '', missed: [], objectAt: 0, objected: '', help: false };
 const channel = 'BroadcastChannel' in window ? new BroadcastChannel('cadran-desk') : null;
 const tabId = Math.random().toString(36).slice(2);
 let elsewhere = false;
@@ -65,6 +65,22 @@ const act = (verb, wanted, body) => {
 };
 const ready = () => act('ready', 'ready');
 const pause = (code) => act('pause', 'paused', { code });
+// « Ne plus appeler » is asked twice, by one key; it holds from then on, whatever becomes of the form (LEGL-07).
+const SURE_MS = 4000;
+const there = () => attemptId() || `lead ${agent()?.lead_id}`;
+const objected = () => own.objected === there() || Boolean(own.form?.do_not_call);
+async function objectTo() {
+  if (objected()) return;
+  if (Date.now() - own.objectAt > SURE_MS) { own.objectAt = Date.now(); paint(); setTimeout(paint, SURE_MS + 100); return; }
+  own.objectAt = 0;
+  const [a, who, id] = [agent(), there(), attemptId()];
+  if (id && own.form) keep({ do_not_call: true }); // were it refused now, the disposition would carry it
+  if (!await attempt(() => post(`/agents/${a.id}/objection`, id ? { attempt_id: id } : {}))) return;
+  own.objected = who;
+  toast(t('desk.dnc_done'));
+  if (!id && who === there()) skip('do_not_call');
+}
+const skip = (reason) => act('preview/skip', 'ready', { reason });
 function hangUp() {
   if (['on_call', 'on_hold'].includes(agent().state) && Date.now() - own.hangAt > 2000) { own.hangAt = Date.now(); paint(); setTimeout(paint, 2100); return; }
   own.hangAt = 0;
@@ -137,24 +153,30 @@ function pop() {
 }
 
 // ---- states ----------------------------------------------------------------------------------------------------------
-const key = (letter, label, onclick, more = {}) => h('button', { 'aria-keyshortcuts': letter, type: more.type || false, disabled: !fresh() || more.disabled || false, title: fresh() ? false : t('age.commands'), class: more.class || '', onclick }, h('kbd', null, letter === 'Control+Enter' ? 'Ctrl+↵' : letter), ' ', label);
+const key = (letter, label, onclick, more = {}) => h('button', { 'aria-keyshortcuts': letter, type: 'button', disabled: !fresh() || more.disabled || false, title: fresh() ? false : t('age.commands'), class: more.class || '', onclick }, h('kbd', null, letter === 'Control+Enter' ? 'Ctrl+↵' : letter), ' ', label);
 // Who speaks with the agent or into the call is always shown; who only listens, where the daemon says it (a site's setting).
 const speakers = (a) => (a.listeners || []).map((x) => [x.slice(0, x.lastIndexOf(' ')), x.slice(x.lastIndexOf(' ') + 1)])
   .filter(([, mode]) => mode !== 'listen' || !a.silent_listening).map(([who, mode]) => t({ barge: 'desk.barges', listen: 'desk.listens' }[mode] || 'desk.whispers', { who }));
-// A person shown before the call is kept for the agent so long; the last ten seconds warn.
-function keptFor(a) {
-  const kept = a.state === 'reserved' && !a.attempt_id && a.lead_id && campaign()?.preview_timeout_s;
-  if (!kept) return null;
-  const left = kept - since(a.since);
-  return h('span', { class: left <= 10 ? 'mark watch num' : 'num' }, left <= 10 && icon('watch'), t('desk.preview_left', { time: duration(left) }));
+// A wrap-up ends by itself, and so does the time a person is shown before the call: the last ten seconds warn, and once
+// the agent may ask for more, if the campaign allows it.
+const until = (a) => (a.state === 'wrap_up' ? a.wrap_until : previewing(a) ? a.preview_until : null);
+const previewing = (a) => a.state === 'reserved' && !a.attempt_id && Boolean(a.lead_id);
+function leftOf(a) {
+  if (!until(a)) return null;
+  const left = Math.max(0, (Date.parse(until(a)) - serverNow()) / 1000);
+  const soon = left <= 10;
+  return [h('span', { key: 'left', class: soon ? 'mark watch num' : 'num', 'data-left': true }, soon && icon('watch'), t(a.state === 'wrap_up' ? 'desk.left' : 'desk.preview_left', { time: duration(left) })),
+    soon && h('span', { key: 'soon', class: 'sr', role: 'status' }, t('desk.soon')),
+    a.extend_s > 0 && h('button', { key: 'more', 'data-more': true, disabled: !fresh(), onclick: () => attempt(() => post(`/agents/${a.id}/extend`)) }, t('desk.more', { s: num(a.extend_s) }))];
 }
 function band(a) {
   const asked = waiting('desk');
-  const left = a.wrap_until ? (Date.parse(a.wrap_until) - serverNow()) / 1000 : null;
-  return h('section', { class: `deskband s-${a.state}` }, chip(a.state), a.code && h('b', null, ` ${a.code}`),
-    h('span', { class: 'num' }, a.state === 'wrap_up' && left !== null ? t('desk.left', { time: duration(left) }) : duration(since(a.since))),
-    keptFor(a),
-    call() && h('span', null, `${word('stage', call().stage)}`), campaign() && h('span', { class: 'muted' }, campaign().name),
+  const pausedFor = a.state === 'paused' && own.desk.pause_codes.find((p) => p.code === a.code);
+  return h('section', { class: `deskband s-${a.state}` }, chip(previewing(a) ? 'reserved' : a.state, previewing(a) ? t('desk.preview') : undefined), a.code && !previewing(a) && h('b', null, ` ${a.code}`),
+    !until(a) && h('span', { class: 'num' }, duration(since(a.since)), pausedFor && ` / ${duration(pausedFor.expected_s)}`),
+    pausedFor && a.over_run && h('span', { class: 'mark watch' }, icon('watch'), ` ${t('direct.over_one')}`),
+    leftOf(a),
+    call() && h('span', null, `${word('stage', call().stage)}`), call() && h('span', { class: 'muted' }, word('kind', call().kind)), a.recording === 'on' && h('span', { class: 'muted' }, t('line.tape_on')), campaign() && h('span', { class: 'muted' }, campaign().name),
     speakers(a).map((who) => h('span', { key: who, class: 'mark watch', role: 'status' }, icon('agents'), ` ${who}`)),
     own.keypad && a.state === 'on_call' && h('span', { class: 'muted' }, t('line.keypad_on')),
     a.next_state && h('span', { class: 'muted' }, `→ ${word('state', a.next_state)}`), asked && h('span', { class: 'asked slow' }, asked.late ? t('pending.late') : t('pending.asked')), own.queue && h('span', { class: 'asked' }, t('desk.to_send')));
@@ -172,8 +194,12 @@ function signedOut(a) {
 function pauses(a) {
   const mode = campaign()?.pause_mode || 'optional';
   const codes = mode === 'off' ? [''] : [...(mode === 'optional' ? [''] : []), ...own.desk.pause_codes.map((p) => p.code)];
-  return h('details', { class: 'menu' }, h('summary', { class: 'button', 'aria-keyshortcuts': 'P' }, h('kbd', null, 'P'), ' ', t('desk.pause')), h('div', { class: 'toolbar' }, codes.map((code, i) => h('button', { key: code, disabled: !fresh(), onclick: (e) => { e.target.closest('details').open = false; pause(code); } }, h('kbd', null, String(i + 1)), ` ${code || t('desk.pause')}`))));
+  return h('details', { class: 'menu' }, h('summary', { class: 'button', 'aria-keyshortcuts': 'P' }, h('kbd', null, 'P'), ' ', t(a.state === 'paused' ? 'desk.pause_code' : 'desk.pause')), h('div', { class: 'toolbar' }, codes.map((code, i) => h('button', { key: code, disabled: !fresh(), onclick: (e) => { e.target.closest('details').open = false; pause(code); } }, h('kbd', null, String(i + 1)), ` ${code || t('desk.pause')}`))));
 }
+// Why a person shown is passed over: kept with it in the audit.
+const REASONS = ['none', 'later', 'known', 'incomplete'];
+const skipMenu = () => h('details', { class: 'menu' }, h('summary', { class: 'button', 'aria-keyshortcuts': 'S' }, h('kbd', null, 'S'), ' ', t('desk.skip')),
+  h('div', { class: 'toolbar' }, REASONS.map((reason, i) => h('button', { key: reason, disabled: !fresh(), onclick: () => skip(reason === 'none' ? '' : reason) }, h('kbd', null, String(i + 1)), ` ${t(`desk.skip_${reason}`)}`))));
 function dialer() {
   const manual = own.desk.campaigns;
   return h('form', { class: 'toolbar', onsubmit: (e) => { e.preventDefault(); dial(); } }, h('input', { name: 'number', inputmode: 'tel', placeholder: t('desk.number'), 'aria-label': t('desk.number') }),
@@ -184,28 +210,43 @@ async function tickOff(row) { if (await attempt(() => post(`/missed-calls/${row.
 const missed = () => own.missed.length > 0 && h('section', { 'data-missed': true }, h('h2', null, t('missed.title')), h('ul', { class: 'list' }, own.missed.map((row) => h('li', { key: row.attempt_id },
   h('span', { class: 'muted num' }, dateTime(row.at)), h('b', null, phone(row.e164)), ` ${own.desk.campaigns.find((c) => c.id === row.campaign_id)?.name || ''}`,
   h('span', { class: 'right' }, h('button', { disabled: !fresh(), onclick: () => act('dial', 'call', { number: row.e164, campaign_id: row.campaign_id }) }, t('missed.call')), ' ', h('button', { class: 'quiet', disabled: !fresh(), onclick: () => tickOff(row) }, t('missed.done')))))));
+// For which campaign, and which callbacks are this agent's to make.
+function where() {
+  const { callbacks, callback_next_at: next } = own.desk;
+  const c = campaign();
+  const mode = c && (c.mode === 'predictive' ? t('mode.short', { level: c.level }) : t(`mode.${c.mode}`));
+  return h('p', { 'data-where': true }, c && `${c.name} · ${mode} · `, callbacks ? t('desk.callbacks', { n: callbacks, at: dateTime(next) }) : t('desk.no_callbacks'));
+}
+// Browsers open no window by themselves: the agent opens it once, and each call's page comes into it.
+const popButton = () => campaign()?.screen_pop_url && !(own.popup && !own.popup.closed) && h('button', { 'data-pop': true, onclick: () => { own.popup = window.open('about:blank', 'cadran-crm'); paint(); } }, t('desk.pop_on'));
 function waitingForWork(a) {
-  return h('section', { class: 'card' }, h('div', { class: 'toolbar' }, a.state === 'paused' && key('R', t('desk.ready'), ready, { class: 'primary' }), pauses(a), own.desk.campaigns.some((c) => ['preview', 'manual'].includes(c.mode)) && key('S', t('desk.next'), () => act('next', 'call'))), dialer(), missed(), today(a));
+  return h('section', { class: 'card' }, h('div', { class: 'toolbar' }, a.state === 'paused' && key('R', t('desk.ready'), ready, { class: 'primary' }), pauses(a), own.desk.campaigns.some((c) => ['preview', 'manual'].includes(c.mode)) && key('S', t('desk.next'), () => act('next', 'call')), popButton()), dialer(), where(), missed(), today(a));
 }
 function person() {
   const lead = own.desk.lead;
   if (!lead) return h('section', { class: 'card' }, h('p', { class: 'empty' }, t('desk.no_lead')), crmButton(crmUrl()));
   const url = crmUrl();
   return h('section', { class: 'card' }, h('h1', null, `${lead.first_name} ${lead.last_name}`.trim() || lead.company || '—'),
-    h('p', { class: 'big', title: lead.e164 }, phone(lead.e164)), lead.company && h('p', null, lead.company), h('p', { class: 'muted' }, t('desk.attempts', { n: lead.attempts }), lead.consent_at ? ` · ${t('desk.consent', { date: day(new Date(lead.consent_at)) })}` : ''),
+    h('p', { class: 'big', title: lead.e164 }, phone(lead.e164)), own.desk.caller_id && h('p', { class: 'muted' }, t('desk.shown', { number: phone(own.desk.caller_id) })), lead.company && h('p', null, lead.company), h('p', { class: 'muted' }, t('desk.attempts', { n: lead.attempts }), lead.consent_at ? ` · ${t('desk.consent', { date: day(new Date(lead.consent_at)) })}` : ''),
     campaign()?.script && h('p', { class: 'script' }, campaign().script), crmButton(url),
     h('h2', null, t('desk.history')), own.desk.history.length === 0 ? h('p', { class: 'empty' }, t('lead.no_history')) : h('ul', { class: 'list' }, own.desk.history.slice(-6).reverse().map((x, i) => h('li', { key: i }, h('span', { class: 'muted num' }, dateTime(x.at)), ` ${word('outcome', x.outcome)} ${x.disposition || ''} ${x.notes || ''}`))));
 }
+// A callback needs a status that is one: the first such is chosen with it, unless one is already.
+const callBack = (at) => {
+  const is = (code) => own.desk.statuses.find((s) => (code ? s.code === code : true) && s.callback);
+  keep({ callback_at: at, code: (own.form.code && is(own.form.code) ? own.form.code : is()?.code) || own.form.code });
+};
 const tomorrow = () => { const d = new Date(serverNow()); d.setDate(d.getDate() + 1); d.setHours(10, 0, 0, 0); return d.toISOString(); };
 const inAnHour = () => new Date(serverNow() + 3600e3).toISOString();
+const dncButton = () => key('L', t(objected() ? 'desk.dnc_noted' : Date.now() - own.objectAt <= SURE_MS ? 'desk.dnc_again' : 'desk.dnc'), objectTo, { disabled: objected(), class: !objected() && Date.now() - own.objectAt <= SURE_MS ? 'danger' : '' });
 function outcome(a) {
   const f = own.form;
   if (!f) return null;
   return h('section', { class: 'card' }, h('h2', null, t('desk.outcome')),
     h('div', { class: 'toolbar outcomes', role: 'group' }, own.desk.statuses.slice(0, 9).map((s, i) => h('button', { key: s.code, 'aria-pressed': String(f.code === s.code), class: f.code === s.code ? 'primary' : '', 'aria-keyshortcuts': String(i + 1), onclick: () => keep({ code: f.code === s.code ? '' : s.code, ...(s.callback && !f.callback_at ? { callback_at: tomorrow() } : {}) }) }, h('kbd', null, String(i + 1)), ` ${s.name}`))),
     h('label', { class: 'field' }, h('span', null, h('kbd', null, 'N'), ' ', t('desk.notes'), ' ', f.saved && h('span', { class: 'muted' }, t('desk.kept', { at: f.saved }))), h('textarea', { name: 'notes', value: f.notes, oninput: (e) => keep({ notes: e.target.value }) })),
-    h('div', { class: 'toolbar' }, h('kbd', null, 'B'), t('desk.callback'), h('button', { 'aria-pressed': String(Boolean(f.callback_at)), onclick: () => keep({ callback_at: tomorrow() }) }, t('desk.tomorrow')), h('button', { onclick: () => keep({ callback_at: inAnHour() }) }, t('desk.hour')), f.callback_at && h('b', null, dateTime(f.callback_at)), f.callback_at && h('button', { class: 'quiet', 'aria-label': t('do.close'), onclick: () => keep({ callback_at: '' }) }, '×'),
-      h('label', null, h('input', { type: 'checkbox', name: 'dnc', checked: f.do_not_call, onchange: (e) => keep({ do_not_call: e.target.checked }) }), ' ', h('kbd', null, 'L'), ' ', t('desk.dnc'))),
+    h('div', { class: 'toolbar', 'data-callback': true }, h('button', { type: 'button', 'aria-keyshortcuts': 'B', 'aria-pressed': String(Boolean(f.callback_at)), onclick: () => callBack(tomorrow()) }, h('kbd', null, 'B'), ` ${t('desk.callback')} : ${t('desk.tomorrow')}`), h('button', { onclick: () => callBack(inAnHour()) }, t('desk.hour')), f.callback_at && h('b', null, dateTime(f.callback_at)), f.callback_at && h('button', { class: 'quiet', 'aria-label': t('do.close'), onclick: () => keep({ callback_at: '' }) }, '×'),
+      dncButton()),
     h('div', { class: 'toolbar' }, key('Control+Enter', t('desk.validate'), () => validate('ready'), { class: 'primary' }), h('button', { onclick: () => validate('paused'), 'aria-keyshortcuts': 'Control+Shift+Enter' }, h('kbd', null, 'Ctrl+⇧+↵'), ' ', t('desk.validate_pause'))));
 }
 // ---- what can be done with the person on the line: hold, mute, somebody else ------------------------------------------------
@@ -235,19 +276,22 @@ function line(a) {
   own.keypad && a.state === 'on_call' && h('div', { class: 'toolbar keypad', role: 'group', 'aria-label': t('line.keypad') }, [...DIGITS].map((d) => h('button', { key: d, disabled: !fresh(), onclick: () => press(d) }, d)), h('output', { class: 'num', 'aria-label': t('line.sent') }, own.digits)),
   can('hold') ? h('form', { class: 'toolbar', onsubmit: (e) => { e.preventDefault(); whom('consult'); } },
     !a.third && h('input', { name: 'whom', inputmode: 'tel', placeholder: t('line.whom'), 'aria-label': t('line.whom') }),
-    !a.third && h('button', { disabled: !fresh() }, h('kbd', null, '↵'), ' ', t('line.consult')), !a.third && key('T', t('line.transfer'), () => whom('transfer'), { type: 'button' }),
+    !a.third && h('button', { disabled: !fresh() }, h('kbd', null, '↵'), ' ', t('line.consult')), !a.third && key('T', t('line.transfer'), () => whom('transfer')),
     a.third && h('span', null, t(`line.third.${a.third}`)),
     a.third === 'talking' && plain(t('line.complete'), () => send('transfer/complete'), { class: 'primary', type: 'button' }),
     a.third === 'talking' && can('conference') && plain(t('line.conference'), () => send('conference'), { type: 'button' }),
     room && plain(t('line.leave'), () => send('conference/leave'), { type: 'button' })) : h('p', { class: 'muted' }, t('line.not_here')));
 }
 function inCall(a) {
-  const preview = a.state === 'reserved' && !a.attempt_id;
+  const preview = previewing(a);
   const again = Date.now() - own.hangAt < 2000;
   return h('div', { class: 'columns desk' }, person(), h('div', null,
-    h('section', { class: 'card' }, h('div', { class: 'toolbar' }, preview && key('D', t('desk.call'), dial, { class: 'primary' }), preview && key('S', t('desk.skip'), () => act('preview/skip', 'ready', { reason: '' })), a.attempt_id && a.state !== 'wrap_up' && key('X', again ? t('desk.again') : ['on_call', 'on_hold'].includes(a.state) ? t('desk.hang_up') : t('desk.cancel'), hangUp, { class: 'danger' }), pauses(a))),
+    h('section', { class: 'card' }, h('div', { class: 'toolbar' }, preview && key('D', t('desk.call'), dial, { class: 'primary' }), preview && skipMenu(), preview && dncButton(), a.attempt_id && a.state !== 'wrap_up' && key('X', again ? t('desk.again') : ['on_call', 'on_hold'].includes(a.state) ? t('desk.hang_up') : t('desk.cancel'), hangUp, { class: 'danger' }), pauses(a))),
     !preview && line(a), !preview && outcome(a), today(a)));
 }
+
+const KEYS = { R: 'desk.ready', P: 'desk.pause', D: 'desk.dial', S: 'desk.skip', X: 'desk.hang_up', H: 'line.hold', M: 'line.mute', K: 'line.keypad', T: 'line.transfer', C: 'line.tape_mute', B: 'desk.callback', L: 'desk.dnc', N: 'desk.notes', '1-9': 'desk.outcome', 'Ctrl+↵': 'desk.validate', 'Ctrl+⇧+↵': 'desk.validate_pause' };
+const keyList = () => h('section', { class: 'card', 'data-keys': true }, h('h2', null, t('keys.title')), h('dl', { class: 'keys' }, Object.entries(KEYS).map(([letter, name]) => [h('dt', { key: `k${letter}` }, h('kbd', null, letter)), h('dd', { key: `d${letter}` }, t(name))])));
 
 function draw() {
   const root = document.getElementById('page');
@@ -258,7 +302,7 @@ function draw() {
   if (elsewhere) { mount(root, top, h('main', null, h('p', null, t('desk.other_tab')), h('button', { class: 'primary', onclick: takeOver }, t('desk.take')))); return; }
   const a = own.desk && agent();
   const body = own.problem ? h('p', { class: 'band watch' }, own.problem) : !a ? h('p', { class: 'empty' }, t('loading'))
-    : [band(a), a.state === 'signed_out' ? signedOut(a) : CALL_STATES.includes(a.state) ? inCall(a) : [a.last_attempt_id && own.form ? outcome(a) : null, waitingForWork(a)], h('p', { class: 'muted' }, t(a.state === 'on_call' || a.state === 'on_hold' ? 'desk.keys_call' : 'desk.keys'), ' ', keysSwitch())];
+    : [band(a), a.state === 'signed_out' ? signedOut(a) : CALL_STATES.includes(a.state) ? inCall(a) : [a.last_attempt_id && own.form ? outcome(a) : null, waitingForWork(a)], own.help && keyList(), h('p', { class: 'muted' }, t('desk.keys'), ' ', keysSwitch())];
   mount(root, top, offline, phoneBands(), h('main', null, body), toasts(), dialog());
   showDialog();
 }
@@ -282,7 +326,9 @@ function onKey(e) {
   const typing = /^(INPUT|TEXTAREA|SELECT)$/.test(e.target.tagName) && !['radio', 'checkbox'].includes(e.target.type);
   if (typing) { if (e.key === 'Escape') e.target.blur(); return; }
   if (e.ctrlKey || e.altKey || e.metaKey || !fresh() || !keysOn()) return;
+  if (e.key === '?') { own.help = !own.help; paint(); return; }
   const menu = document.querySelector('details.menu[open]');
+  if (e.key === 'Escape') { if (menu) menu.open = false; own.help = false; paint(); return; }
   if (own.keypad && a.state === 'on_call' && !menu) {
     const sent = (/^[*#]$/.test(e.key) && e.key) || /^(?:Digit|Numpad)([0-9])$/.exec(e.code)?.[1];
     if (sent) { press(sent); e.preventDefault(); return; }
@@ -294,14 +340,13 @@ function onKey(e) {
     return;
   }
   if (e.key === 'Enter' && a.state === 'signed_out' && e.target.tagName !== 'BUTTON') { act('sign-in', own.begin, { ready: own.begin === 'ready' }); return; }
-  const actions = {
-    r: () => ['paused', 'wrap_up'].includes(a.state) && ready(), p: () => { const d = document.querySelector('details.menu'); if (d) d.open = !d.open; }, d: dial,
-    s: () => (a.state === 'reserved' ? act('preview/skip', 'ready', { reason: '' }) : act('next', 'call')), x: () => a.attempt_id && hangUp(),
-    ...Object.fromEntries([...'hmktc'].map((k) => [k, () => document.querySelector(`[data-line] [aria-keyshortcuts=${k.toUpperCase()}]`)?.click()])),
-    n: () => document.querySelector('[name=notes]')?.focus(), l: () => own.form && keep({ do_not_call: !own.form.do_not_call }), b: () => own.form && keep({ callback_at: tomorrow() }),
-  };
-  const run = actions[e.key.toLowerCase()];
-  if (run) { run(); e.preventDefault(); }
+  // A letter does what the button that carries it does, and nothing where there is none.
+  const letter = e.key.toUpperCase();
+  if (letter === 'N') { document.querySelector('[name=notes]')?.focus(); e.preventDefault(); return; }
+  if (!/^[RPDSXHMKTCBL]$/.test(letter)) return;
+  const button = document.querySelector(`main [aria-keyshortcuts=${letter}]:not(:disabled)`);
+  if (menu && button !== menu.firstElementChild) menu.open = false;
+  if (button) { button.click(); e.preventDefault(); }
 }
 
 // ---- one tab per agent ---------------------------------------------------------------------------------------------------

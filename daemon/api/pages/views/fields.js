@@ -7,7 +7,7 @@ import { field, select } from '../lib/ui.js';
 const AMD = ['initial_silence', 'greeting', 'after_greeting_silence', 'total_analysis_time', 'min_word_length', 'between_words_silence', 'maximum_words', 'silence_threshold', 'notsure_hangs_up'];
 const INBOUND = ['dids', 'greeting', 'greeting_s', 'queue_max', 'wait_max_s', 'announce_every_s', 'overflow', 'closed_message', 'closed_message_s', 'skill', 'missed_call_owner', 'default_agent_id', 'call_back'];
 export const SECTIONS = {
-  agent: ['screen_pop_url', 'script', 'preview_timeout_s'],
+  agent: ['screen_pop_url', 'script', 'preview_timeout_s', 'extend_s'],
   machines: ['amd', ...AMD.map((name) => `amd_settings.${name}`), 'voicemail_message'],
   tape: ['recording'],
   law: ['business', 'running_contract', 'safe_message'],
@@ -17,7 +17,7 @@ export const SECTIONS = {
 const BOUNDS = {
   'amd_settings.initial_silence': [0, 10000], 'amd_settings.greeting': [0, 10000], 'amd_settings.after_greeting_silence': [0, 5000], 'amd_settings.total_analysis_time': [0, 15000],
   'amd_settings.min_word_length': [0, 1000], 'amd_settings.between_words_silence': [0, 1000], 'amd_settings.maximum_words': [0, 20], 'amd_settings.silence_threshold': [0, 32767],
-  'inbound.greeting_s': [0, 120], 'inbound.closed_message_s': [1, 120], 'inbound.wait_max_s': [5, 3600], 'inbound.queue_max': [0, 10000], 'inbound.announce_every_s': [0, 600], preview_timeout_s: [5, 3600],
+  'inbound.greeting_s': [0, 120], 'inbound.closed_message_s': [1, 120], 'inbound.wait_max_s': [5, 3600], 'inbound.queue_max': [0, 10000], 'inbound.announce_every_s': [0, 600], preview_timeout_s: [5, 3600], extend_s: [0, 600],
 };
 
 const part = (row, name) => { const [top, inner] = name.split('.'); return inner ? row[top]?.[inner] : row[top]; };
