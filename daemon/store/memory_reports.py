@@ -8,7 +8,7 @@ from typing import Any
 
 from daemon.calls.records import Agent, Campaign, Client, Record
 from daemon.compliance.zones import zone
-from daemon.store import memory_dear, memory_minutes
+from daemon.store import memory_dear, memory_law, memory_minutes
 from daemon.store.memory_people import attempt_row
 from daemon.store.memory_tables import AttemptRow, IntervalRow, MemoryTables
 from daemon.store.reports import load
@@ -342,6 +342,9 @@ _REPORTS: dict[str, Callable[[MemoryTables, Given], Rows]] = {
     "agent_durations": _agent_durations,
     "refusals_by_day": _refusals_by_day,
     "refused_by_rule": _refused_by_rule,
+    "refused": memory_law.refused,
+    "consents_by_state": memory_law.consents_by_state,
+    "red_list_by_client": memory_law.red_list_by_client,
     "calls_by_rule_set": _calls_by_rule_set,
     "api_calls": _api_calls,
     "api_calls_by_line": _api_calls_by_line,

@@ -95,6 +95,7 @@ async def test_both_stores_give_the_same_rows(both: tuple[World, World]) -> None
         parameters = reports.load(name).parameters
         wanted = {"group_id": 1, "campaign_id": 1, "agent_id": 1, "line_id": 3, "start": start, "end": end}
         wanted |= {"client_id": 1, "list_id": 1, "zone": "America/Martinique", "limit": 7}
+        wanted |= {"at": end, "valid_days": 365, "rule": "hours"}
         for given in ({}, {"group_id": 1}, {"group_id": 2}, wanted):
             used = {key: value for key, value in given.items() if key in parameters}
             first = await memory.store.report(name, **used)
