@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import hashlib
 import random
-import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from daemon.ami.codec import MESSAGE_BYTES_MAX, HeaderValue, Message
 from daemon.ami.transport import AmiProtocol, format_action, open_connection
 from daemon.bounds import Bound
 from daemon.errors import PbxInDoubt, PbxProtocolError, PbxRejected, PbxUnavailable, SettingsError
+from daemon.ports.driver import Backoff, code_of
 
 log = structlog.get_logger(__name__)
 
@@ -84,23 +84,6 @@ class _Pending:
     items: list[Message] = field(default_factory=list)
 
 
-class Backoff:
-    """A wait for tenacity: doubling from `first_s` to `max_s`, each cut by up to half at random lest many daemons knock
-    together. tenacity's own random waits read the global generator. `reset` after a good login."""
-
-    def __init__(self, rng: random.Random, first_s: float, max_s: float) -> None:
-        self._rng, self._first_s, self._max_s = rng, first_s, max_s
-        self._failures = 0
-
-    def reset(self) -> None:
-        self._failures = 0
-
-    def __call__(self, retry_state: RetryCallState) -> float:
-        wait_s = min(self._max_s, self._first_s * 2.0 ** min(self._failures, 20))
-        self._failures += 1
-        return wait_s * (1 - self._rng.random() / 2)
-
-
 class AmiClient:
     """Keeps one link up from `run`. `send` and `collect` raise PbxUnavailable (nothing was written), PbxRejected
     (refused) and PbxInDoubt (written, then no answer: the link is dropped, so that a resync tells)."""
@@ -147,7 +130,7 @@ class AmiClient:
     async def run(self, on_login: Callable[[], Awaitable[None]]) -> NoReturn:
         """Connect, log in, await `on_login` (probe, resync), hold the link, and all over again, until cancelled."""
         retrying = AsyncRetrying(
-            wait=self._backoff,
+            wait=lambda _: self._backoff.next_s(),  # tenacity's own random waits read the global generator
             retry=retry_if_exception_type(PbxUnavailable),
             before_sleep=self._report,
             sleep=asyncio.sleep,
@@ -199,7 +182,7 @@ class AmiClient:
             what = "no greeting" if self.connected else "no connection"
             raise PbxUnavailable(f"{where}: {what} within {options.connect_deadline_s:g} s", "timeout") from error
         except OSError as error:
-            raise PbxUnavailable(f"{where}: {error.strerror or error}", _code_of(error)) from error
+            raise PbxUnavailable(f"{where}: {error.strerror or error}", code_of(error)) from error
 
     async def _until(self, event: asyncio.Event) -> None:
         """Wait for `event`; PbxUnavailable as soon as the link is lost instead."""
@@ -379,13 +362,3 @@ def _settle(pending: _Pending, message: Message) -> None:
 def _fail(pending: _Pending, error: Exception) -> None:
     if not pending.future.done():
         pending.future.set_exception(error)
-
-
-def _code_of(error: OSError) -> str:
-    if isinstance(error, ConnectionRefusedError):
-        return "refused"
-    if isinstance(error, socket.gaierror):
-        return "unknown_host"
-    if isinstance(error, ssl.SSLError):
-        return "tls"
-    return "unreachable"

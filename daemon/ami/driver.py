@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
@@ -20,65 +19,49 @@ from daemon.ami.client import AmiClient, AmiOptions
 from daemon.ami.codec import Message
 from daemon.ami.dialects import Dialect, dialect_for
 from daemon.ami.modes import Choice, choose_mode
-from daemon.ami.perform import Performer, name_of
+from daemon.ami.perform import Performer
 from daemon.ami.translate import Step, Translator
 from daemon.ami.voice import preparation
 from daemon.bounds import Bound
 from daemon.calls import events as ev
-from daemon.calls.actions import ORIGINATES, AnyAction
-from daemon.calls.devices import Devices
-from daemon.calls.dialling import SiteTemplates
 from daemon.calls.events import PbxEvent
 from daemon.clock import Clock
 from daemon.errors import PbxError, PbxRejected, PbxUnavailable
 from daemon.ports import PbxStatus
+from daemon.ports.driver import HELD_MAX, IN_DOUBT_WAIT_S, Driver, SiteOptions, denials, seen
 
 log = structlog.get_logger(__name__)
 
-HELD_MAX: Final = 50_000
-"""Events held back during a resync; past it the link is dropped and taken up anew."""
 START_SLACK_S: Final = 1.5
 """The PBX tells its uptime in whole seconds, so two reckonings of its start differ by up to one."""
-IN_DOUBT_WAIT_S: Final = 1.0
-"""An originate in doubt and not listed is looked for once more after this (FIELD-NOTES 8.5)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DriverOptions:
+class DriverOptions(SiteOptions):
     """A site as the driver needs it. `wanted_mode`: auto, asyncagi, dialplan or basic."""
 
-    site: str
     ami: AmiOptions
-    templates: SiteTemplates = field(default_factory=SiteTemplates)
     wanted_mode: str = "auto"
-    device: str = "PJSIP/{extension}"
-    extensions: Sequence[str] = ()
 
 
-class AmiDriver:
+class AmiDriver(Driver):
     """`daemon.ports.Pbx` over AMI."""
 
+    name = "ami"
+    _performer: Performer | None
+
     def __init__(self, options: DriverOptions, *, clock: Clock, rng: random.Random) -> None:
-        self.site = options.site
-        self._options, self._clock = options, clock
+        super().__init__(options, clock)
+        self._options = options
         self._client = AmiClient(options.ami, rng=rng, on_messages=self._received, on_down=self._went_down)
         self._channels = Channels(options.site)
-        self._devices = Devices(options.device, options.extensions)
-        self._deliver: Callable[[PbxEvent], None] = _nobody
         self._choice: Choice | None = None
         self._dialect: Dialect = dialect_for(())
         self._translator: Translator | None = None
-        self._performer: Performer | None = None
         self._held: list[Message] | None = []
         """Events since the connection was made, until the resync is done; None while up."""
-        self._version = ""
         self._timer: asyncio.TimerHandle | None = None
-        self._up = False
-        self._since: datetime | None = None
         self._pbx_started_at: float | None = None
-        self._error: tuple[str, str] = ("", "")
-        self._next_try_in_s: float | None = None
-        self._delivered = 0
 
     # -- the port -------------------------------------------------------------------------------------------------
     async def run(self, deliver: Callable[[PbxEvent], None]) -> None:
@@ -86,22 +69,9 @@ class AmiDriver:
         try:
             await self._client.run(self._logged_in)
         finally:
-            self._up = False
-            if self._performer is not None:
-                self._performer.close()
+            self._stopped()
             if self._timer is not None:
                 self._timer.cancel()
-
-    def perform(self, action: AnyAction) -> None:
-        if self._up and self._performer is not None:
-            self._performer.perform(action)
-            return
-        now = self._clock.now()
-        if isinstance(action, ORIGINATES):
-            why = f"no link to the PBX: {self._error[0] or 'not up yet'}"
-            self._emit(ev.LegFailed(at=now, leg=action.leg, message=why, sent=False))
-        else:
-            self._emit(ev.ActionInDoubt(at=now, leg=action.leg, action=name_of(action)))
 
     def bounds(self) -> Iterable[Bound]:
         """See daemon.bounds."""
@@ -109,29 +79,15 @@ class AmiDriver:
 
     def status(self) -> PbxStatus:
         choice = self._choice
-        code, text = self._error
-        performer = self._performer
-        denied = tuple(f"permission denied: {name}" for name in sorted(performer.denied)) if performer else ()
-        missing = choice.missing if choice else ()
-        return PbxStatus(
-            site=self.site,
-            driver="ami",
-            up=self._up,
-            since=self._since,
+        denied, missing = denials(self._denied()), choice.missing if choice else ()
+        return self._status(
             mode=choice.mode.name if choice else "",
             mode_reason=choice.reason if choice else "",
-            version=self._version,
-            capabilities=tuple(sorted(choice.capabilities)) if choice else (),
+            capabilities=choice.capabilities if choice else (),
             missing=(*(entry for entry in denied if entry not in missing), *missing),
-            error_code=code,
-            error=text,
-            next_try_in_s=self._next_try_in_s,
-            extensions=self._devices.extensions(),
             figures={
                 "messages_in": self._client.messages_in,
-                "events_out": self._delivered,
                 "legs": len(self._channels.legs),
-                "actions_in_flight": performer.in_flight if performer else 0,
                 "ping_s": self._client.ping_s,
             },
         )
@@ -144,7 +100,7 @@ class AmiDriver:
             legs = await self._dialect.snapshot(self._client, self.site)
         except PbxError:
             return None
-        return tuple(_seen(leg) for leg in legs)
+        return tuple(seen(leg) for leg in legs)
 
     async def probe_sound(self, sound: str) -> bool | None:
         """Whether the PBX has this sound: None, for no manager action tells without rights to the file system."""
@@ -152,10 +108,8 @@ class AmiDriver:
 
     # -- link -----------------------------------------------------------------------------------------------------
     def _went_down(self, why: PbxUnavailable, next_try_in_s: float) -> None:
-        self._up = False
         self._held = []
-        self._error, self._next_try_in_s = (why.code, str(why)), next_try_in_s
-        self._emit(ev.LinkDown(at=self._clock.now(), code=why.code, message=str(why)))
+        super()._went_down(why, next_try_in_s)
 
     async def _logged_in(self) -> None:
         """Probe, list, and tell: LinkUp, the devices, one snapshot, then what happened meanwhile."""
@@ -175,20 +129,15 @@ class AmiDriver:
         now = self._clock.now()
         self._start_mode(choice)
         held, self._held = self._held, None
-        self._up, self._since = True, self._clock.utcnow()
-        self._error, self._next_try_in_s = ("", ""), None
-        self._emit(
-            ev.LinkUp(
-                at=now,
-                mode=choice.mode.name,
-                capabilities=choice.capabilities,
-                missing=choice.missing,
-                version=self._version,
-                restarted=restarted,
-            )
+        link_up = ev.LinkUp(
+            at=now,
+            mode=choice.mode.name,
+            capabilities=choice.capabilities,
+            missing=choice.missing,
+            version=self._version,
+            restarted=restarted,
         )
-        for event in devices:
-            self._emit(event)
+        self._went_up(link_up, devices)
         self._take_up(legs, held or [], now)
         log.info("ami.up", site=self.site, mode=choice.mode.name, legs=len(legs), missing=len(choice.missing))
 
@@ -211,7 +160,7 @@ class AmiDriver:
         for message in ends.values():
             self._translate(message, now)
         self._channels.replace(legs)
-        self._emit(ev.PbxSnapshot(at=now, legs=tuple(_seen(leg) for leg in legs)))
+        self._emit(ev.PbxSnapshot(at=now, legs=tuple(seen(leg) for leg in legs)))
         assert self._performer is not None
         for leg in legs:
             if leg.amd:
@@ -320,10 +269,6 @@ class AmiDriver:
         except (ValueError, KeyError, IndexError, TypeError, AttributeError):
             log.exception("ami.event_failed", site=self.site, event_name=message.event)
 
-    def _emit(self, event: PbxEvent) -> None:
-        self._delivered += 1
-        self._deliver(event)
-
     def _arm(self) -> None:
         """One timer for the earliest originate that waits to be final."""
         if self._timer is not None:
@@ -339,18 +284,3 @@ class AmiDriver:
         if self._translator is not None:
             self._translator.on_deadline(self._clock.now())
             self._arm()
-
-
-def _nobody(_: PbxEvent) -> None:
-    """Before `run` nobody listens."""
-
-
-def _seen(leg: Leg) -> ev.LegSeen:
-    return ev.LegSeen(
-        leg=leg.id,
-        up=leg.answered,
-        ringing=leg.ringing,
-        parked=leg.parked,
-        bridged_with=leg.peer.id if leg.peer else None,
-        seconds=leg.seconds,
-    )

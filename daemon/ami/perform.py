@@ -311,9 +311,3 @@ class Performer:
         elif self._client.link.stopping and not self._told_stopping:
             self._told_stopping = True
             self._emit(ev.PbxStopping(at=self._clock.now(), restart=False))
-
-
-def name_of(action: AnyAction) -> str:
-    """The action's name in ActionInDoubt."""
-    names = {Connect: "connect", Hangup: "hangup", PlayMessage: "play", ProbeParked: "probe"}
-    return names.get(type(action), type(action).__name__.lower())

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ import structlog
 
 from daemon.ari.connector import LoopConnector
 from daemon.errors import PbxInDoubt, PbxRejected, PbxUnavailable, SettingsError
+from daemon.ports.driver import Backoff, code_of
 
 log = structlog.get_logger(__name__)
 
@@ -89,8 +89,8 @@ class AriClient:
         """How long the latest request took."""
         self.pbx_utc: datetime | None = None
         """The PBX's clock, as its latest answer told it, to the second."""
-        self._rng, self._on_event, self._on_down = rng, on_event, on_down
-        self._failures = 0
+        self._on_event, self._on_down = on_event, on_down
+        self._backoff = Backoff(rng, options.retry_first_s, options.retry_max_s)
         self._session: aiohttp.ClientSession | None = None
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._loss: PbxUnavailable | None = None
@@ -129,14 +129,9 @@ class AriClient:
         self._dropped.set()
 
     def _next_wait(self, why: PbxUnavailable) -> float:
-        """Doubling, each cut by up to half at random lest many daemons knock together. Who was replaced waits longest:
-        two instances that take the application from each other would both hear half of the events."""
-        options = self.options
-        wait_s = min(options.retry_max_s, options.retry_first_s * 2.0 ** min(self._failures, 20))
-        if why.code == "replaced":
-            wait_s = options.retry_max_s
-        self._failures += 1
-        return round(wait_s * (1 - self._rng.random() / 2), 3)
+        """Who was replaced waits longest: two instances that take the application from each other would both hear half
+        of the events."""
+        return round(self._backoff.next_s(longest=why.code == "replaced"), 3)
 
     async def _one_life(self, on_connected: Callable[[], Awaitable[None]], watch: Watch | None) -> NoReturn:
         self._loss = None
@@ -190,7 +185,7 @@ class AriClient:
                 done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
                 if resync in done:
                     resync.result()
-                    self._failures = 0
+                    self._backoff.reset()
                     if watch is not None:
                         watching = loop.create_task(_awaited(watch()), name="ARI watch")
                         waiting.add(watching)
@@ -249,7 +244,7 @@ class AriClient:
         except aiohttp.WSServerHandshakeError as error:
             raise self._handshake_refused(error.status) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise PbxUnavailable(f"{self._where}: {_words(error)}", _code_of(error)) from error
+            raise PbxUnavailable(f"{self._where}: {_words(error)}", code_of(_cause(error))) from error
 
     def _handshake_refused(self, status: int) -> PbxUnavailable:
         if status in (401, FORBIDDEN):
@@ -309,7 +304,7 @@ class AriClient:
         except TimeoutError as error:
             raise self._silent(f"{method} {path}: no answer within {self.options.request_deadline_s:g} s") from error
         except aiohttp.ClientConnectorError as error:
-            why = PbxUnavailable(f"{self._where}: {_words(error)}", _code_of(error))
+            why = PbxUnavailable(f"{self._where}: {_words(error)}", code_of(_cause(error)))
             self.drop(why)
             raise why from error
         except (aiohttp.ClientError, OSError) as error:
@@ -364,17 +359,12 @@ def _date(text: str) -> datetime | None:
         return None
 
 
+def _cause(error: BaseException) -> BaseException:
+    """What the connector wrapped, if it did."""
+    wrapped: BaseException | None = getattr(error, "os_error", None)
+    return wrapped or error
+
+
 def _words(error: BaseException) -> str:
-    cause = getattr(error, "os_error", None) or error
+    cause = _cause(error)
     return str(getattr(cause, "strerror", None) or cause or type(cause).__name__)
-
-
-def _code_of(error: BaseException) -> str:
-    cause = getattr(error, "os_error", None) or error
-    if isinstance(cause, ConnectionRefusedError):
-        return "refused"
-    if isinstance(cause, socket.gaierror):
-        return "unknown_host"
-    if isinstance(cause, ssl.SSLError):
-        return "tls"
-    return "unreachable"

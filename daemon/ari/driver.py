@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
 import structlog
@@ -17,17 +16,15 @@ import structlog
 from daemon.ari.client import AriClient, AriOptions, AriRefused
 from daemon.ari.hearing import ECHO_KIND, Hearing
 from daemon.ari.legs import Leg, Legs
-from daemon.ari.perform import Performer, name_of
+from daemon.ari.perform import Performer
 from daemon.ari.snapshot import Listing, arguments_of, read_snapshot
 from daemon.ari.translate import Step, Translator
 from daemon.calls import events as ev
-from daemon.calls.actions import ORIGINATES, AnyAction
-from daemon.calls.devices import Devices
-from daemon.calls.dialling import SiteTemplates
 from daemon.calls.events import PbxEvent
 from daemon.clock import Clock
 from daemon.errors import PbxError, PbxRejected, PbxUnavailable
 from daemon.ports import PbxStatus
+from daemon.ports.driver import HELD_MAX, IN_DOUBT_WAIT_S, Driver, SiteOptions, denials, seen
 
 log = structlog.get_logger(__name__)
 
@@ -38,10 +35,6 @@ CAPABILITIES: Final = (
 )  # fmt: skip
 MISSING: Final = ("amd: not in mode ari", "fax: not in mode ari")
 """ARI has no machine detection of its own."""
-HELD_MAX: Final = 50_000
-"""Events held back during a resync; past it the link is dropped and taken up anew."""
-IN_DOUBT_WAIT_S: Final = 1.0
-"""An originate in doubt and not listed is looked for once more after this (FIELD-NOTES 8.5)."""
 REGISTERED_WAITS_S: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 1.0)
 NOT_FOUND: Final = 404
 DEVICES_S: Final = 2.0
@@ -50,40 +43,30 @@ ENDPOINT_STATES: Final = {"online": "NOT_INUSE", "offline": "UNAVAILABLE"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AriDriverOptions:
+class AriDriverOptions(SiteOptions):
     """A site as the driver needs it."""
 
-    site: str
     ari: AriOptions
-    templates: SiteTemplates = field(default_factory=SiteTemplates)
-    device: str = "PJSIP/{extension}"
-    extensions: Sequence[str] = ()
 
 
-class AriDriver:
+class AriDriver(Driver):
     """`daemon.ports.Pbx` over ARI."""
 
+    name = MODE
+    _performer: Performer | None
+
     def __init__(self, options: AriDriverOptions, *, clock: Clock, rng: random.Random) -> None:
-        self.site = options.site
-        self._options, self._clock = options, clock
+        super().__init__(options, clock)
+        self._options = options
         self._client = AriClient(options.ari, rng=rng, on_event=self._received, on_down=self._went_down)
         self._legs = Legs(options.site)
         self._hearing = Hearing(self._client)
-        self._devices = Devices(options.device, options.extensions)
-        self._deliver: Callable[[PbxEvent], None] = _nobody
-        self._performer: Performer | None = None
         self._translator = Translator(self._legs, deliver=self._emit, react=self._react)
         self._held: list[dict[str, Any]] | None = []
         """Events since the connection was made, until the resync is done; None while up."""
         self._may_act = True
-        self._version = ""
         self._started_at = ""
         """When the PBX began, in its own words; another value = another life of it."""
-        self._up = False
-        self._since: datetime | None = None
-        self._error: tuple[str, str] = ("", "")
-        self._next_try_in_s: float | None = None
-        self._delivered = 0
 
     # -- the port -------------------------------------------------------------------------------------------------
     async def run(self, deliver: Callable[[PbxEvent], None]) -> None:
@@ -91,46 +74,24 @@ class AriDriver:
         try:
             await self._client.run(self._connected, self._watch)
         finally:
-            self._up = False
+            self._stopped()
             self._hearing.end()
-            if self._performer is not None:
-                self._performer.close()
 
-    def perform(self, action: AnyAction) -> None:
-        if self._up and self._client.connected and self._performer is not None:
-            self._performer.perform(action)
-            return
-        now = self._clock.now()
-        if isinstance(action, ORIGINATES):
-            why = f"no link to the PBX: {self._error[0] or 'not up yet'}"
-            self._emit(ev.LegFailed(at=now, leg=action.leg, message=why, sent=False))
-        else:
-            self._emit(ev.ActionInDoubt(at=now, leg=action.leg, action=name_of(action)))
+    @property
+    def _ready(self) -> bool:
+        return self._up and self._client.connected
 
     def status(self) -> PbxStatus:
-        client, performer = self._client, self._performer
-        code, text = self._error
-        missing = self._missing() if self._since is not None else ()
-        return PbxStatus(
-            site=self.site,
-            driver=MODE,
-            up=self._up,
-            since=self._since,
-            mode=MODE if self._since is not None else "",
-            mode_reason="driver = ari in the settings" if self._since is not None else "",
-            version=self._version,
-            capabilities=tuple(sorted(self._capabilities())) if self._since is not None else (),
-            missing=missing,
-            error_code=code,
-            error=text,
-            next_try_in_s=self._next_try_in_s,
-            extensions=self._devices.extensions(),
+        client, known = self._client, self._since is not None
+        return self._status(
+            mode=MODE if known else "",
+            mode_reason="driver = ari in the settings" if known else "",
+            capabilities=self._capabilities() if known else (),
+            missing=self._missing() if known else (),
             figures={
                 "messages_in": client.messages_in,
                 "requests_out": client.requests,
-                "events_out": self._delivered,
                 "legs": len(self._legs.by_id),
-                "actions_in_flight": performer.in_flight if performer else 0,
                 "requests_pending": client.pending,
                 "request_s": client.request_s,
             },
@@ -144,7 +105,7 @@ class AriDriver:
             listing = await self._listing()
         except PbxError:
             return None
-        return tuple(_seen(leg) for leg in listing.legs)
+        return tuple(seen(leg) for leg in listing.legs)
 
     async def probe_sound(self, sound: str) -> bool | None:
         """Whether the PBX has this sound file; None while the link is down."""
@@ -158,11 +119,9 @@ class AriDriver:
 
     # -- link -----------------------------------------------------------------------------------------------------
     def _went_down(self, why: PbxUnavailable, next_try_in_s: float) -> None:
-        self._up = False
         self._hearing.end()
         self._held = []
-        self._error, self._next_try_in_s = (why.code, str(why)), next_try_in_s
-        self._emit(ev.LinkDown(at=self._clock.now(), code=why.code, message=str(why)))
+        super()._went_down(why, next_try_in_s)
 
     async def _connected(self) -> None:
         """Probe, subscribe, list, and tell: LinkUp, the devices, one snapshot, then what happened meanwhile."""
@@ -189,20 +148,15 @@ class AriDriver:
             self._hearing,
         )
         held, self._held = self._held, None
-        self._up, self._since = True, self._clock.utcnow()
-        self._error, self._next_try_in_s = ("", ""), None
-        self._emit(
-            ev.LinkUp(
-                at=now,
-                mode=MODE,
-                capabilities=self._capabilities(),
-                missing=self._missing(),
-                version=self._version,
-                restarted=bool(before) and before != started,
-            )
+        link_up = ev.LinkUp(
+            at=now,
+            mode=MODE,
+            capabilities=self._capabilities(),
+            missing=self._missing(),
+            version=self._version,
+            restarted=bool(before) and before != started,
         )
-        for event in devices:
-            self._emit(event)
+        self._went_up(link_up, devices)
         self._take_up(listing, held or [], now)
         log.info("ari.up", site=self.site, app=self._options.ari.app, legs=len(listing.legs))
 
@@ -290,7 +244,7 @@ class AriDriver:
         for event in ends:
             self._translate(event, now)
         self._legs.replace(legs)
-        self._emit(ev.PbxSnapshot(at=now, legs=tuple(_seen(leg) for leg in legs)))
+        self._emit(ev.PbxSnapshot(at=now, legs=tuple(seen(leg) for leg in legs)))
         for leg in legs:
             self._mend(leg)
         if self._performer is not None:
@@ -316,10 +270,10 @@ class AriDriver:
         return frozenset(CAPABILITIES) if self._may_act else frozenset()
 
     def _missing(self) -> tuple[str, ...]:
-        denied = set(self._performer.denied) if self._performer else set()
+        denied = self._denied()
         if not self._may_act:
             denied |= {"originate", "hangup", "connect"}
-        return (*(f"permission denied: {name}" for name in sorted(denied)), *MISSING)
+        return (*denials(denied), *MISSING)
 
     # -- events ---------------------------------------------------------------------------------------------------
     def _received(self, event: dict[str, Any]) -> None:
@@ -342,26 +296,7 @@ class AriDriver:
         if self._performer is not None:
             self._performer.react(leg, step, detail)
 
-    def _emit(self, event: PbxEvent) -> None:
-        self._delivered += 1
-        self._deliver(event)
-
-
-def _nobody(_: PbxEvent) -> None:
-    """Before `run` nobody listens."""
-
 
 def _channel_of(event: dict[str, Any]) -> str:
     channel = event.get("channel") or event.get("peer") or {}
     return str(channel.get("id", ""))
-
-
-def _seen(leg: Leg) -> ev.LegSeen:
-    return ev.LegSeen(
-        leg=leg.id,
-        up=leg.answered,
-        ringing=leg.ringing,
-        parked=leg.parked,
-        bridged_with=leg.peer.id if leg.peer else None,
-        seconds=leg.seconds,
-    )

@@ -415,8 +415,3 @@ class Performer:
     def note(self, error: PbxError, what: str) -> None:
         if str(error) == "Permission denied":
             self.denied.add(what)
-
-
-def name_of(action: act.AnyAction) -> str:
-    """The action's name in ActionInDoubt."""
-    return {PlayMessage: "play", ProbeParked: "probe"}.get(type(action), type(action).__name__.lower())

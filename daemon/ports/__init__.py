@@ -1,7 +1,7 @@
 """The two ports: Pbx (drivers: AMI in three modes, ARI) and Store (postgres, memory). Protocol classes only.
 
 The engine talks to these; it never knows which implementation is behind. Every await is bounded by the implementation's
-own deadline settings and ends in one of the errors named.
+own deadline settings and ends in one of the errors named. `driver` is not a port: it is what both PBX drivers share.
 """
 
 from daemon.ports.pbx import Pbx, PbxStatus

@@ -9,6 +9,7 @@ from typing import Protocol
 import msgspec
 
 from daemon.calls.actions import AnyAction
+from daemon.calls.devices import FoundDevice
 from daemon.calls.events import LegSeen, PbxEvent
 
 
@@ -28,6 +29,7 @@ class PbxStatus(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""
     next_try_in_s: float | None = None
     extensions: tuple[str, ...] = ()
+    devices: tuple[FoundDevice, ...] = ()
     figures: Mapping[str, float] = {}
 
 

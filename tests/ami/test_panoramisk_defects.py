@@ -18,9 +18,9 @@ import pytest
 from panoramisk.manager import Manager
 from panoramisk.message import Message as StockMessage
 
-from daemon.ami.client import Backoff
 from daemon.ami.codec import FieldRefused
 from daemon.errors import PbxInDoubt, PbxUnavailable
+from daemon.ports.driver import Backoff
 from tests.ami.link import Ours, until
 from tests.ami.scripted import Action, ScriptedAmi, Session, silent
 
@@ -212,7 +212,7 @@ async def test_7_before_the_link_and_after_a_refused_login_there_is_a_clear_erro
     with suppress(asyncio.CancelledError):
         await task
     backoff = Backoff(random.Random(1), 0.5, 15.0)
-    waits = [backoff(None) for _ in range(12)]  # type: ignore[arg-type]
+    waits = [backoff.next_s() for _ in range(12)]
     assert waits[0] <= 0.5 < waits[3] <= 4.0
     assert all(7.5 <= wait <= 15.0 for wait in waits[6:])
     assert len(set(waits)) == len(waits)
