@@ -10,6 +10,8 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
+
 from daemon.calls.events import DeviceState, ExtensionChanged, PbxEvent, TrunkChanged
 
 _STATES: Final = {
@@ -22,6 +24,14 @@ _STATES: Final = {
     "UNAVAILABLE": DeviceState.UNAVAILABLE,
     "INVALID": DeviceState.UNAVAILABLE,
 }
+
+
+class FoundDevice(msgspec.Struct, frozen=True):
+    """A phone (`kind` extension) or trunk that the PBX has; `state`: a DeviceState."""
+
+    kind: str
+    name: str
+    state: str
 
 
 class Devices:
@@ -39,6 +49,20 @@ class Devices:
         if self._declared:
             return self._declared
         return tuple(sorted(match[1] for name in self._known if (match := self._extension.match(name))))
+
+    def found(self) -> tuple[FoundDevice, ...]:
+        """All that is known, phones by number and then trunks by name; of phones only declared ones, if any are."""
+        phones = dict.fromkeys(self._declared, "unknown")
+        trunks = {}
+        for device, told in self._known.items():
+            state = str(_STATES.get(told, DeviceState.UNKNOWN))
+            match = self._extension.match(device)
+            if match is None:
+                trunks[device[len(self._technology) :]] = state
+            elif not self._declared or match[1] in phones:
+                phones[match[1]] = state
+        rows = [FoundDevice("extension", name, phones[name]) for name in sorted(phones)]
+        return (*rows, *(FoundDevice("trunk", name, trunks[name]) for name in sorted(trunks)))
 
     def changed(self, device: str, state: str, at: float) -> PbxEvent | None:
         """The event of a device's state; None if it is no phone or trunk, or nothing new."""
