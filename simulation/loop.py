@@ -66,9 +66,10 @@ class Life:
     kept: list[Any] = field(default_factory=list)
     """What must not be collected before the end, since collecting it would run its code."""
 
-    def end(self, loop: asyncio.AbstractEventLoop) -> None:
+    def end(self, loop: VirtualLoop) -> None:
         """Nothing of it runs any more."""
         self.dead = True
+        loop.deaths += 1
         tasks = [task for task in asyncio.all_tasks(loop) if getattr(task, "life", None) is self]
         for task in tasks:
             task._log_destroy_pending = False  # type: ignore[attr-defined]  # it is meant to be left pending
@@ -82,14 +83,13 @@ LIFE: ContextVar[Life | None] = ContextVar("life", default=None)
 
 
 class _Due(msgspec.Struct):
-    """A callback to come: what `call_soon` and `call_at` return. Leaner than asyncio's handles, and knows its life."""
+    """A callback to come: what `call_soon` and `call_at` return. Leaner than asyncio's handles."""
 
     at: float
     callback: Callable[..., Any] | None
     """None: cancelled."""
     args: tuple[Any, ...]
     context: Context
-    life: Life | None
 
     def cancel(self) -> None:
         """It will not run, and lets go of what it would have called."""
@@ -105,8 +105,9 @@ class _Due(msgspec.Struct):
 class VirtualLoop(asyncio.SelectorEventLoop):
     """`time()` is virtual and starts at `start_s`. Callbacks of a dead `Life` are dropped.
 
-    One turn runs what is ready; when nothing is, the clock jumps to the next timer. Timers of one instant run in the
-    order in which they were set. asyncio's own turn would spend most of a simulation on a selector that never selects.
+    What is ready runs in the order in which it became so; when nothing is, the clock jumps to the next timer. Timers of
+    one instant run in the order in which they were set. asyncio's own turn would spend most of a simulation on a
+    selector that never selects.
     """
 
     def __init__(self, network: Network | None = None, start_s: float = 1000.0) -> None:
@@ -114,6 +115,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._turn: deque[_Due] = deque()
         self._timers: list[tuple[float, int, _Due]] = []
         self._timers_set = 0
+        self.deaths = 0
+        """Lives that were ended."""
         super().__init__(_NoSelector())
         self.network = network
         self.set_task_factory(_task)
@@ -128,9 +131,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self, callback: Any, *args: Any, context: Context | None = None
     ) -> _Due:
         """As asyncio's, but a dead life's callbacks never run."""
-        if context is None:
-            context = copy_context()
-        due = _Due(0.0, callback, args, context, context.get(LIFE))
+        due = _Due(0.0, callback, args, copy_context() if context is None else context)
         self._turn.append(due)
         return due
 
@@ -138,27 +139,29 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self, when: float, callback: Any, *args: Any, context: Context | None = None
     ) -> _Due:
         """As asyncio's, but a dead life's callbacks never run."""
-        if context is None:
-            context = copy_context()
-        due = _Due(when, callback, args, context, context.get(LIFE))
-        self._timers_set += 1
-        heappush(self._timers, (when, self._timers_set, due))
+        due = _Due(when, callback, args, copy_context() if context is None else context)
+        if when > self._virtual_s:
+            self._timers_set += 1
+            heappush(self._timers, (when, self._timers_set, due))
+        else:
+            self._turn.append(due)
         return due
 
     def call_later(  # type: ignore[override]
         self, delay: float, callback: Any, *args: Any, context: Context | None = None
     ) -> _Due:
         """As asyncio's, but a dead life's callbacks never run. `call_at` once more, as half of all timers come here."""
-        if context is None:
-            context = copy_context()
         when = self._virtual_s + delay
-        due = _Due(when, callback, args, context, context.get(LIFE))
-        self._timers_set += 1
-        heappush(self._timers, (when, self._timers_set, due))
+        due = _Due(when, callback, args, copy_context() if context is None else context)
+        if when > self._virtual_s:
+            self._timers_set += 1
+            heappush(self._timers, (when, self._timers_set, due))
+        else:
+            self._turn.append(due)
         return due
 
     def _run_once(self) -> None:
-        """Turns until the loop is stopped. Raises Stalled if nothing is ready and no timer is set."""
+        """Callbacks until the loop is stopped. Raises Stalled if nothing is ready and no timer is set."""
         turn, timers, popped = self._turn, self._timers, self._turn.popleft
         while True:
             if not turn:
@@ -166,26 +169,26 @@ class VirtualLoop(asyncio.SelectorEventLoop):
                     heappop(timers)
                 if not timers:
                     raise Stalled("every task waits and no timer is pending")
-                if timers[0][0] > self._virtual_s:
-                    self._virtual_s = timers[0][0]
-            now = self._virtual_s
-            while timers and timers[0][0] <= now:
-                turn.append(heappop(timers)[2])
-            for _ in range(len(turn)):
-                due = popped()
-                callback = due.callback
-                if callback is None:
-                    continue
-                life = due.life
+                now = timers[0][0]
+                if now > self._virtual_s:
+                    self._virtual_s = now
+                while timers and timers[0][0] <= now:
+                    turn.append(heappop(timers)[2])
+            due = popped()
+            callback = due.callback
+            if callback is None:
+                continue
+            if self.deaths:  # before the first one nobody needs to be asked whose life it is
+                life = due.context.get(LIFE)
                 if life is not None and life.dead:
                     life.kept.append(due)
                     continue
-                try:
-                    due.context.run(callback, *due.args)
-                except (SystemExit, KeyboardInterrupt):
-                    raise
-                except BaseException as error:
-                    self.call_exception_handler({"message": f"{callback!r} failed", "exception": error})
+            try:
+                due.context.run(callback, *due.args)
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as error:
+                self.call_exception_handler({"message": f"{callback!r} failed", "exception": error})
             if self._stopping:  # type: ignore[attr-defined]  # asyncio's own
                 return
 
@@ -255,7 +258,7 @@ _NOBODY = Context()
 class _Pipe(asyncio.Transport):
     """One end of an in-memory connection; bytes arrive at the peer in order after the network's latency."""
 
-    def __init__(self, network: Network, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, network: Network, loop: VirtualLoop) -> None:
         super().__init__({"peername": ("127.0.0.1", 50_000), "sockname": ("127.0.0.1", 5038)})
         self._network, self._loop = network, loop
         self.protocol: Any = None
@@ -272,10 +275,10 @@ class _Pipe(asyncio.Transport):
     def write(self, data: Any) -> None:
         if self._closing or self.peer is None:
             return
-        payload = bytes(data)
+        payload = data if type(data) is bytes else bytes(data)
         for tap in self.taps:
             tap(payload)
-        now = self._loop.time()
+        now = self._loop._virtual_s
         if self._under_way and now == self._written_at:
             self._under_way.append(payload)  # what is written in one instant travels as one
             return
@@ -286,7 +289,7 @@ class _Pipe(asyncio.Transport):
         self.write(b"".join(list_of_data))
 
     def _later(self, what: Callable[..., None], *args: Any) -> None:
-        at = max(self._clear_at, self._loop.time() + self._network.latency())
+        at = max(self._clear_at, self._loop._virtual_s + self._network.latency())
         self._clear_at = at
         # In nobody's life: what was written before a kill arrives all the same.
         self._loop.call_at(at, what, *args, context=_NOBODY)
@@ -402,6 +405,7 @@ class Network:
         if server_factory is None:
             raise ConnectionRefusedError(111, f"nothing listens on {host}:{port}")
         loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
         near, far = _Pipe(self, loop), _NOBODY.run(_Pipe, self, loop)
         near.peer, far.peer = far, near
         near.protocol, far.protocol = client_factory(), _NOBODY.run(server_factory)

@@ -416,18 +416,36 @@ class World:
         self._tasks.append(asyncio.create_task(self._work(), name="agents"))
 
     async def _work(self) -> None:
-        busy: dict[int, UUID] = {}
+        """Twice a second the agents are looked at, by a timer: a task would be woken thousands of times in a run."""
+        loop, busy, failed = self.loop, dict[int, UUID](), self.loop.create_future()
+        timer: Any = None
+
+        def look() -> None:
+            nonlocal timer
+            try:
+                self._dispose_of_new(busy)
+            except Exception as error:
+                failed.set_exception(error)
+                return
+            timer = loop.call_later(0.5, look)
+
+        timer = loop.call_later(0.5, look)
+        try:
+            await failed
+        finally:
+            timer.cancel()
+
+    def _dispose_of_new(self, busy: dict[int, UUID]) -> None:
+        """Agents who have entered wrap-up since the last look will dispose of their calls."""
         wrap_up = AgentState.WRAP_UP
-        while True:
-            await asyncio.sleep(0.5)
-            for id, desk in list(self.live.desks.items()):
-                if desk.state is wrap_up and not desk.disposed and busy.get(id) != desk.last_call.attempt_id:
-                    busy[id] = desk.last_call.attempt_id
-                    wait = self.rng.expovariate(1.0 / self.habits.wrap_up_s)
-                    task = asyncio.create_task(self._dispose(id, desk.last_call.attempt_id, wait), name=f"wrap {id}")
-                    self._tasks.append(task)
-            if len(self._tasks) > 200:
-                self._tasks = [task for task in self._tasks if not task.done()]
+        for id, desk in self.live.desks.items():
+            if desk.state is wrap_up and not desk.disposed and busy.get(id) != desk.last_call.attempt_id:
+                busy[id] = desk.last_call.attempt_id
+                wait = self.rng.expovariate(1.0 / self.habits.wrap_up_s)
+                task = asyncio.create_task(self._dispose(id, desk.last_call.attempt_id, wait), name=f"wrap {id}")
+                self._tasks.append(task)
+        if len(self._tasks) > 200:
+            self._tasks = [task for task in self._tasks if not task.done()]
 
     async def _dispose(self, agent_id: int, attempt_id: UUID, wait_s: float) -> None:
         await asyncio.sleep(wait_s)
