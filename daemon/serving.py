@@ -26,7 +26,7 @@ from daemon.engine.views import ImportView
 from daemon.errors import SettingsError
 from daemon.leads.service import ImportService
 from daemon.outside import Outside
-from daemon.ports import LeadSink, Store, TapeStore
+from daemon.ports import LeadSink, PbxStatus, Store, TapeStore
 from daemon.resources import rates_of, tls_of
 from daemon.settings import Settings
 from daemon.tapes import Tapes, load_or_make_links_key
@@ -68,6 +68,7 @@ class Serving:
             site_ids=[site.id for site in self.settings.sites],
             rule_sets=self.rule_sets,
             extensions=self._extensions,
+            pbx=self._pbx,
             demo_token=self._demo_token,
             importer=self._importer(stack),
             tapes=self.tapes,
@@ -176,6 +177,10 @@ class Serving:
     def _extensions(self, site: str) -> Sequence[str]:
         runner = self.hub.runners.get(site)
         return runner.pbx.status().extensions if runner is not None else ()
+
+    def _pbx(self, site: str) -> PbxStatus | None:
+        runner = self.hub.runners.get(site)
+        return runner.pbx.status() if runner is not None else None
 
     def _child_rng(self) -> random.Random:
         return random.Random(self.rng.getrandbits(64))

@@ -26,6 +26,7 @@ from daemon.api import (
     crm_api,
     external,
     files,
+    first_api,
     fraud,
     history,
     imports_api,
@@ -62,7 +63,7 @@ from daemon.clock import Clock
 from daemon.compliance.rules import RuleSet
 from daemon.engine.views import EngineDoor
 from daemon.errors import CommandError
-from daemon.ports import Store
+from daemon.ports import PbxStatus, Store
 from daemon.settings import HttpTable
 from daemon.tapes import Tapes
 
@@ -86,6 +87,7 @@ def all_routes() -> list[Route]:
         reports_api.routes,
         journal_api.routes,
         recent_api.routes,
+        first_api.routes,
         people_api.routes,
         compliance_api.routes,
         stats_api.routes,
@@ -116,6 +118,7 @@ def build_app(
     site_ids: Sequence[str] = (),
     rule_sets: Mapping[str, RuleSet] | None = None,
     extensions: Callable[[str], Collection[str]] = lambda site: (),
+    pbx: Callable[[str], PbxStatus | None] = lambda site: None,
     importer: Importer | None = None,
     rates: Rates | None = None,
     notify: Callable[[str, Mapping[str, Any]], None] = log_alert,
@@ -154,6 +157,7 @@ def build_app(
         site_ids=tuple(site_ids),
         rule_sets=rule_sets or {},
         extensions=extensions,
+        pbx=pbx,
         importer=importer,
         rates=rates,
         minutes=MinuteAlarms(store, clock, notify),

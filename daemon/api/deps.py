@@ -15,7 +15,7 @@ from daemon.calls.rates import Rates
 from daemon.clock import Clock
 from daemon.compliance.rules import RuleSet
 from daemon.engine.views import EngineDoor
-from daemon.ports import Store
+from daemon.ports import PbxStatus, Store
 from daemon.settings import HttpTable
 from daemon.tapes import Tapes
 
@@ -67,7 +67,7 @@ def log_alert(topic: str, details: Mapping[str, Any]) -> None:
 @dataclass(kw_only=True)
 class Deps:
     """The doors' surroundings. `extensions`: site → phones its PBX is known to have
-    (empty: not known)."""
+    (empty: not known); `pbx`: site → its link, None where no engine runs it."""
 
     door: EngineDoor
     store: Store
@@ -88,6 +88,7 @@ class Deps:
     rates: Rates | None = None
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
     extensions: Callable[[str], Collection[str]] = lambda site: ()
+    pbx: Callable[[str], PbxStatus | None] = lambda site: None
     notify: Callable[[str, Mapping[str, Any]], None] = log_alert
     webhooks: Sender | None = None
     crm: CrmDoor | None = None
