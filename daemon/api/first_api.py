@@ -23,8 +23,8 @@ from daemon.errors import CommandError
 routes = Routes("/api/v1", "first run")
 
 FOUND_MAX = 2000
-TEST_CODE = "ESSAI"
-"""`vendor_lead_code` of test leads: they are known again, and not added twice."""
+LOOKED_THROUGH = 500
+"""Leads of the list among which test leads of an earlier time are looked for; further back, their codes keep them one."""
 TEST_NAMES = (
     "Alma Verdier", "Basile Tournier", "Céline Arnoux", "Damien Lacroix", "Élise Bonnard", "Farid Mansour",
     "Gaëlle Rivoire", "Hector Pelletier", "Irène Castel", "Joachim Brun", "Katia Lemoine", "Lucien Armand",
@@ -174,9 +174,7 @@ async def add_test_leads(ask: Ask) -> Reply:
     """Twenty people who do not exist, on numbers kept for fiction (01 99 00 00 01 to 20), which reach nobody. Their
     consent is noted as what it is, a trial's, so that a rule set which asks for one lets them be called."""
     row = await scope.get(ask, LeadList, ask.id)
-    there = await ask.deps.store.search_leads(
-        row.group_id, {"list_id": row.id, "vendor_lead_code": TEST_CODE}, 2 * len(TEST_NAMES), None
-    )
+    there = await ask.deps.store.search_leads(row.group_id, {"list_id": row.id}, LOOKED_THROUGH, None)
     held = {lead["e164"] for lead in there.rows}
     drafts = []
     for number, name in enumerate(TEST_NAMES, 1):
@@ -186,7 +184,7 @@ async def add_test_leads(ask: Ask) -> Reply:
             drafts.append(
                 LeadDraft(
                     e164=e164, first_name=first, last_name=last, city="Paris", postal_code="75001",
-                    vendor_lead_code=TEST_CODE, consent_at=ask.deps.clock.utcnow(),
+                    vendor_lead_code=f"ESSAI-{number:02d}", consent_at=ask.deps.clock.utcnow(),
                     consent_source="essai : personne fictive", comments="Fiche d'essai : numéro réservé à la fiction.",
                 )
             )  # fmt: skip
