@@ -15,16 +15,16 @@ import structlog
 
 from daemon.ari.client import AriClient, AriRefused, Query
 from daemon.ari.hearing import Hearing
-from daemon.ari.legs import CUSTOMER_RANK, Leg, Legs
+from daemon.ari.legs import Leg, Legs
 from daemon.ari.moves import Moves
+from daemon.ari.originating import Originating, request_of
 from daemon.ari.reception import Reception
 from daemon.ari.translate import Step, Translator
 from daemon.calls import actions as act
 from daemon.calls import events as ev
 from daemon.calls.actions import Connect, Hangup, OriginateAgent, OriginateCustomer, PlayMessage, ProbeParked
-from daemon.calls.dialling import SOUND, SiteTemplates, agents_caller, caller_of, checked
+from daemon.calls.dialling import SOUND, SiteTemplates, checked
 from daemon.calls.events import PbxEvent
-from daemon.calls.ids import agent_of, rank_of
 from daemon.clock import Clock
 from daemon.errors import PbxError, PbxInDoubt, PbxRejected, PbxUnavailable
 
@@ -185,14 +185,14 @@ class Performer:
         self._emit(ev.ActionRefused(at=self._clock.now(), leg=leg, action=action, message=why))
 
     # -- legs -----------------------------------------------------------------------------------------------------
-    async def _originate(self, action: OriginateCustomer | OriginateAgent | act.OriginateThird | act.Spy) -> None:
+    async def _originate(self, action: Originating) -> None:
         leg = self._legs.add(action.leg)
         try:
             if isinstance(action, OriginateCustomer):
                 leg.hold_s = action.hold_s
             if isinstance(action, act.Spy):
                 leg.spies_on, leg.spy_mode = action.target, action.mode
-            body, heard = self._request(action), self._client.messages_in
+            body, heard = request_of(action, self._app, self._templates), self._client.messages_in
             await self.ask("POST", "/channels", body=body)
             self._hearing.expects(heard, f"the originate of {leg.id}")
             if self._legs.by_id.get(leg.id) is leg:  # else it has come and gone before this answer
@@ -208,41 +208,6 @@ class Performer:
                 self._emit(ev.LegFailed(at=self._clock.now(), leg=leg.id, message=str(error), sent=sent))
         finally:
             self._originating.pop(action.leg, None)
-
-    def _request(self, action: OriginateCustomer | OriginateAgent | act.OriginateThird | act.Spy) -> dict[str, Any]:
-        """The body of POST /channels. Raises FieldRefused."""
-        templates, variables = self._templates, {"__DIALER_CALL": action.leg}
-        if isinstance(action, OriginateCustomer):
-            channel = templates.customer(action.number, action.trunk)
-            caller = caller_of(action.caller_id)
-            variables["CHANNEL(userfield)"] = action.number
-            if action.account:
-                variables["CHANNEL(accountcode)"] = action.account
-        elif isinstance(action, act.OriginateThird) and action.number:
-            channel = templates.customer(action.number, action.trunk)
-            caller = caller_of(action.caller_id)
-            variables["CHANNEL(userfield)"] = action.number
-        else:
-            channel = templates.agent(action.extension)
-            number = getattr(action, "caller_id", "") or action.extension
-            caller = agents_caller(action.caller_name, number)
-            if (agent := agent_of(action.leg)) is not None:
-                variables = {"__DIALER_AGENT": str(agent)}
-        body = {
-            "endpoint": channel,
-            "app": self._app,
-            "appArgs": "customer" if rank_of(action.leg) == CUSTOMER_RANK else "agent",
-            "channelId": action.leg,
-            "timeout": max(1, math.ceil(action.ring_timeout_s)),
-            "variables": variables,
-        }
-        if caller:
-            body["callerId"] = caller
-        if channel.startswith("Local/"):
-            # Never optimised away: a channel that Asterisk puts in the place of another would be a stranger to us.
-            body["endpoint"] = channel if channel.endswith("/n") else f"{channel}/n"
-            body["otherChannelId"] = f"b-{action.leg}"
-        return body
 
     async def go_home(self, leg: Leg) -> None:
         """A leg that does the connecting waits in the bridge of its own, made if new."""
