@@ -8,8 +8,8 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from daemon.api import scope
+from daemon.api.live_scope import Scope
 from daemon.api.routes import Ask, Permission, Reply, Routes
-from daemon.api.stream import Scope
 from daemon.api.types import Accepted, Answer, Body
 from daemon.calls.records import Campaign, CampaignMode, Line
 from daemon.engine.commands import (

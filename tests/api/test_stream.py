@@ -14,9 +14,10 @@ from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient
 
 from daemon.api.app import DEPS
+from daemon.api.live_scope import Scope
 from daemon.api.metrics import Metrics
 from daemon.api.routes import Principal
-from daemon.api.stream import BEHIND_BYTES_MAX, Channel, Reader, Scope, Streams
+from daemon.api.stream import BEHIND_BYTES_MAX, Channel, Reader, Streams
 from daemon.engine import commands as c
 from tests.api.fakes import World, agent_view, call_view
 
