@@ -21,6 +21,11 @@ OLDER = "database_older: site "
 """How the status names a site whose database lacks facts that it had confirmed."""
 
 
+def french() -> bool:
+    """Whether this terminal speaks French: sentences of the daemon are shown as its pages show them."""
+    return os.environ.get("LANG", "").startswith("fr")
+
+
 class Refused(Exception):
     """The daemon said no: status and its problem document."""
 
@@ -47,7 +52,7 @@ class Remote:
             fail(f"{path} can't be read: is the daemon running, and are you its user (or root)?", 4)
 
     async def __aenter__(self) -> Remote:
-        language = "fr" if os.environ.get("LANG", "").startswith("fr") else "en"
+        language = "fr" if french() else "en"
         headers = {"Authorization": f"Bearer {self._token()}", "Accept-Language": language}
         self._session = aiohttp.ClientSession(self.base, headers=headers, timeout=aiohttp.ClientTimeout(total=600))
         return self
@@ -95,7 +100,7 @@ async def show_status(settings: Settings, json: bool) -> None:
                 v["mode"] + (f" {v['level']} speed {v['speed']}" if v["mode"] == "predictive" else ""),
                 " ".join(f"{k}={n}" for k, n in v["stages"].items()) or "-",
                 " ".join(f"{k}={n}" for k, n in v["agents"].items()) or "-",
-                v["why"],
+                v["why_fr"] if french() else v["why"],
             )
             for v in views.get("campaigns", {}).values()
         ),

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from daemon.calls import events as ev
 from daemon.calls.ids import attempt_of
+from daemon.calls.lead_counts import LeadCounts
 from daemon.calls.lead_records import AgentStateRow, Lead, OpenAttempt
 from daemon.dialer.ledger import hour_key
 from daemon.engine.agent_commands import AgentCommands
@@ -267,12 +268,12 @@ class EngineCore:
         else:
             self.hopper.claimed(claim, leads)
 
-    def counted(self, campaign_id: int, counts: Mapping[str, int], tz_groups: Sequence[str]) -> None:
+    def counted(self, campaign_id: int, counts: LeadCounts, tz_groups: Sequence[str]) -> None:
         """How the campaign's leads stand, and where their people are."""
         campaign = self.live.campaigns.get(campaign_id)
         if campaign is None:
             return
-        campaign.lead_counts = dict(counts)
+        campaign.lead_counts, campaign.next_due_utc = dict(counts.by_reason), counts.next_at
         if tuple(tz_groups) != campaign.tz_groups:
             campaign.tz_groups, campaign.zones_until = tuple(tz_groups), None
         campaign.dirty = True

@@ -59,7 +59,7 @@ class Hopper:
                 campaign.claiming = False
                 campaign.dirty = True
             return
-        campaign.claiming = False
+        campaign.claiming, campaign.claim_empty = False, not leads
         handed = {lead.id for lead in leads if lead.id in campaign.handed_over}
         first = [lead for lead in leads if lead.callback_at is not None or lead.id in handed]
         rest = [lead for lead in leads if lead.callback_at is None and lead.id not in handed]

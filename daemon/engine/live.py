@@ -243,10 +243,16 @@ class CampaignLive:
     dirty: bool = True
     suspended: str = ""
     lead_counts: dict[str, int] = field(default_factory=dict)
+    next_due_utc: datetime | None = None
+    """When a lead falls due by itself, where none is due now."""
+    claim_empty: bool = False
+    """The last claim brought nobody, though zones were open."""
     limit: str = ""
     tz_groups: tuple[str, ...] = ()
     open_zones: tuple[str, ...] = ()
     zones_until: datetime | None = None
+    opens_utc: datetime | None = None
+    """When the next of the zones shut now opens; None if none is shut, or none ever opens."""
     calling: tuple[tuple[datetime, datetime], ...] = ()
     """When anybody of its lists may be called, from now to the end of the day's calling."""
     promised: dict[int, float] = field(default_factory=dict)

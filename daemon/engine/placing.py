@@ -15,6 +15,7 @@ import msgspec
 from daemon.calls.facts import PacingDecided
 from daemon.calls.records import CampaignMode, CampaignState
 from daemon.calls.states import CallState
+from daemon.compliance.zones import UNKNOWN_GROUP
 from daemon.dialer.estimates import CALL_BIN_S
 from daemon.dialer.ledger import hour_key
 from daemon.engine.desks import Desks
@@ -158,6 +159,8 @@ class Placing:
         live = self._live
         if campaign.zones_until is None or live.utc >= campaign.zones_until:
             zones, until = live.law.open_zones(campaign.record, campaign.tz_groups, live.utc)
+            shut = [group for group in campaign.tz_groups if group not in zones and group != UNKNOWN_GROUP]
+            campaign.opens_utc = live.law.open_zones(campaign.record, shut, live.utc)[1] if shut else None
             day_ends = self._outlook.day_ends(campaign)
             campaign.calling = tuple(live.law.calling(campaign.record, campaign.tz_groups, live.utc, day_ends))
             campaign.open_zones = tuple(zones)

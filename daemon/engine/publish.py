@@ -16,7 +16,8 @@ from daemon.dialer.ledger import Window, hour_key
 from daemon.engine.live import Call, CampaignLive, Desk, Live
 from daemon.engine.more_time import more_time_s
 from daemon.engine.views import TABLES, AgentView, AnyView, CallView, CampaignView, LineView, LinkView, WindowView
-from daemon.engine.why import causes, in_words
+from daemon.engine.why import causes
+from daemon.engine.why_words import in_words
 from daemon.pool.lines import LineState
 
 CAMPAIGN_VIEW_S = 0.1

@@ -122,7 +122,7 @@ class StoreWork:
             if not live.store_ok:
                 await self._verify()  # before a call is placed: it may not be the same database that is back
             for id in ids:
-                counts = await self._store.callable_counts(id, self._clock.utcnow())
+                counts = await self._store.lead_counts(id, self._clock.utcnow())
                 zones = await self._store.tz_groups(id)
                 self._put(lambda id=id, counts=counts, zones=zones: self._core.counted(id, counts, zones))  # type: ignore[misc]
             ok = True
