@@ -142,7 +142,7 @@ soak: setup-dev
 	@$(PY) -m simulation.soak $(SOAK_ARGS)
 
 soak-hour: setup-dev
-	@AGENTS=100 RATE=10 SECONDS=3600 $(PY) -m benchmarks.load
+	@AGENTS=100 RATE=10 SECONDS=3600 WARM_UP=600 $(PY) -m benchmarks.load
 
 install:
 	@bash tools/install.sh

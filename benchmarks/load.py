@@ -1,9 +1,18 @@
 """bench-load: one daemon in real time against the fake PBX, with its pages watched; loop lag, connect time, memory.
 
 Daemon (PostgreSQL, pacing, journal, HTTP) here; the fake PBX and the readers of the event stream in processes of their
-own. AGENTS (200), RATE originates a second (20), SECONDS (60) and READERS (20) are environment variables; the goal's
-load is AGENTS=1000 RATE=100 SECONDS=1800. Every customer who answers has an agent kept for them (progressive), so the
-time from answer to connect is the daemon's own. Last line: `bench-load: ...`.
+own. AGENTS (200), RATE originates a second (20), SECONDS (60), READERS (20), CALLS (0) and WARM_UP (seconds; follows
+from the crowd) are environment variables.
+
+Without CALLS phones are answered, or busy, within a second or two, and a progressive campaign keeps an agent for each
+call: there are at most as many calls as agents. With CALLS so many are at once in the mean: one person in five answers,
+the others ring for long and in vain, nine agents in ten talk, and the campaign is predictive, as no other has more
+calls than agents (benchmarks/_crowd.py). RATE is the campaign's own limit, so agents are not all taken and the time
+from answer to connect is the daemon's. The goal's load: AGENTS=1000 RATE=100 CALLS=4000 SECONDS=1800.
+
+A table by quarters of the run (memory, tasks, open files, leases, calls, lag, connect) comes before the figures; exit 1
+if memory has grown by more than 5 % from the first quarter to the last, or if tasks, files or leases were left over.
+Last line: `bench-load: ...`.
 """
 
 from __future__ import annotations
@@ -16,12 +25,15 @@ import resource
 import statistics
 import sys
 import time
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
+from benchmarks import _crowd
+from benchmarks._held import GROWTH_MAX, Held, Lag, growth, held, leaked, percentile, table
 from benchmarks.rig import ConnectWaits, daemon_beside, database, serve_tapped, told
 from daemon.app import Application
 from daemon.calls.lead_records import LeadDraft
@@ -29,33 +41,26 @@ from daemon.calls.records import Agent, Campaign, CampaignState, Client, Group, 
 from daemon.engine import commands as c
 from daemon.errors import CommandError
 from daemon.store.postgres import PostgresStore
-from fake_asterisk import FakeAsterisk, people
+from fake_asterisk import FakeAsterisk
 from simulation.world import pbx
 
 AGENTS = int(os.environ.get("AGENTS", "200"))
 RATE = float(os.environ.get("RATE", "20"))
 SECONDS = float(os.environ.get("SECONDS", "60"))
 READERS = int(os.environ.get("READERS", "20"))
-WARM_UP_S = 10.0
-PROBE_S = 0.01
-SAMPLES = 120
+CALLS = int(os.environ.get("CALLS", "0"))
+CROWD = _crowd.long(AGENTS, RATE, CALLS) if CALLS else _crowd.short()
+WARM_UP_S = float(os.environ.get("WARM_UP", CROWD.warm_up_s))
+SAMPLE_S = 1.0
 LAG_GOAL_MS = CONNECT_GOAL_MS = 50.0
 MEMORY_GOAL_MB = 400.0
 
 
-def percentile(values: list[float], share: float) -> float:
-    """Of sorted values; 0 of none."""
-    return values[min(len(values) - 1, int(len(values) * share))] if values else 0.0
-
-
 def serve(pipe: Any) -> None:
-    """The fake PBX's process: half of the people answer within two seconds and talk for twelve, half are busy."""
+    """The fake PBX's process."""
 
     async def main() -> None:
-        crowd = people.People(
-            answer_chance=0.5, machine_share=0.0, busy_share=1.0, ring_mean_s=0.7, ring_spread=0.3, talk_mean_s=10.0
-        )
-        fake = FakeAsterisk(pbx(AGENTS, crowd), rng=random.Random(1))
+        fake = FakeAsterisk(pbx(AGENTS, CROWD.people), rng=random.Random(1))
         waits = ConnectWaits()
         server = await serve_tapped(fake, pipe, waits.written, waits.read)
         begun = 0
@@ -71,23 +76,29 @@ def serve(pipe: Any) -> None:
 
 
 def read(address: str, token: str, pipe: Any) -> None:
-    """The readers' process: each keeps a stream of events open and counts what comes."""
+    """The readers' process: each keeps a stream of events open until told; told are that all are, and what came."""
+    counts, opened = [0] * READERS, [False] * READERS
 
-    async def one(session: aiohttp.ClientSession) -> int:
-        count = 0
-        with suppress(TimeoutError, aiohttp.ClientError):
-            async with session.get(f"{address}/api/v1/stream") as answer:
-                answer.raise_for_status()
+    async def one(session: aiohttp.ClientSession, n: int) -> None:
+        async with session.get(f"{address}/api/v1/stream") as answer:
+            answer.raise_for_status()
+            opened[n] = True
+            with suppress(aiohttp.ClientError):
                 async for chunk in answer.content.iter_any():  # a first snapshot may be one very long line
-                    count += chunk.count(b"data: ")
-        return count
+                    counts[n] += chunk.count(b"data: ")
 
     async def main() -> None:
-        timeout = aiohttp.ClientTimeout(total=SECONDS)
         headers = {"Authorization": f"Bearer {token}"}
-        connector = aiohttp.TCPConnector(limit=0)
-        async with aiohttp.ClientSession(headers=headers, timeout=timeout, connector=connector) as session:
-            pipe.send(await asyncio.gather(*(one(session) for _ in range(READERS))))
+        options: dict[str, Any] = {"timeout": aiohttp.ClientTimeout(), "connector": aiohttp.TCPConnector(limit=0)}
+        async with aiohttp.ClientSession(headers=headers, **options) as session:
+            tasks = [asyncio.create_task(one(session, n)) for n in range(READERS)]
+            while not all(opened) and not any(task.done() for task in tasks):
+                await asyncio.sleep(0.1)
+            pipe.send(all(opened))
+            await asyncio.to_thread(pipe.recv)
+            for task in tasks:
+                task.cancel()
+            pipe.send(counts)
 
     asyncio.run(main())
 
@@ -109,17 +120,10 @@ async def _furnish(store: PostgresStore) -> tuple[Campaign, list[Agent]]:
         Campaign(
             group_id=group.id, client_id=client.id, name="B", site="bench", state=CampaignState.RUNNING,
             rule_set="open", list_ids=[leads.id], line_ids=[line.id], calls_per_second=RATE, wrap_up_max_s=0.5,
+            mode=CROWD.mode, level=3, speed=10, ring_timeout_s=CROWD.ring_timeout_s,
         )
     )  # fmt: skip
     return campaign, agents
-
-
-async def _lag(values: list[float]) -> None:
-    """How much later than asked the loop wakes, a hundred times a second."""
-    while True:
-        asked = time.perf_counter() + PROBE_S
-        await asyncio.sleep(PROBE_S)
-        values.append(max(0.0, time.perf_counter() - asked))
 
 
 async def _sign_in(app: Application, agents: list[Agent], campaign: Campaign) -> None:
@@ -149,33 +153,30 @@ async def _watch(app: Application, folder: Path, pbx_pipe: Any) -> dict[str, Any
         target=read, args=(app.http_address, token, there), daemon=True
     )
     readers.start()
-    lags: list[float] = []
-    lag = asyncio.create_task(_lag(lags))
+    if not await asyncio.to_thread(here.recv):
+        sys.exit("the readers' streams did not open")
+    lag = Lag(SECONDS)
+    probe = asyncio.create_task(lag.run())
     pbx_pipe.send("measure")
-    cpu, most = time.process_time(), 0
-    held = [_held(live)]
-    began = time.perf_counter()
+    cpu, before = time.process_time(), _outcomes(live)
+    rows, began = [held(live)], time.perf_counter()
     while (spent := time.perf_counter() - began) < SECONDS:
-        await asyncio.sleep(0.5)
-        most = max(most, len(live.calls))
-        if spent > len(held) * SECONDS / SAMPLES:
-            held.append(_held(live))
+        await asyncio.sleep(min(SAMPLE_S, SECONDS - spent))
+        rows.append(held(live))
     cpu = time.process_time() - cpu
     pbx_pipe.send("stop")
-    lag.cancel()
-    await asyncio.gather(lag, return_exceptions=True)
+    here.send("stop")
+    probe.cancel()
+    await asyncio.gather(probe, return_exceptions=True)
     waits, originates, _ = await asyncio.to_thread(pbx_pipe.recv)
     read_counts = await asyncio.to_thread(here.recv)
-    return {"lags": sorted(lags), "waits": sorted(waits), "originates": originates, "cpu": cpu, "most": most,
-            "read": read_counts, "slow": app.hub.runners["bench"].slow_batches, "held": held}  # fmt: skip
+    return {"lags": lag.values, "waits": waits, "originates": originates, "cpu": cpu, "held": rows, "read": read_counts,
+            "slow": app.hub.runners["bench"].slow_batches, "outcomes": _outcomes(live) - before}  # fmt: skip
 
 
-def _held(live: Any) -> tuple[float, int, int, int]:
-    """What the daemon holds now: memory in MB, tasks, open files, line leases that no call has."""
-    pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
-    spare = sum(line.in_use for line in live.pool.lines.values()) - len(live.calls)
-    memory = pages * resource.getpagesize() / (1 << 20)
-    return memory, len(asyncio.all_tasks()), len(os.listdir("/proc/self/fd")), spare
+def _outcomes(live: Any) -> Counter[str]:
+    """Of all calls that have ended since the daemon started."""
+    return sum((campaign.outcomes for campaign in live.campaigns.values()), Counter())
 
 
 def main() -> int:
@@ -189,22 +190,23 @@ def main() -> int:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         found = runner.run(measure(port, here))
     process.join(10)
-    lags, waits = found["lags"], found["waits"]
-    if not waits:
+    rows: list[Held] = found["held"]
+    if not found["waits"]:
         sys.exit("nobody answered: nothing was measured")
+    for line in table(rows, found["lags"], found["waits"]):
+        print(line)
+    grown, left = growth(rows), leaked(rows)
+    print(f"memory, first to last quarter: {grown:+.1%} (goal ≤ {GROWTH_MAX:.0%}); left over: {left or 'nothing'}")
+    lags, waits = sorted(found["lags"]), sorted(found["waits"])
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
-    quarter = max(1, len(found["held"]) // 4)
-    early, late = found["held"][:quarter], found["held"][-quarter:]
-    changes = [
-        f"{name} {statistics.median(one[n] for one in early):.0f} to {statistics.median(one[n] for one in late):.0f}"
-        for n, name in enumerate(("MB", "tasks", "files", "leases without a call"))
-    ]
-    print(f"first to last quarter: {', '.join(changes)} (goal: memory + 5 % at most)")
     lag_p99, wait_p99 = percentile(lags, 0.99) * 1000, percentile(waits, 0.99) * 1000
     rate = found["originates"] / SECONDS
     print(
-        f"{AGENTS} agents, {rate:.1f} originates/s of {RATE:g} asked, at most {found['most']} calls, "
-        f"{len(waits)} connected, {READERS} readers: {min(found['read'])}..{max(found['read'])} events"
+        f"{AGENTS} agents, {rate:.1f} originates/s of {RATE:g} asked, at most {max(row.calls for row in rows)} calls, "
+        f"in the mean {statistics.fmean(row.calls for row in rows):.0f} of which "
+        f"{statistics.fmean(row.talking for row in rows):.0f} talk, {len(waits)} connected, "
+        f"{found['outcomes']['abandoned']} abandoned, "
+        f"{READERS} readers: {min(found['read'])}..{max(found['read'])} events"
     )
     print(f"loop lag p50 {statistics.median(lags) * 1000:.1f} ms, max {lags[-1] * 1000:.0f} ms; answer to connect p50 "
           f"{statistics.median(waits) * 1000:.1f} ms, max {waits[-1] * 1000:.0f} ms; {found['slow']} slow batches; "
@@ -213,7 +215,7 @@ def main() -> int:
     print(f"bench-load: lag p99 {lag_p99:.1f} ms (goal ≤ {LAG_GOAL_MS:g}), answer to connect p99 {wait_p99:.1f} ms "
           f"(goal ≤ {CONNECT_GOAL_MS:g}), {memory:.0f} MB (goal ≤ {MEMORY_GOAL_MB:g}) at {AGENTS} agents, "
           f"{rate:.0f}/s (goal 1000, 100/s)")  # fmt: skip
-    return 0
+    return 1 if grown > GROWTH_MAX or left else 0
 
 
 if __name__ == "__main__":

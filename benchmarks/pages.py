@@ -29,7 +29,7 @@ import msgspec
 from aiohttp import web
 from playwright.async_api import Browser, async_playwright
 
-from benchmarks.load import percentile
+from benchmarks._held import percentile
 from daemon.api.app import build_app
 from daemon.api.auth import hash_of, new_token
 from daemon.app import build

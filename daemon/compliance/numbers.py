@@ -309,7 +309,7 @@ def _valid(e164: str) -> bool:
     return parsed is not None and bool(phonenumbers.is_valid_number(parsed))
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=4096)  # asked a few times from a lead's claim to its call, seconds later; more is memory for nothing
 def classify(e164: str, home: str = "FR") -> NumberKind:
     """The kind of an E.164 number; `home` is the ISO region whose numbers are told apart as mobile and fixed.
 

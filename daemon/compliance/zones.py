@@ -105,7 +105,7 @@ def _mainland_mobile_group(postal_code: str) -> str:
     return "|".join(str(place) for place in places("+33600000000", postal_code))
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=4096)  # asked a few times from a lead's claim to its call, seconds later; more is memory for nothing
 def places(e164: str, postal_code: str = "") -> tuple[Place, ...]:
     """Every place the person may be in, sorted; () if unknown. A call must be legal in each of them."""
     found = _by_number(e164)
