@@ -24,7 +24,7 @@ routes = Routes("/api/v1", "first run")
 
 FOUND_MAX = 2000
 LOOKED_THROUGH = 500
-"""Leads of the list among which test leads of an earlier time are looked for; further back, their codes keep them one."""
+"""Leads of the list among which earlier test leads are looked for; further back, their codes keep them one."""
 TEST_NAMES = (
     "Alma Verdier", "Basile Tournier", "Céline Arnoux", "Damien Lacroix", "Élise Bonnard", "Farid Mansour",
     "Gaëlle Rivoire", "Hector Pelletier", "Irène Castel", "Joachim Brun", "Katia Lemoine", "Lucien Armand",

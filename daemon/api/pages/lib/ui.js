@@ -1,8 +1,8 @@
 // Shared pieces: toasts, dialogs, pending commands, state chips, meters, forms. No view of its own.
 import { h, icon } from './dom.js';
 import { t, word, has } from './i18n.js';
-import { num, share } from './format.js';
-import { live, paint, fresh } from './live.js';
+import { clock, num, share } from './format.js';
+import { live, paint, fresh, serverNow } from './live.js';
 import { ApiProblem } from './api.js';
 
 export const STATE_ICON = {
@@ -100,6 +100,14 @@ export function windowLevel(w) {
   if (w.room < 3 || (w.live && w.abandoned / w.live >= 0.8 * w.ceiling)) return 'watch';
   return '';
 }
+// What is left of a window, told without alarm before anybody was abandoned: so few have answered that one would be over
+// the ceiling, from how many answers on one is allowed; at the ceiling, what Cadran does by itself, and until when.
+export function roomText(w, { full = false } = {}) {
+  if (!w.abandoned && w.room <= 0) return t('abandon.from', { n: num(Math.ceil(1 / w.ceiling)) });
+  if (full && w.abandoned && w.room <= 0) return t(`abandon.held.${w.name === 'hour' ? 'hour' : w.name === 'day' ? 'day' : 'window'}`, { at: nextHour() });
+  return t('abandon.left', { n: num(Math.max(0, w.room)) });
+}
+const nextHour = () => { const at = new Date(serverNow()); at.setMinutes(60, 0, 0); return clock(at, false); };
 const LEVEL_ICON = { watch: 'watch', act: 'alert' };
 export const levelMark = (level) => level && h('span', { class: `mark ${level}` }, icon(LEVEL_ICON[level]), h('span', { class: 'sr' }, t(`level.${level}`)));
 
@@ -111,7 +119,7 @@ export function meter(w, label, target) {
   const level = windowLevel(w);
   const of = (a, b) => t('share.of', { a, b });
   const text = share(w.abandoned, w.live, of);
-  const said = t('abandon.said', { window: label, rate: text, ceiling: num(w.ceiling * 100, w.ceiling * 100 % 1 ? 1 : 0), room: num(Math.max(0, w.room)) });
+  const said = t('abandon.said', { window: label, rate: text, ceiling: num(w.ceiling * 100, w.ceiling * 100 % 1 ? 1 : 0), room: roomText(w, { full: true }) });
   return h('span', { class: `meter ${level} ${target === undefined ? '' : 'wide'}`, role: 'meter', 'aria-valuemin': 0, 'aria-valuemax': 1, 'aria-valuenow': rate.toFixed(4), 'aria-label': said, title: said },
     h('span', { class: 'value' }, text), levelMark(level),
     h('svg', { class: 'bar', viewBox: '0 0 40 8', preserveAspectRatio: 'none', 'aria-hidden': 'true' },

@@ -8,7 +8,7 @@ import { explain } from '../lib/explain.js';
 import { concerns } from './alerts.js';
 import * as first from './first.js';
 import { begin, plots } from './plots.js';
-import { STATE_ICON, meter, levelMark, request, waiting, whyNot, confirm, toast, siteDown, windowLevel } from '../lib/ui.js';
+import { STATE_ICON, meter, roomText, levelMark, request, waiting, whyNot, confirm, toast, siteDown, windowLevel } from '../lib/ui.js';
 
 const STATES = ['on_call', 'ready', 'reserved', 'ringing', 'on_hold', 'wrap_up', 'paused', 'unreachable'];
 const STAGES = ['dialling', 'ringing', 'answered', 'waiting', 'talking'];
@@ -134,7 +134,7 @@ function campaignRows(c) {
       h('td', { class: 'n', ...explain('col.wait') }, c.wait_s === null ? '—' : `${num(c.wait_s)} s`),
       h('td', { class: 'n', ...explain('col.answer') }, c.answer_rate === null ? '—' : pct(c.answer_rate)),
       ['hour', 'day', '30d'].map((name) => h('td', { key: name, class: 'n', 'data-explain': `col.${name === '30d' ? 'month' : name}` }, meter(win(c, name), t(`window.${name}`)))),
-      h('td', { class: 'n', ...explain('col.room') }, least ? h('span', null, t('abandon.left', { n: Math.max(0, least.room) }), levelMark(windowLevel(least))) : '—'),
+      h('td', { class: 'n', ...explain('col.room') }, least ? h('span', { title: least.abandoned || least.room > 0 ? false : t('abandon.from_tip', { n: num(Math.ceil(1 / least.ceiling)), live: num(least.live) }) }, roomText(least), levelMark(windowLevel(least))) : '—'),
       h('td', { class: 'n', ...explain('col.due') }, dueOf(c) === undefined ? '?' : num(dueOf(c)))),
     h('tr', { key: `w${c.id}`, class: 'why' },
       h('td', { colspan: 8, title: why(c) }, c.suspended && h('span', { class: 'mark act' }, icon('alert'), ` ${c.suspended} `), why(c),
@@ -227,6 +227,7 @@ export function view() {
   if (!live.state.ready) return h('p', { class: 'empty' }, t('loading'));
   if (!Object.keys(live.state.campaigns).length) {
     if (!may('manage')) return [summary(), h('section', { class: 'card first' }, h('p', null, t('direct.first')))];
+    if (first.left()) return [summary(), h('section', { class: 'card first' }, h('p', { class: 'empty' }, t('direct.none'), ' ', h('button', { class: 'primary', onclick: first.resume }, t('first.resume'))))];
     if (!firstRun) { firstRun = true; setTimeout(first.enter); } // what there is already of the three is asked for once
     return first.view();
   }
