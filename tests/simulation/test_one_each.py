@@ -92,7 +92,7 @@ def test_an_agent_who_does_not_pick_up_costs_the_lead_nothing() -> None:
 def test_lines_grow_with_the_speed(tmp_path: Path) -> None:
     file = tmp_path / "speeds.toml"
     file.write_text(
-        "team = { agents = 20, start = '14:00', end = '14:12', wrap_s = 10 }\n"
+        "team = { agents = 20, start = '14:00', end = '14:15', wrap_s = 10 }\n"
         "people = { leads = 3000, answer_rate = 0.3, talk_s = 60 }\n"
         "limits = { lines = 200, calls_per_second = 50 }\n"
         "compare = { modes = ['AUTOMATIQUE3'], speeds = [0, 4, 10] }\n"
