@@ -1,12 +1,13 @@
 // The supervision page: sign-in, rail, top bar with the link chain, routing, age rules. Views draw the middle.
 import { h, icon, mount } from './lib/dom.js';
 import { t, load, chosen, lang } from './lib/i18n.js';
-import { clock, duration, num } from './lib/format.js';
+import { clock, num } from './lib/format.js';
 import { session, may, signIn, signOut, whoAmI } from './lib/api.js';
-import { live, start, restart, onPaint, paint, serverNow, age, since } from './lib/live.js';
-import { ui, toasts, dialog, showDialog, problemText, whyNot } from './lib/ui.js';
+import { live, start, restart, onPaint, paint, serverNow, age } from './lib/live.js';
+import { ui, toast, toasts, dialog, showDialog, problemText, whyNot } from './lib/ui.js';
 import { explainHere } from './lib/explain.js';
 import { help, keysOn, tableKey } from './lib/keys.js';
+import { chain, linkBands } from './lib/chain.js';
 import { sheetHead, sheetFoot } from './lib/print.js';
 import * as direct from './views/direct.js';
 import * as agents from './views/agents.js';
@@ -41,19 +42,6 @@ function read() {
 }
 const current = () => (PAGES.find(([name]) => name === route.page) || [null, HIDDEN[route.page] || direct])[1];
 
-// ---- the chain: Page ─ Cadran ─ PBX ─ Base, each with its state and since when -------------------------------------------
-function chain() {
-  const silent = age();
-  const heard = silent !== null && silent < 5;
-  const links = live.beat?.links || [];
-  const piece = (name, up, tip) => h('span', { key: name, class: `link ${up ? 'up' : 'down'}`, title: tip || false }, `${name} `, icon(up ? 'dot' : 'lost'), h('span', { class: 'sr' }, up ? t('link.up') : t('link.down')));
-  return h('span', { class: 'chain', 'aria-label': t('link.chain') },
-    piece(t('link.page'), heard, heard ? '' : t('age.silent', { s: Math.round(silent || 0) })),
-    piece('Cadran', heard && !live.beat?.draining, live.version),
-    links.map((l) => piece(`PBX ${l.site}`, heard && l.up, t(l.up ? 'link.since' : 'link.down_since', { at: clock(new Date(l.since)) }))),
-    piece(t('link.base'), heard && live.beat?.store_ok, live.beat?.journal_pending ? t('link.journal', { n: live.beat.journal_pending }) : ''));
-}
-
 function top() {
   const amiss = Object.values(live.state.system)[0]?.alerts?.length || 0;
   const off = whyNot();
@@ -79,18 +67,7 @@ function toggleTheme() {
 const rail = () => h('nav', { class: 'rail', 'aria-label': t('nav.label') }, h('a', { class: 'brand', href: '#/direct' }, icon('dial'), h('span', null, 'Cadran')),
   PAGES.filter(([, , right]) => may(right)).map(([name]) => h('a', { key: name, href: `#/${name}`, title: t(`nav.${name}`), 'aria-current': route.page === name ? 'page' : false }, icon(name), h('span', null, t(`nav.${name}`)))));
 
-function bands() {
-  const silent = age();
-  const down = (live.beat?.links || []).filter((l) => !l.up);
-  const heard = silent !== null && silent < 5;
-  return [
-    session.who.demo && h('p', { key: 'demo', class: 'band info' }, t('demo.band')),
-    !heard && silent !== null && h('p', { key: 'age', class: 'band watch', role: 'alert' }, icon('watch'), ' ', silent < 15 ? t('age.old', { s: Math.round(silent) }) : t('age.lost', { at: clock(new Date(live.beatAt + live.skew)) })),
-    heard && down.map((l) => h('p', { key: l.site, class: 'band watch', role: 'alert' }, icon('lost'), ' ', t('error.pbx_unreachable_since', { site: l.site, since: clock(new Date(l.since)), for: duration(since(l.since)) }))),
-    heard && live.beat && live.beat.store_ok === false && h('p', { key: 'store', class: 'band watch', role: 'alert' }, icon('lost'), ' ', t('error.store_unavailable')),
-    live.reload && h('p', { key: 'reload', class: 'band info' }, t('age.new_version'), ' ', h('button', { onclick: () => location.reload() }, t('do.reload'))),
-  ];
-}
+const reloadBand = () => live.reload && h('p', { key: 'reload', class: 'band info' }, t('age.new_version'), ' ', h('button', { onclick: () => location.reload() }, t('do.reload')));
 
 function login() {
   const submit = async (e) => {
@@ -113,10 +90,26 @@ function draw() {
   document.title = `${t(`nav.${route.page}`)} · Cadran`;
   if (!session.who) { mount(root, login(), toasts()); return; }
   document.body.classList.toggle('stale', age() !== null && age() >= 15);
-  mount(root, rail(), h('div', { class: 'right-side' }, top(), bands(), h('main', { id: 'main', tabindex: '-1' }, live.printing && sheetHead(t(`nav.${route.page}`), current().computedAt?.()), current().view(route)), ui.drawer && h('aside', { class: 'drawer' }, ui.drawer())), toasts(), dialog());
+  mount(root, rail(), h('div', { class: 'right-side' }, top(), session.who.demo && h('p', { key: 'demo', class: 'band info' }, t('demo.band')), linkBands(), reloadBand(), h('main', { id: 'main', tabindex: '-1' }, live.printing && sheetHead(t(`nav.${route.page}`), current().computedAt?.()), current().view(route)), ui.drawer && h('aside', { class: 'drawer' }, ui.drawer())), toasts(), dialog());
   showDialog();
+  markForms();
   if (live.printing) sheetFoot();
 }
+
+// While the database is away nothing can be saved or searched: forms keep what was typed, and say so before they are sent.
+const unsaved = () => Boolean(session.who) && live.beat?.store_ok === false && !whyNot();
+let marked = false;
+function markForms() {
+  if (!marked && !unsaved()) return;
+  marked = unsaved();
+  for (const el of document.querySelectorAll('main form button:not([type=button])')) el.setAttribute('aria-disabled', String(marked));
+}
+document.addEventListener('submit', (e) => {
+  if (!unsaved()) return;
+  e.preventDefault();
+  e.stopPropagation();
+  toast(t('error.store_unavailable'), { kind: 'alert' });
+}, true);
 
 async function leave() {
   await signOut();

@@ -4,8 +4,9 @@ import { t, load, chosen } from './lib/i18n.js';
 import { num, clock, share } from './lib/format.js';
 import { session, post, whoAmI } from './lib/api.js';
 import { live, start, onPaint, paint, serverNow, age } from './lib/live.js';
-import { windowLevel, levelMark, problemText } from './lib/ui.js';
-import { campaigns } from './views/direct.js';
+import { chain, linkBands } from './lib/chain.js';
+import { windowLevel, levelMark, problemText, siteDown } from './lib/ui.js';
+import { campaigns, why } from './views/direct.js';
 
 const SHOWN = 6;
 const TURN_S = 15;
@@ -17,12 +18,15 @@ function panel(c) {
   const day = c.windows.find((w) => w.name === 'day') || c.windows[0];
   const sales = Object.values(live.state.agents).filter((a) => a.campaign_ids.includes(c.id)).reduce((n, a) => n + (a.today.sales || 0), 0);
   const level = windowLevel(day);
-  const dialling = c.state === 'running' && c.causes.slice(0, 5).every((x) => x.ok);
+  const down = siteDown(c.site);
+  const shown = (n) => (down ? '?' : num(n || 0));
+  const dialling = !down && c.state === 'running' && !c.suspended && c.causes.slice(0, 5).every((x) => x.ok);
   return h('section', { key: c.id, class: `panel ${level}` },
     h('h2', null, c.name, ' ', h('span', { class: dialling ? 's-ready' : 'mark watch' }, icon(dialling ? 'call' : 'pause'), ` ${t(dialling ? 'wall.calling' : 'wall.silent')}`)),
-    h('p', { class: 'hero' }, h('span', { class: 'label' }, t('wall.abandon')), ' ', h('b', null, day ? share(day.abandoned, day.live, (a, b) => t('share.of', { a, b })) : '—'), ' ', level ? levelMark(level) : h('span', { class: 's-ready' }, icon('ready')), day && h('span', { class: 'label' }, ` ${t('wall.ceiling', { ceiling: num(day.ceiling * 100) })}`)),
-    h('p', { class: 'row' }, h('span', { class: 's-on_call' }, icon('call'), h('b', null, ` ${num(c.agents.on_call || 0)}`), ` ${t('wall.on_call')}`), h('span', { class: 's-ready' }, icon('ready'), h('b', null, ` ${num(c.agents.ready || 0)}`), ` ${t('wall.ready', { n: c.agents.ready || 0 })}`), h('span', null, h('b', null, num(c.stages.waiting || 0)), ` ${t('wall.waiting', { n: c.stages.waiting || 0 })}`)),
-    h('p', { class: 'row' }, h('span', { class: 'label' }, t('wall.sales')), h('b', null, ` ${num(sales)}`)));
+    h('p', { class: 'hero' }, h('span', { class: 'label' }, t('wall.abandon')), ' ', h('b', null, day ? share(day.abandoned, day.live, (a, b) => t('share.of', { a, b })) : '—'), ' ', level ? levelMark(level, true) : day?.live > 0 && h('span', { class: 's-ready' }, icon('ready')), day && h('span', { class: 'label' }, ` ${t('wall.ceiling', { ceiling: num(day.ceiling * 100) })}`)),
+    h('p', { class: 'row' }, h('span', { class: 's-on_call' }, icon('call'), h('b', null, ` ${shown(c.agents.on_call)}`), ` ${t('wall.on_call')}`), h('span', { class: 's-ready' }, icon('ready'), h('b', null, ` ${shown(c.agents.ready)}`), ` ${t('wall.ready', { n: c.agents.ready || 0 })}`), h('span', null, h('b', null, shown(c.stages.waiting)), ` ${t('wall.waiting', { n: c.stages.waiting || 0 })}`)),
+    h('p', { class: 'row' }, h('span', { class: 'label' }, t('wall.sales')), h('b', null, ` ${num(sales)}`)),
+    !dialling && h('p', { class: 'reason' }, why(c)));
 }
 function draw() {
   const root = document.getElementById('page');
@@ -36,9 +40,9 @@ function draw() {
   const pages = Math.max(1, Math.ceil(rows.length / SHOWN));
   const page = Math.floor(serverNow() / 1000 / TURN_S) % pages;
   const silent = age();
-  const heard = silent !== null && silent < 5;
   document.body.classList.toggle('stale', silent !== null && silent >= 15);
-  mount(root, h('header', { class: 'walltop' }, h('b', null, icon('dial'), ' Cadran'), h('span', { class: heard ? 's-ready' : 'mark act' }, icon(heard ? 'dot' : 'lost'), heard ? '' : ` ${t('age.silent', { s: Math.round(silent || 0) })}`), h('span', { class: 'grow' }), pages > 1 && h('span', null, t('wall.page', { n: page + 1, of: pages })), h('b', { class: 'clock' }, clock(new Date(serverNow())))),
+  mount(root, h('header', { class: 'walltop' }, h('b', null, icon('dial'), ' Cadran'), chain(), h('span', { class: 'grow' }), pages > 1 && h('span', null, t('wall.page', { n: page + 1, of: pages })), h('b', { class: 'clock' }, clock(new Date(serverNow())))),
+    linkBands(),
     h('main', { class: `panels n${Math.min(rows.length, SHOWN)}` }, rows.length === 0 ? h('p', { class: 'hero' }, t('wall.none')) : rows.slice(page * SHOWN, (page + 1) * SHOWN).map(panel)));
 }
 async function begin() {

@@ -109,7 +109,7 @@ export function roomText(w, { full = false } = {}) {
 }
 const nextHour = () => { const at = new Date(serverNow()); at.setMinutes(60, 0, 0); return clock(at, false); };
 const LEVEL_ICON = { watch: 'watch', act: 'alert' };
-export const levelMark = (level) => level && h('span', { class: `mark ${level}` }, icon(LEVEL_ICON[level]), h('span', { class: 'sr' }, t(`level.${level}`)));
+export const levelMark = (level, inWords) => level && h('span', { class: `mark ${level}`, title: t(`level.${level}`) }, icon(LEVEL_ICON[level]), h('span', { class: inWords ? '' : 'sr' }, t(`level.${level}`)));
 
 // `target`: the pacing's, 0..1; with it the meter is wide, and shows where on the same scale the target lies.
 export function meter(w, label, target) {
@@ -130,7 +130,8 @@ export function meter(w, label, target) {
 }
 
 // ---- figures that may be unknown ----------------------------------------------------------------------------------
-export const siteDown = (site) => live.state.links[site] && !live.state.links[site].up;
+// A wall screen is told of links by the beat alone.
+export const siteDown = (site) => (live.state.links[site] ? !live.state.links[site].up : (live.beat?.links || []).some((l) => l.site === site && !l.up));
 export const linkFigure = (site, value) => (siteDown(site) ? '?' : value);
 
 // ---- small form helpers -------------------------------------------------------------------------------------------

@@ -1,10 +1,10 @@
 // Agents: who is where, since when, beyond what is expected first. Rows hold still while the pointer is on them.
 import { h, icon } from '../lib/dom.js';
 import { t, word } from '../lib/i18n.js';
-import { num, pct, duration } from '../lib/format.js';
+import { num, pct, duration, clock } from '../lib/format.js';
 import { live, since, paint } from '../lib/live.js';
 import { post, may, all } from '../lib/api.js';
-import { chip, request, whyNot, confirm, ui, STATE_ICON, attempt, field, formValues, select, toast } from '../lib/ui.js';
+import { chip, request, whyNot, confirm, ui, STATE_ICON, attempt, field, formValues, select, toast, siteDown } from '../lib/ui.js';
 import { agentCounts } from './direct.js';
 import { edit } from './edit.js';
 
@@ -104,10 +104,10 @@ function row(id, index) {
   return h('tr', { key: id, 'aria-rowindex': index + 2, class: 'row' },
     h('th', { scope: 'row' }, h('a', { href: `#/agents/${id}`, onclick: (e) => { e.preventDefault(); ui.drawer = drawer(id); paint(); } }, a.name)),
     h('td', null, a.extension),
-    h('td', null, chip(a.state), a.code && ` ${a.code}`, ' ', a.listeners?.length > 0 && h('span', { class: 'mark watch', title: t('supv.heard_by', { who: a.listeners.map(heard).join(' · ') }) }, ' ', icon('agents'), ` ${a.listeners.map((x) => x.slice(0, x.lastIndexOf(' '))).join(', ')}`), a.next_state && h('span', { class: 'muted' }, ` → ${word('state', a.next_state)}`)),
+    h('td', null, chip(a.state), siteDown(a.site) && h('b', { title: t('agents.pbx_unknown_short') }, ' ?'), a.code && ` ${a.code}`, ' ', a.listeners?.length > 0 && h('span', { class: 'mark watch', title: t('supv.heard_by', { who: a.listeners.map(heard).join(' · ') }) }, ' ', icon('agents'), ` ${a.listeners.map((x) => x.slice(0, x.lastIndexOf(' '))).join(', ')}`), a.next_state && h('span', { class: 'muted' }, ` → ${word('state', a.next_state)}`)),
     h('td', { class: 'n num' }, a.over_run && h('span', { class: 'mark watch' }, icon('watch'), h('span', { class: 'sr' }, t('level.watch'))), ' ', duration(since(a.since))),
     h('td', null, live.state.campaigns[a.campaign_id || a.campaign_ids[0]]?.name || '—'),
-    h('td', null, call ? `${num(call.number)} · ${word('stage', call.stage)}` : '—'),
+    h('td', null, call ? `${num(call.number)} · ${siteDown(call.site) ? '?' : word('stage', call.stage)}` : '—'),
     h('td', null, call ? live.state.lines[call.line_id]?.name || '—' : '—'),
     h('td', { class: 'n' }, num(a.today.calls || 0)),
     h('td', { class: 'n' }, num(a.today.sales || 0)),
@@ -127,6 +127,7 @@ export function view() {
     state && h('span', { class: `s-${state}` }, icon(STATE_ICON[state])), ` ${label} `, h('span', { class: 'figure' }, num(n)));
   const columns = ['name', 'extension', 'state', 'since', 'campaign', 'call', 'line', 'calls', 'sales', 'occupancy', 'menu'];
   return [h('section', { class: 'card' },
+    Object.values(live.state.links).filter((l) => !l.up).map((l) => h('p', { key: l.site, class: 'mark watch' }, icon('lost'), ` ${t('agents.pbx_unknown', { site: l.site, at: clock(new Date(l.since)) })}`)),
     h('div', { class: 'toolbar tabs' },
       button('', t('agents.all'), totalCount),
       FILTERS.map((s) => button(s, word('state', s), (counts[s] || 0) + (s === 'reserved' ? counts.ringing || 0 : 0) + (s === 'on_call' ? counts.on_hold || 0 : 0))),
@@ -135,7 +136,7 @@ export function view() {
       h('label', null, h('input', { type: 'checkbox', checked: frozen, onchange: (e) => { frozen = e.target.checked; paint(); } }), ' ', t('do.hold_rows')),
       moved > 0 && h('button', { class: 'quiet', onclick: reorder }, t('agents.moved', { n: moved }))),
     order.length === 0 ? h('p', { class: 'empty' }, totalCount ? t('agents.none_of', { n: num(totalCount) }) : t('agents.none'), ' ', (filter || search) && h('button', { onclick: () => { filter = ''; search = ''; document.querySelector('[data-search]').value = ''; paint(); } }, t('do.clear_all')))
-      : h('div', { class: 'scroller', tabindex: '0', 'aria-label': t('nav.agents'), onscroll: (e) => { scroll = e.target.scrollTop; paint(); }, onpointerenter: () => { over = true; }, onpointerleave: () => { over = false; paint(); } },
+      : h('div', { class: 'scroller', tabindex: '0', 'aria-label': t('nav.agents'), style: { height: `${(order.length + 1) * ROW + 16}px` }, onscroll: (e) => { scroll = e.target.scrollTop; paint(); }, onpointerenter: () => { over = true; }, onpointerleave: () => { over = false; paint(); } },
         h('div', { style: { height: `${(order.length + 1) * ROW}px` } }),
         h('table', { class: 'grid', 'aria-rowcount': order.length + 1, style: { top: '0', transform: `translateY(${first * ROW}px)` } },
           h('thead', null, h('tr', null, columns.map((c, i) => h('th', { key: c, scope: 'col', class: i === 3 || i > 6 ? 'n' : '' }, c === 'menu' ? h('span', { class: 'sr' }, t('agent.menu')) : t(`agent.${c}`))))),

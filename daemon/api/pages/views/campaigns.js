@@ -4,7 +4,7 @@ import { t, word, has } from '../lib/i18n.js';
 import { num, pct, clock, dateTime } from '../lib/format.js';
 import { live, paint } from '../lib/live.js';
 import { all, get, post, patch, request as http, may } from '../lib/api.js';
-import { meter, request, waiting, whyNot, field, select, formValues, toast, attempt, complain, levelMark, windowLevel } from '../lib/ui.js';
+import { meter, roomText, request, waiting, whyNot, field, select, formValues, toast, attempt, complain, levelMark, windowLevel, linkFigure } from '../lib/ui.js';
 import { sections, changed } from './fields.js';
 import { lastHour } from './plots.js';
 import { clients, enterClients, pauses, statuses } from './codes.js';
@@ -107,13 +107,13 @@ function cadence(c) {
     h('div', { class: 'columns' },
       h('section', { class: 'card' }, h('h2', null, t('campaign.mode')), modes(c), speed(c)),
       h('section', { class: 'card' }, h('h2', null, t('campaign.abandon', { ceiling: num((c.windows[0]?.ceiling ?? 0.03) * 100) })),
-        c.windows.length === 0 ? h('p', { class: 'empty' }, t('campaign.no_windows')) : h('table', { class: 'grid' }, h('tbody', null, c.windows.map((w) => h('tr', { key: w.name }, h('th', { scope: 'row' }, word('window', w.name)), h('td', { class: 'n' }, meter(w, word('window', w.name), c.mode === 'predictive' ? target(c) : 0)), h('td', { class: 'n' }, w.live < 30 ? '' : t('share.of', { a: num(w.abandoned), b: num(w.live) })), h('td', { class: 'n' }, t('abandon.left', { n: num(Math.max(0, w.room)) }), levelMark(windowLevel(w))))))),
+        c.windows.length === 0 ? h('p', { class: 'empty' }, t('campaign.no_windows')) : h('table', { class: 'grid' }, h('tbody', null, c.windows.map((w) => h('tr', { key: w.name }, h('th', { scope: 'row' }, word('window', w.name)), h('td', { class: 'n' }, meter(w, word('window', w.name), c.mode === 'predictive' ? target(c) : 0)), h('td', { class: 'n' }, w.live < 30 ? '' : t('share.of', { a: num(w.abandoned), b: num(w.live) })), h('td', { class: 'n' }, roomText(w, { full: true }), levelMark(windowLevel(w))))))),
         h('p', { class: 'muted' }, c.mode === 'predictive' && c.windows.length > 0 && `${t('abandon.target', { target: pct(target(c), 1) })}. `, t('campaign.at_ceiling')))),
     h('section', { class: 'card' }, h('h2', null, t('campaign.why_number')), h('p', null, why(c))),
     h('div', { class: 'columns' },
       h('section', { class: 'card' }, h('h2', null, t('campaign.why_not')), h('ol', { class: 'causes' }, c.causes.map((x, i) => cause(c, x, i))),
         integrations.map((x) => h('p', { key: x.id, 'data-integration': x.id }, icon('watch'), ' ', t('why.integration', { name: x.name, state: t(`crm.is.${x.state}`), n: num(x.waiting) })))),
-      h('section', { class: 'card' }, h('h2', null, t('direct.in_progress')), h('p', null, ['dialling', 'ringing', 'answered', 'waiting', 'talking'].map((s) => [h('span', { class: 'count', key: s }, `${word('stage', s)} `, h('b', null, num(c.stages[s] || 0))), ' '])),
+      h('section', { class: 'card' }, h('h2', null, t('direct.in_progress')), h('p', null, ['dialling', 'ringing', 'answered', 'waiting', 'talking'].map((s) => [h('span', { class: 'count', key: s }, `${word('stage', s)} `, h('b', null, linkFigure(c.site, num(c.stages[s] || 0)))), ' '])),
         h('h2', null, t('campaign.outcomes')), Object.keys(c.outcomes).length === 0 ? h('p', { class: 'empty' }, t('campaign.no_outcomes')) : h('p', { 'data-outcomes': true }, Object.entries(c.outcomes).sort((a, b) => b[1] - a[1]).map(([o, n]) => [h('span', { class: 'count', key: o, 'data-outcome': o }, `${word('outcome', o)} `, h('b', null, num(n))), ' '])))),
     lastHour(c),
   ];

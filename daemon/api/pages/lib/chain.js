@@ -1,0 +1,28 @@
+// The chain Page ─ Cadran ─ PBX ─ Base, each with its state and since when, and a sentence for each link that is lost.
+import { h, icon } from './dom.js';
+import { t } from './i18n.js';
+import { clock, duration, num } from './format.js';
+import { live, age, fresh, since } from './live.js';
+
+export function chain() {
+  const silent = age();
+  const heard = fresh();
+  const links = live.beat?.links || [];
+  const piece = (name, up, tip) => h('span', { key: name, class: `link ${up ? 'up' : 'down'}`, title: tip || false }, `${name} `, icon(up ? 'dot' : 'lost'), h('span', { class: 'sr' }, up ? t('link.up') : t('link.down')));
+  return h('span', { class: 'chain', 'aria-label': t('link.chain') },
+    piece(t('link.page'), heard, heard ? '' : t('age.silent', { s: Math.round(silent || 0) })),
+    piece('Cadran', heard && !live.beat?.draining, live.version),
+    links.map((l) => piece(`PBX ${l.site}`, heard && l.up, t(l.up ? 'link.since' : 'link.down_since', { at: clock(new Date(l.since)) }))),
+    piece(t('link.base'), heard && live.beat?.store_ok, live.beat?.journal_pending ? t('link.journal', { n: num(live.beat.journal_pending) }) : ''));
+}
+
+const band = (key, sign, ...text) => h('p', { key, class: 'band watch', role: 'alert' }, icon(sign), ' ', ...text);
+export function linkBands() {
+  const silent = age();
+  if (silent === null) return null;
+  if (!fresh()) return band('age', 'watch', silent < 15 ? t('age.old', { s: Math.round(silent) }) : t('age.lost', { at: clock(new Date(live.beatAt + live.skew)) }));
+  return [
+    live.beat.links.filter((l) => !l.up).map((l) => band(l.site, 'lost', t('error.pbx_unreachable_since', { site: l.site, since: clock(new Date(l.since)), for: duration(since(l.since)) }))),
+    live.beat.store_ok === false && band('store', 'lost', t('error.store_unavailable'), ' ', t('link.journal', { n: num(live.beat.journal_pending) })),
+  ];
+}

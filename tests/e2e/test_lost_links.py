@@ -1,0 +1,148 @@
+"""A page that lost a link says which, since when, and what it no longer knows: no zero that should be a « ? »."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+from playwright.async_api import Browser, Page, expect
+
+from daemon.engine.views import WindowView
+from tests.api.fakes import call_view
+from tests.e2e.site import open_site
+from tests.e2e.test_pages import ATTEMPT, people
+from tests.e2e.test_screenshots import furnished
+
+PLACES = """() => [...document.querySelectorAll('main :is(th, td, h2, .count, .card)')].map((e) => {
+  const box = e.getBoundingClientRect();
+  return [Math.round(box.x), Math.round(box.y)];
+})"""
+
+
+async def test_a_lost_database_is_counted_and_what_would_be_saved_waits(browser: Browser) -> None:
+    async with open_site(browser) as site:
+        page, now = await site.open("/#/listes"), datetime.now(UTC)
+        field, add = page.locator("main form [name=name]"), page.get_by_role("button", name="Ajouter une liste")
+        await field.fill("Été 2027")
+        door = site.world.door
+        door.change("system", "cadran", store_ok=False, store_since=now, journal_pending=1204)
+        band = page.locator(".band.watch")
+        await expect(band).to_contain_text("Aucun nouvel appel")
+        await expect(band).to_contain_text("Faits gardés sur disque : 1\u202f204")
+        await expect(page.locator(".chain .down")).to_have_text(re.compile("^Base"))
+        await expect(add).to_have_attribute("aria-disabled", "true")
+        await field.press("Enter")
+        await expect(page.locator(".toast.alert")).to_contain_text("La base ne répond pas")
+        await expect(field).to_have_value("Été 2027")
+        await page.goto(site.url("/#/direct"))
+        await expect(page.get_by_role("button", name="Suspendre Assurance Auto 31")).to_be_enabled()
+        await page.goto(site.url("/#/listes"))
+        await field.fill("Été 2027")
+        door.change("system", "cadran", journal_pending=12)
+        await expect(band).to_contain_text("disque : 12")
+        door.change("system", "cadran", store_ok=True, store_since=now, journal_pending=0)
+        await expect(band).to_have_count(0)
+        await expect(add).to_have_attribute("aria-disabled", "false")
+        await field.press("Enter")
+        await expect(page.locator("main tbody th", has_text="Été 2027")).to_be_visible()
+        assert not site.troubles, site.troubles
+
+
+async def test_a_lost_pbx_leaves_no_state_as_if_it_were_known(browser: Browser) -> None:
+    """On the board, a campaign and the wall; the wall names the link as the other pages do."""
+    async with open_site(browser) as site:
+        people(site, 6)
+        door, agent, now = site.world.door, site.world.rows["agent"].id, datetime.now(UTC)
+        door.show(call_view(ATTEMPT, agent_id=agent, stage="talking", since=now, started=now))
+        door.change("agents", agent, state="on_call", attempt_id=ATTEMPT)
+        page, wall = await site.open("/#/agents"), await site.open("/wall", width=1920, height=1080)
+        row = page.locator("tr.row", has_text="S. Benali")
+        await expect(row).to_contain_text("7 · conversation")
+        await expect(wall.locator(".panel").first).to_contain_text("On appelle")
+        door.change("links", "main", up=False, since=now)
+        await expect(row).to_contain_text("En appel ?")
+        await expect(row).to_contain_text("7 · ?")
+        await expect(page.get_by_text("PBX main : état inconnu depuis")).to_be_visible()
+        await page.goto(site.url("/#/campagnes/1"))
+        for stage in ("composé", "sonne", "décroché", "attend un agent", "conversation"):
+            await expect(page.locator("main .count", has_text=stage).first).to_have_text(f"{stage} ?")
+        await expect(wall.locator(".chain .down")).to_contain_text("PBX main")
+        panel = wall.locator(".panel").first
+        await expect(panel).to_contain_text("On n’appelle pas")
+        await expect(panel).to_contain_text("le PBX main ne répond pas")
+        assert [text.strip() for text in await panel.locator(".row").first.locator("b").all_inner_texts()] == ["?"] * 3
+        assert not site.troubles, site.troubles
+
+
+async def test_a_lost_stream_stops_timers_hatches_figures_and_cuts_the_plots(browser: Browser) -> None:
+    """At 6 s an age in words, at 20 s nothing on the page passes for live. The page's clock is the test's."""
+    async with furnished(browser, "fr", "light") as site:
+        page = await site.context.new_page()
+        await page.clock.install(time=datetime.now(UTC))
+        await page.goto(site.url("/"))
+        await expect(page.locator("svg.plot polyline")).not_to_have_count(0)
+        await page.clock.pause_at(datetime.now(UTC).timestamp() + 1)
+        await site.server.close()
+        gaps = page.locator("svg.plot .gap")
+        before = await gaps.count()
+        await page.clock.run_for(5_000)
+        await expect(page.locator(".band.watch")).to_contain_text(re.compile(r"Données d’il y a \d+ s"))
+        await expect(page.locator("body.stale")).to_have_count(0)
+        await page.clock.run_for(15_000)
+        await expect(page.locator("body.stale")).to_have_count(1)
+        await expect(page.locator(".band.watch")).to_contain_text("dernières données à")
+        clock = await page.locator(".clock").inner_text()
+        await page.clock.run_for(11_000)
+        assert await page.locator(".clock").inner_text() == clock
+        assert await gaps.count() > before
+        hatched = "(e) => getComputedStyle(e).backgroundImage.startsWith('repeating-linear-gradient')"
+        for figure in (".kpi > .figure", ".kpi .count b", "tr.campaign td.n"):
+            assert await page.locator(figure).first.evaluate(hatched), figure
+        for name in (
+            "Suspendre tous les appels",
+            "Arrêter Assurance Auto 31",
+            "Augmenter la vitesse de Assurance Auto 31",
+        ):
+            button = page.get_by_role("button", name=name)
+            await expect(button).to_be_disabled()
+            await expect(button).to_have_attribute("title", "Impossible tant que Cadran ne répond pas")
+
+
+async def places(page: Page) -> list[list[int]]:
+    return list(await page.evaluate(PLACES))
+
+
+async def settled(page: Page) -> list[list[int]]:
+    """Where things are once a page that has just opened has all it asked for."""
+    last: list[list[int]] = []
+    while last != (found := await places(page)) or not found:
+        last = found
+        await page.wait_for_timeout(400)
+    return found
+
+
+async def test_figures_change_and_nothing_moves(browser: Browser) -> None:
+    async with furnished(browser, "fr", "light") as site:
+        page, door = await site.open("/#/agents"), site.world.door
+        async with page.expect_response("**/reports/abandonment*"):  # the last that comes to Direct as it opens
+            await page.goto(site.url("/#/direct"))
+        await expect(page.locator("svg.plot polyline")).not_to_have_count(0)
+        row = page.locator("tr.campaign", has_text="Assurance Auto 31")
+        await expect(row).to_contain_text("31")
+        before = await settled(page)
+        windows = [("hour", 0, 212, 7), ("day", 8, 724, 13), ("30d", 402, 17980, 137)]
+        door.change(
+            "campaigns", 1, answer_rate=0.05, wait_s=9.0, leads={"due": 99, "recycling": 9366},
+            agents={"on_call": 9, "ready": 2},
+            windows=tuple(WindowView(name=w, abandoned=a, live=n, room=r, ceiling=0.03) for w, a, n, r in windows),
+        )  # fmt: skip
+        await expect(row).to_contain_text("5\u202f%")
+        assert await places(page) == before
+        await page.goto(site.url("/#/agents"))
+        await expect(page.locator("tr.row").nth(10)).to_be_visible()
+        before = await settled(page)
+        for number in range(100, 140):
+            door.change("agents", number, today={"calls": 132, "sales": 0, "ready_s": 900.0, "handling_s": 90.0})
+        await expect(page.locator("tr.row", has_text="Agent 128")).to_contain_text("132")
+        assert await places(page) == before
+        assert not site.troubles, site.troubles
