@@ -9,12 +9,14 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from msgspec import Meta
 
 from daemon.api import scope
+from daemon.api.numbers import e164_of
 from daemon.api.routes import Ask, Permission, Reply, Routes
-from daemon.api.types import Answer, Id, IdOrZero, Query
+from daemon.api.types import Answer, Body, Id, IdOrZero, Number, Query
 from daemon.calls.lead_records import Lead
 from daemon.calls.records import Campaign, CampaignMode
-from daemon.compliance.evidence import evidence, facts_then
-from daemon.compliance.facts import CampaignRules, calls_companies
+from daemon.compliance.evidence import Evidence, article_of, evidence, facts_then
+from daemon.compliance.facts import CampaignRules, LeadFacts, calls_companies, facts_of, rules_of
+from daemon.compliance.law import may_call
 from daemon.compliance.rules import RuleSet
 from daemon.errors import CommandError
 
@@ -42,11 +44,35 @@ class DayReport(Answer, kw_only=True):
     made: list[dict[str, Any]]
 
 
+class MayCallBody(Body, kw_only=True):
+    campaign_id: Id
+    number: Number | None = None
+    lead_id: IdOrZero = 0
+
+
+class MayCallAnswer(Answer, kw_only=True):
+    """The verdict of this instant; `until` is the next instant at which it may be allowed; `article`: of the law, ""
+    for a limit of the operator's own. `evidence`: what is known now, rule by rule. `lead_id`: the lead it was asked of,
+    0 = none has the number."""
+
+    allowed: bool
+    rule: str
+    clause: str
+    until: datetime | None
+    rule_set: str
+    article: str
+    lead_id: int
+    evidence: list[Evident]
+
+
 class Evident(Answer, kw_only=True):
+    """A rule's part in a verdict: its clause, and what was known, in English and French."""
+
     rule: str
     clause: str
     allowed: bool
     known: str
+    known_fr: str
 
 
 class CallAccount(Answer, kw_only=True):
@@ -117,8 +143,12 @@ async def _account(ask: Ask, lead: dict[str, Any], held: dict[str, Any], attempt
         campaign_id=attempt["campaign_id"],
         rule_set=attempt["rule_set"],
         allowed=all(each.allowed for each in found) if rule_set is not None else None,
-        evidence=[Evident(rule=e.rule, clause=e.clause, allowed=e.allowed, known=e.known) for e in found],
+        evidence=[_evident(each) for each in found],
     )
+
+
+def _evident(each: Evidence) -> Evident:
+    return Evident(rule=each.rule, clause=each.clause, allowed=each.allowed, known=each.known, known_fr=each.known_fr)
 
 
 def _law_alone(rule_set: RuleSet, campaign: Campaign | None) -> CampaignRules:
@@ -131,3 +161,51 @@ def _law_alone(rule_set: RuleSet, campaign: Campaign | None) -> CampaignRules:
         business=calls_companies(campaign, rule_set),
         agent_reserved=campaign is None or campaign.mode is not CampaignMode.PREDICTIVE,
     )
+
+
+@routes.post("/compliance/check", permission=Permission.WATCH, body=MayCallBody, reply=MayCallAnswer)
+async def check_may_call(ask: Ask) -> Reply:
+    """May this person be called now, for this campaign, and by which proof? The same law as the dialler's."""
+    campaign = await scope.get(ask, Campaign, ask.body.campaign_id)
+    rule_set = ask.deps.rule_sets.get(campaign.rule_set)
+    if rule_set is None:
+        raise CommandError("not_available", {"what": f"rule set {campaign.rule_set}"})
+    now = ask.deps.clock.utcnow()
+    lead_id, facts = await _facts(ask, campaign, now)
+    rules = rules_of(campaign, rule_set)
+    verdict = may_call(facts, rules, now)
+    return Reply(
+        MayCallAnswer(
+            allowed=verdict.allowed,
+            rule=verdict.rule.value,
+            clause=verdict.clause,
+            until=verdict.until,
+            rule_set=rule_set.id,
+            article=article_of(rule_set, verdict.rule),
+            lead_id=lead_id,
+            evidence=[_evident(each) for each in evidence(facts, rules, now)],
+        )
+    )
+
+
+async def _facts(ask: Ask, campaign: Campaign, now: datetime) -> tuple[int, LeadFacts]:
+    """What is known of the person: of the lead named, of one with that number (this campaign's first), or, without any,
+    of the number itself: red list, consents, calls, refusals."""
+    store = ask.deps.store
+    if ask.body.lead_id:
+        lead: Lead | None = await store.lead_facts(ask.body.lead_id)
+        if lead is None or not ask.who.sees_campaign(lead.group_id, lead.campaign_id):
+            raise CommandError("not_found", {"what": f"Lead {ask.body.lead_id}"})
+        return lead.id, facts_of(lead)
+    if not ask.body.number:
+        raise CommandError("field_missing", {"field": "number"})
+    e164 = e164_of(ask.body.number, "number")
+    for filters in ({"phone": e164, "campaign_id": campaign.id}, {"phone": e164}):
+        page = await store.search_leads(campaign.group_id, filters, 50, None)
+        found = next((row["id"] for row in page.rows if row["e164"] == e164), 0)
+        lead = await store.lead_facts(found) if found else None
+        if lead is not None:
+            return lead.id, facts_of(lead)
+    held = await store.number_history(campaign.group_id, e164)
+    unknown = {"consent_at": None, "consent_out_of_hours": False, "consent_automated": False, "running_contract": False}
+    return 0, facts_then({"e164": e164, "postal_code": "", **unknown}, held, campaign.client_id, now)

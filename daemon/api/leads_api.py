@@ -19,8 +19,6 @@ from daemon.api.routes import Ask, Permission, Reply, Routes
 from daemon.api.types import After, Answer, Body, Id, IdOrZero, Limit, Number, Query, Text
 from daemon.calls.lead_records import Lead, LeadDraft
 from daemon.calls.records import Agent, Campaign, Client, LeadList
-from daemon.compliance.facts import LeadFacts, facts_of, rules_of
-from daemon.compliance.law import Verdict, may_call
 from daemon.compliance.zones import tz_group
 from daemon.engine.commands import LeadsChanged
 from daemon.errors import CommandError
@@ -148,22 +146,6 @@ class Touched(Answer, kw_only=True):
 
     e164: str
     leads: int
-
-
-class MayCallBody(Body, kw_only=True):
-    campaign_id: Id
-    number: Number | None = None
-    lead_id: IdOrZero = 0
-
-
-class MayCallAnswer(Answer, kw_only=True):
-    """The verdict of this instant; `until` is the next instant at which it may be allowed."""
-
-    allowed: bool
-    rule: str
-    clause: str
-    until: datetime | None
-    rule_set: str
 
 
 def mask(e164: str) -> str:
@@ -331,38 +313,3 @@ async def revoke_consent(ask: Ask) -> Reply:
     ids = await ask.deps.store.revoke_consent(client.id, e164, ask.deps.clock.utcnow())
     await tell_engine(ask, LeadsChanged(lead_ids=tuple(ids), e164s=(e164,), by=ask.who.name))
     return Reply(Touched(e164=e164, leads=len(ids)))
-
-
-@routes.post("/compliance/check", permission=Permission.WATCH, body=MayCallBody, reply=MayCallAnswer)
-async def check_may_call(ask: Ask) -> Reply:
-    """May this person be called now, for this campaign? The same law as the dialler's."""
-    campaign = await scope.get(ask, Campaign, ask.body.campaign_id)
-    rule_set = ask.deps.rule_sets.get(campaign.rule_set)
-    if rule_set is None:
-        raise CommandError("not_available", {"what": f"rule set {campaign.rule_set}"})
-    facts = await _facts(ask, campaign)
-    verdict: Verdict = may_call(facts, rules_of(campaign, rule_set), ask.deps.clock.utcnow())
-    return Reply(
-        MayCallAnswer(
-            allowed=verdict.allowed,
-            rule=verdict.rule.value,
-            clause=verdict.clause,
-            until=verdict.until,
-            rule_set=rule_set.id,
-        )
-    )
-
-
-async def _facts(ask: Ask, campaign: Campaign) -> LeadFacts:
-    """What is known of the person: the lead named, or the first of the group with that number, or nothing."""
-    if ask.body.lead_id:
-        return facts_of(await _lead(ask, ask.body.lead_id))
-    if not ask.body.number:
-        raise CommandError("field_missing", {"field": "number"})
-    e164 = e164_of(ask.body.number, "number")
-    page = await ask.deps.store.search_leads(campaign.group_id, {"phone": e164}, 1, None)
-    for row in page.rows:
-        found = await ask.deps.store.lead_facts(int(msgspec.to_builtins(row)["id"]))
-        if found is not None and found.e164 == e164:
-            return facts_of(found)
-    return LeadFacts(e164=e164)

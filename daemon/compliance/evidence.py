@@ -14,19 +14,25 @@ from typing import Any
 from daemon.compliance.facts import CampaignRules, LeadFacts
 from daemon.compliance.law import Rule, consent_valid, may_call
 from daemon.compliance.numbers import classify
+from daemon.compliance.rules import RuleSet
 from daemon.compliance.zones import holidays_of, local_date, places, zone
 
+_Said = tuple[str, str]
+"""The same in English and in French."""
+
+_JOURS = ("lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi", "dimanche")
 _NOT_DIALLED = frozenset({"not_placed", "agent_no_answer"})
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """A rule, its clause, whether it allowed the call, and what was known, in words."""
+    """A rule, its clause, whether it allowed the call, and what was known, in words of both languages."""
 
     rule: str
     clause: str
     allowed: bool
     known: str
+    known_fr: str
 
 
 def facts_then(
@@ -66,47 +72,81 @@ def evidence(facts: LeadFacts, rules: CampaignRules, at: datetime) -> list[Evide
     """Each rule's part in the verdict of that instant; the one that forbade it, if any, stands out."""
     rule_set, verdict = rules.rule_set, may_call(facts, rules, at)
     law, silence, consent = rule_set.attempts, rule_set.refusal, rule_set.consent
-    rows = [
-        (Rule.RULE_SET, rule_set.title, f"{rule_set.id} in force from {rule_set.valid_from}"),
-        (Rule.DNC, "red list", f"on the {facts.dnc}" if facts.dnc else "on no red list"),
-        (Rule.NUMBER, "number classes", f"{classify(facts.e164).value} number"),
+    day = f"{rule_set.valid_from:%d/%m/%Y}"
+    listed = (f"on the {facts.dnc}", "en liste rouge") if facts.dnc else ("on no red list", "en aucune liste rouge")
+    kind = classify(facts.e164).value
+    rows: list[tuple[Rule, str, _Said]] = [
+        (Rule.RULE_SET, rule_set.title, (f"{rule_set.id} in force from {rule_set.valid_from}",
+                                         f"{rule_set.id}, en vigueur depuis le {day}")),
+        (Rule.DNC, "red list", listed),
+        (Rule.NUMBER, "number classes", (f"{kind} number", f"numéro de classe {kind}")),
         (Rule.CONSENT, consent.clause, _consent(facts, rules, at)),
         (Rule.HOURS, rule_set.hours.clause, _clock(facts, at)),
         (Rule.HOLIDAY, rule_set.hours.clause, _holiday(facts, rules, at)),
-    ]
+    ]  # fmt: skip
     if law is not None:
         since = at - timedelta(days=law.days)
         weighing = sum(since < made <= at for made in facts.attempt_times)
-        text = f"{weighing} of {law.max} attempts in the {law.days} days before"
-        rows.append((Rule.ATTEMPTS, law.clause, text))
+        said = f"{weighing} of {law.max} attempts in the {law.days} days before"
+        dit = f"{weighing} tentative(s) sur {law.max} dans les {law.days} jours d’avant"
+        rows.append((Rule.ATTEMPTS, law.clause, (said, dit)))
     if silence is not None:
-        text = f"refused on {facts.refused_at:%Y-%m-%d}" if facts.refused_at else "no refusal before"
+        refused, never = facts.refused_at, ("no refusal before", "aucun refus avant")
+        text = (f"refused on {refused:%Y-%m-%d}", f"refus le {refused:%d/%m/%Y}") if refused else never
         rows.append((Rule.REFUSAL, silence.clause, text))
-    found = [Evidence(rule.value, clause, verdict.rule is not rule, known) for rule, clause, known in rows]
+    found = [Evidence(rule.value, clause, verdict.rule is not rule, *known) for rule, clause, known in rows]
     if not verdict.allowed and all(each.allowed for each in found):
-        found.append(Evidence(verdict.rule.value, verdict.clause, False, verdict.clause))
+        article = article_of(rule_set, verdict.rule)
+        found.append(Evidence(verdict.rule.value, article, False, verdict.clause, verdict.clause))
     return found
 
 
-def _consent(facts: LeadFacts, rules: CampaignRules, at: datetime) -> str:
+def article_of(rule_set: RuleSet, rule: str) -> str:
+    """The clause that a rule applies, as the rule set names it; "" for the operator's own limits and wishes."""
+    sections = {
+        Rule.CONSENT: rule_set.consent,
+        Rule.HOURS: rule_set.hours,
+        Rule.HOLIDAY: rule_set.hours,
+        Rule.OUT_OF_HOURS: rule_set.hours,
+        Rule.ATTEMPTS: rule_set.attempts,
+        Rule.REFUSAL: rule_set.refusal,
+        Rule.RECALL: rule_set.abandonment,
+        Rule.TECHNICAL: rule_set.technical,
+        Rule.CALLER_ID: rule_set.caller_id,
+        Rule.AUTOMATED_MESSAGE: rule_set.automated_message,
+    }
+    section = next((section for name, section in sections.items() if name == rule), None)
+    return section.clause if section is not None else ""
+
+
+def _consent(facts: LeadFacts, rules: CampaignRules, at: datetime) -> _Said:
     if not rules.rule_set.consent.required:
-        return "not required"
-    if facts.consent_at is not None:
-        valid = "valid" if consent_valid(facts, rules.rule_set, at) else "not valid"
-        revoked = f", revoked {facts.consent_revoked_at:%Y-%m-%d}" if facts.consent_revoked_at else ""
-        return f"given {facts.consent_at:%Y-%m-%d %H:%M} UTC{revoked}: {valid} then"
-    return "running contract" if facts.running_contract and rules.running_contract else "none given"
+        return "not required", "non exigé"
+    given, revoked = facts.consent_at, facts.consent_revoked_at
+    if given is not None:
+        valid = consent_valid(facts, rules.rule_set, at)
+        back = (f", revoked {revoked:%Y-%m-%d}", f", retiré le {revoked:%d/%m/%Y}") if revoked else ("", "")
+        said = f"given {given:%Y-%m-%d %H:%M} UTC{back[0]}: {'valid' if valid else 'not valid'} then"
+        return said, f"donné le {given:%d/%m/%Y à %H:%M} UTC{back[1]} : {'valable' if valid else 'non valable'} alors"
+    if facts.running_contract and rules.running_contract:
+        return "running contract", "contrat en cours"
+    return "none given", "aucun"
 
 
-def _clock(facts: LeadFacts, at: datetime) -> str:
-    names = dict.fromkeys(place.zone for place in places(facts.e164, facts.postal_code))
-    return ", ".join(f"{at.astimezone(zone(name)):%A %H:%M:%S} in {name}" for name in names) or "place unknown"
+def _clock(facts: LeadFacts, at: datetime) -> _Said:
+    said, dit = [], []
+    for name in dict.fromkeys(place.zone for place in places(facts.e164, facts.postal_code)):
+        local = at.astimezone(zone(name))
+        said.append(f"{local:%A %H:%M:%S} in {name}")
+        dit.append(f"{_JOURS[local.weekday()]} {local:%H:%M:%S} ({name})")
+    return ", ".join(said) or "place unknown", ", ".join(dit) or "lieu inconnu"
 
 
-def _holiday(facts: LeadFacts, rules: CampaignRules, at: datetime) -> str:
-    found = []
+def _holiday(facts: LeadFacts, rules: CampaignRules, at: datetime) -> _Said:
+    said, dit = [], []
     for place in places(facts.e164, facts.postal_code):
         day = local_date(at, place.zone)
         if day in holidays_of(rules.legal.holidays, place.area, day.year):
-            found.append(f"{day} is a public holiday in {place.zone}")
-    return ", ".join(found) or "no public holiday"
+            said.append(f"{day} is a public holiday in {place.zone}")
+            dit.append(f"le {day:%d/%m/%Y} est férié ({place.zone})")
+    return ", ".join(said) or "no public holiday", ", ".join(dit) or "aucun jour férié"

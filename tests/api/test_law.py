@@ -158,6 +158,23 @@ async def test_the_clause_and_the_rule_set_are_named(client: Client, world: Worl
     assert datetime.fromisoformat(verdict["until"]) == datetime(2026, 11, 23, 13, tzinfo=UTC)
 
 
+async def test_a_verdict_comes_with_its_proof(client: Client, world: World) -> None:
+    """What is known, rule by rule; of a number that no lead has as well."""
+    lead_id = await person(world)
+    verdict = await asked(client, world, lead_id, "2026-11-24T11:00:00+01:00")
+    said = {row["rule"]: (row["allowed"], row["known"]) for row in verdict["evidence"]}
+    assert verdict["allowed"] and verdict["article"] == "" and verdict["lead_id"] == lead_id
+    assert said["consent"] == (True, "given 2026-09-01 10:00 UTC: valid then")
+    path, number = "/api/v1/compliance/check", "+33612345670"
+    await post(client, world, "/dnc", {"client_id": world.rows["client"].id, "number": number})
+    for asked_of, rule, article in ((number, "dnc", ""), ("+33612345671", "consent", "C. conso. L. 223-1")):
+        body = {"campaign_id": world.rows["campaign"].id, "number": asked_of}
+        async with client.post(path, headers=world.auth("supervisor"), json=body) as response:
+            found = await response.json()
+        assert (found["allowed"], found["rule"], found["article"], found["lead_id"]) == (False, rule, article, 0)
+        assert [row["rule"] for row in found["evidence"] if not row["allowed"]] == [rule]
+
+
 async def test_failures_on_our_side_rest_a_number(client: Client, world: World) -> None:
     """They weigh in no law, but ten in a day, over all lists, must not become a hundred."""
     lead_id = await person(world)

@@ -81,6 +81,10 @@ async def test_why_each_call_was_allowed(client: Client, world: World) -> None:
     assert said["attempts"]["known"] == "1 of 4 attempts in the 30 days before"
     assert "Tuesday 18:00:00 in Europe/Paris" in said["hours"]["known"] and "D. 223-9" in said["hours"]["clause"]
     assert said["consent"]["known"].startswith("given 2026-09-01") and said["consent"]["known"].endswith("valid then")
+    assert said["attempts"]["known_fr"] == "1 tentative(s) sur 4 dans les 30 jours d’avant"
+    assert "mardi 18:00:00" in said["hours"]["known_fr"] and said["consent"]["known_fr"].startswith(
+        "donné le 01/09/2026"
+    )
     assert said["dnc"]["known"] == "on no red list", "what came later does not count against it"
     assert [row["rule"] for row in late["evidence"] if not row["allowed"]] == ["hours"]
     async with client.get(f"/api/v1/leads/{lead_id}/lawfulness", headers=world.auth("other_admin")) as response:
