@@ -9,6 +9,7 @@ when the first agent left; of the abandoned calls after that, those which were i
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from statistics import fmean
 
 from benchmarks.pacing.peers import PolicyDialer
 from benchmarks.pacing.scenarios import Scenario
-from benchmarks.pacing.simulator import CallCentre, Dialer
+from benchmarks.pacing.simulator import CallCentre
 
 HOUR_S = 3600.0
 MINUTE_20_S = 1200.0
@@ -67,13 +68,23 @@ class Hour:
     """Abandoned later, but placed before."""
     placed_later: int
     """Abandoned, and placed after the first had left."""
+    hung_up: int
+    """Calls hung up because nobody was left for them."""
+    ring_least_s: float
+    """How long the phone of any of them had rung that had begun to; infinite if none."""
 
 
 class Leaving(CallCentre):
     """A centre whose agents leave as `goings` says: the ready at once, the others after their wrap-up."""
 
     def __init__(
-        self, scenario: Scenario, seed: int, dialer: Dialer, goings: Goings, announced: bool = False, hours: float = 1.0
+        self,
+        scenario: Scenario,
+        seed: int,
+        dialer: PolicyDialer,
+        goings: Goings,
+        announced: bool = False,
+        hours: float = 1.0,
     ) -> None:
         super().__init__(scenario, seed, dialer, shift_s=hours * HOUR_S)
         self._away_s = {agent: away_s for _, agent, away_s in goings}
@@ -81,13 +92,60 @@ class Leaving(CallCentre):
         self._calls_before: int | None = None
         self._before = 0.0
         self._late = [0, 0]
+        self._policy = dialer
+        self._rings: dict[int, float] = {}
+        self._hung_up: set[int] = set()
+        self._ring_least_s = math.inf
         for at, agent, _ in goings:
             self.push(at, "leaves", -1, agent)
 
     def play(self) -> Hour:
         """Run to the end of the shift."""
         result = self.run()
-        return Hour(_excess(result.hours[0]), self._before, *self._late)
+        return Hour(
+            excess=_excess(result.hours[0]),
+            excess_before=self._before,
+            in_flight=self._late[0],
+            placed_later=self._late[1],
+            hung_up=len(self._hung_up),
+            ring_least_s=self._ring_least_s,
+        )
+
+    def _decide(self) -> None:
+        for call in self._policy.surplus(self, self.now):
+            self._hung_up.add(call)
+            self._ring_least_s = min(self._ring_least_s, self.now - self._rings.get(call, -math.inf))
+            self.in_flight -= 1
+            self.lines_used -= 1
+            self.tell("cancelled", call)
+        super()._decide()
+
+    def _dial(self, call: int) -> None:
+        """The same people; a phone rings from when the network has found it."""
+        chance, scenario = self.chance, self.scenario
+        setup = 0.8 + min(6.0, chance.expovariate(1.0))
+        answers = chance.random() < scenario.answer_rate(self.now)
+        if not answers and chance.random() < scenario.quick_share:
+            self.push(self.now + setup + chance.uniform(0.2, 1.5), "ended", call, -1)
+            return
+        ring = scenario.ring_timeout_s + (1 if answers else 0)
+        while answers and ring > scenario.ring_timeout_s:
+            ring = 7.5 * math.exp(chance.gauss(0, 0.5))
+        self.push(self.now + setup, "ringing", call, -1)
+        self.push(self.now + setup + ring, "answered" if answers else "ended", call, -1)
+
+    def _ringing(self, call: int, agent: int) -> None:
+        if call not in self._hung_up:
+            self._rings[call] = self.now
+            self.tell("ringing", call)
+
+    def _answered(self, call: int, agent: int) -> None:
+        if call not in self._hung_up:
+            super()._answered(call, agent)
+
+    def _ended(self, call: int, agent: int) -> None:
+        if call not in self._hung_up:
+            super()._ended(call, agent)
 
     def _leaves(self, call: int, number: int) -> None:
         if self._calls_before is None:
@@ -111,10 +169,10 @@ def _excess(hour: list[int]) -> float:
     return abandoned - 0.03 * (connected + abandoned)
 
 
-def hour(case: str, team: int, seed: int, announced: bool = False) -> Hour:
+def hour(case: str, team: int, seed: int, announced: bool = False, ring_min_s: float = 15.0) -> Hour:
     """One hour of `team` agents under the policy, with its usual people (30 % answer, two minutes of talk)."""
     scenario = Scenario(name=f"leaving {team}", agents=team)
-    return Leaving(scenario, seed, PolicyDialer(scenario), CASES[case](team), announced).play()
+    return Leaving(scenario, seed, PolicyDialer(scenario, ring_min_s=ring_min_s), CASES[case](team), announced).play()
 
 
 def main() -> int:
@@ -122,11 +180,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.pacing.leaving", description=__doc__)
     parser.add_argument("--teams", default="30", help="sizes, with commas between")
     parser.add_argument("--announced", action="store_true")
+    parser.add_argument("--ring-min", type=float, default=15.0, help="seconds the rule set asks that a phone rings for")
+    parser.add_argument("--seeds", type=int, default=len(SEEDS))
     options = parser.parse_args()
     over, played = 0, 0
     for team in map(int, options.teams.split(",")):
         for case in CASES:
-            hours = [hour(case, team, seed, options.announced) for seed in SEEDS]
+            hours = [hour(case, team, seed, options.announced, options.ring_min) for seed in SEEDS[: options.seeds]]
             over += sum(h.excess > 1.0 for h in hours)
             played += len(hours)
             print(
@@ -134,7 +194,9 @@ def main() -> int:
                 f"{max(h.excess for h in hours):+.1f} calls over 3 %, {sum(h.excess > 1.0 for h in hours)} of "
                 f"{len(hours)} hours over +1; before they left worst {max(h.excess_before for h in hours):+.1f}; "
                 f"abandoned of those in flight then: mean {fmean(h.in_flight for h in hours):.1f}, most "
-                f"{max(h.in_flight for h in hours)}; placed later: mean {fmean(h.placed_later for h in hours):.1f}",
+                f"{max(h.in_flight for h in hours)}; placed later: mean {fmean(h.placed_later for h in hours):.1f}; "
+                f"hung up: mean {fmean(h.hung_up for h in hours):.1f}, a phone that rang had rung "
+                f"{min(h.ring_least_s for h in hours):.1f} s at least",
                 flush=True,
             )
     print(f"bench-leaving: {over} of {played} hours over 3 % + 1 call")

@@ -16,12 +16,20 @@ from daemon.dialer.pacing import Decision, PacingPolicy
 class PolicyDialer:
     """`PacingPolicy` in the simulated centre: turns what the centre tells into pacing events."""
 
-    def __init__(self, scenario: Scenario, level: int = 3, speed: int = 10, mode: Mode = Mode.PREDICTIVE) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        level: int = 3,
+        speed: int = 10,
+        mode: Mode = Mode.PREDICTIVE,
+        ring_min_s: float = 15.0,
+    ) -> None:
         settings = PacingSettings(
             mode=mode,
             level=level,
             speed=speed,
             ring_timeout_s=scenario.ring_timeout_s,
+            ring_min_s=ring_min_s,
             amd=scenario.machines > 0,
             wrap_up_limit_s=scenario.wrap_limit_s,
         )
@@ -30,6 +38,10 @@ class PolicyDialer:
 
     def told(self, kind: str, at: float, call: int, agent: int) -> None:
         self.policy.observe(_EVENTS[kind](str(call), f"a{agent}", at))
+
+    def surplus(self, centre: CallCentre, now: float) -> tuple[int, ...]:
+        """Calls to hang up because nobody is left for them."""
+        return tuple(map(int, self.policy.surplus(self.snapshot(centre, now), now)))
 
     def count(self, centre: CallCentre, now: float) -> int:
         self.last = self.policy.decide(self.snapshot(centre, now), now)
@@ -50,6 +62,8 @@ class PolicyDialer:
 
 _EVENTS: dict[str, Callable[[str, str, float], ev.PacingEvent]] = {
     "placed": lambda call, agent, at: ev.CallPlaced(call, at),
+    "ringing": lambda call, agent, at: ev.CallRinging(call, at),
+    "cancelled": lambda call, agent, at: ev.CallHungUp(call, at),
     "answered": lambda call, agent, at: ev.CallAnswered(call, at),
     "verdict_human": lambda call, agent, at: ev.AmdVerdict(call, at, True),
     "verdict_machine": lambda call, agent, at: ev.AmdVerdict(call, at, False),

@@ -17,7 +17,8 @@ class CallPlaced(msgspec.Struct, frozen=True, gc=False):
 
 
 class CallRinging(msgspec.Struct, frozen=True, gc=False):
-    """The far end rings. Pacing works from the age since `CallPlaced`; told for completeness."""
+    """The far end rings. Odds go by the age since `CallPlaced`; how long a phone has rung decides whether the call may
+    be hung up when nobody is left for it."""
 
     call: str
     at: float
@@ -56,6 +57,14 @@ class Connected(msgspec.Struct, frozen=True, gc=False):
 
 class Abandoned(msgspec.Struct, frozen=True, gc=False):
     """A live person got no agent within the connect deadline, or hung up before."""
+
+    call: str
+    at: float
+
+
+class CallHungUp(msgspec.Struct, frozen=True, gc=False):
+    """We have asked for the end of a call that nobody had answered (`PacingPolicy.surplus`). Its end is told besides,
+    or that the person was quicker and counts as abandoned."""
 
     call: str
     at: float
@@ -128,6 +137,7 @@ PacingEvent = (
     | NeedAgent
     | Connected
     | Abandoned
+    | CallHungUp
     | CallEnded
     | AmdFalsePositive
     | MachineReported

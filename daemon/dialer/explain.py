@@ -33,6 +33,16 @@ def _of(count: int, noun: str) -> str:
     return f"{count} {noun}" if count < 2 else f"{count} {noun}s"
 
 
+def _hung_up(count: int, french: bool) -> str:
+    if not count:
+        return ""
+    if french:
+        calls = f"{count} appel raccroché" if count < 2 else f"{count} appels raccrochés"
+        return f", {calls} en sonnerie : plus personne pour les prendre"
+    calls = "call" if count == 1 else "calls"
+    return f", hung up {count} ringing {calls}: nobody is left for {'it' if count == 1 else 'them'}"
+
+
 def sentence(decision: Decision, language: str = "en") -> str:
     """`placing 7: 2 ready, 2.3 expected free, 31 % answer, risk 2.1 % ≤ 3.4 %, 18 abandoned of 21 allowed (risk)`.
 
@@ -41,10 +51,11 @@ def sentence(decision: Decision, language: str = "en") -> str:
     french = language.startswith("fr")
     figures = decision.figures
     limit = _LIMITS.get(decision.limit, (decision.limit, decision.limit))[french]
+    left = _hung_up(figures.hung_up, french)
     if figures.threshold <= 0.0:
         ready = _of(figures.ready, "prêt") if french else f"{figures.ready} ready"
         flying = f"{figures.in_flight} en cours" if french else f"{figures.in_flight} in flight"
-        return f"{_placing(decision.count, french)} {ready}, {flying} ({limit})"
+        return f"{_placing(decision.count, french)} {ready}, {flying}{left} ({limit})"
     free = _number(figures.expected_free, 1, french)
     rate = _number(100 * figures.answer_rate, 0, french)
     risk = _number(100 * figures.risk, 1, french)
@@ -66,7 +77,7 @@ def sentence(decision: Decision, language: str = "en") -> str:
             f"risk {risk} % {sign} {accepted} %",
             f"{figures.abandoned} abandoned of {figures.allowed} allowed",
         ]
-    return f"{_placing(decision.count, french)} {', '.join(parts)} ({limit})"
+    return f"{_placing(decision.count, french)} {', '.join(parts)}{left} ({limit})"
 
 
 _FIGURES = tuple((field.name, "" if field.type in (str, "str") else 0) for field in msgspec.structs.fields(Figures))

@@ -97,8 +97,9 @@ class Forecast:
         wraps = wrap[index]
         if settings.wrap_up_limit_s is not None:
             wraps[:, int(settings.wrap_up_limit_s * 2) :] = 1e-6
+        self._table_stay = self.traffic.stay
         talking, wrapping = agent_tables(
-            talk, wraps, TALK_CLASSES, self.traffic.stay, [h + credit for h in self.horizons_s]
+            talk, wraps, TALK_CLASSES, self._table_stay, [h + credit for h in self.horizons_s]
         )
         count = len(self.horizons_s)
         repeated = np.tile(wrapping, (len(TALK_CLASSES), 1, 1)).reshape(-1, count)
@@ -130,6 +131,22 @@ class Forecast:
             total += float(self.traffic.judged.by_age() @ self._judge_table[:, -1])
         return total
 
+    def odds(self, age_s: float) -> float:
+        """Odds of a call not answered yet to need an agent within the longest horizon."""
+        return float(self._call_table[min(CALL_BINS - 1, max(0, int(age_s / CALL_BIN_S))), -1])
+
+    def shortfall(self, now: float, free: int) -> tuple[float, float]:
+        """Mean and variance of (people who will need an agent - agents who will be there), by the longest horizon."""
+        need, squares = 0.0, 0.0
+        for ages, table in ((self.traffic.placed, self._call_table), (self.traffic.judged, self._judge_table)):
+            if ages.total:
+                counts = ages.by_age()
+                need += float(counts @ table[:, -1])
+                squares += float(counts @ table[:, -1] ** 2)
+        frees = self._free_powers(now)[:, len(self.horizons_s) - 1]
+        come, come_squares = float(np.add.reduce(frees)), float(frees @ frees)
+        return need - come - free, max(0.0, need - squares + come - come_squares)
+
     def _needs_now(self, now: float, exact: bool) -> tuple[Any, float]:
         calls_key = (self.traffic.calls_version, int(now / CALL_BIN_S), exact)
         if calls_key != self._calls_key:
@@ -137,12 +154,20 @@ class Forecast:
             self._need_side = self._needs(exact)
         return self._need_side
 
-    def _frees(self, now: float, exact: bool) -> tuple[Any, float]:
+    def _free_powers(self, now: float) -> Array:
+        """Odds of each busy agent who stays to be free within each horizon, and their powers."""
         state, since, classes = self.traffic.agents()
         counted = ((state > READY) & ~self.traffic.leaving()).nonzero()[0]
         ages = np.minimum(now - since[counted], AGENT_AGE_MAX_S - 1).astype(np.intp)
         wraps = (state[counted] == WRAP) * self._wrap_rows
-        powers = self._agent_powers[classes[counted] * AGE_BINS + AGE_LUT[np.maximum(ages, 0)] + wraps]
+        powers: Array = self._agent_powers[classes[counted] * AGE_BINS + AGE_LUT[np.maximum(ages, 0)] + wraps]
+        stay = self.traffic.stay_now(now) / self._table_stay
+        if stay < 1.0:
+            powers = powers * np.repeat((stay, stay * stay, stay**3), len(self.horizons_s))
+        return powers
+
+    def _frees(self, now: float, exact: bool) -> tuple[Any, float]:
+        powers = self._free_powers(now)
         count = len(self.horizons_s)
         if exact:
             frees = powers[:, :count]

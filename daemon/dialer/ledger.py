@@ -131,6 +131,16 @@ class Ledger:
                     sums[1] += abandoned
         return sums[0], sums[1]
 
+    def earned(self, hour: str, target: float) -> float:
+        """Calls that may be abandoned by the live answers there have been, in the tightest window: nothing borrowed
+        from answers to come. `target`: share of level and speed; below 0 when more was used."""
+        spares = []
+        for window in self.windows:
+            connected, abandoned = self.totals(window, hour)
+            limit = KEEP * min(target, window.ceiling)
+            spares.append(limit * (connected + abandoned) + window.tolerance - abandoned)
+        return min(spares, default=float("inf"))
+
     def room(
         self,
         hour: str,
@@ -142,10 +152,12 @@ class Ledger:
         boost: float = 1.6,
         pipeline: float = 0.0,
         answers_max: float = float("inf"),
+        borrow: float = 1.0,
     ) -> Room:
         """The tightest window's room. `rate`: live answers per second now; `target`: share of level and speed;
         `pipeline`: calls to keep back for those in flight, which may be abandoned after dialing has stopped;
-        `answers_max`: live answers that can still come at most, because the list ends.
+        `answers_max`: live answers that can still come at most, because the list ends; `borrow`: of what the clock
+        hour may use in advance, the part it may now, 0..1 (agents are going: who will bring the answers?).
 
         share = (limit*(Y + kappa*rate*left) - X) / (rate*left), never over `boost` * target: what was not used comes
         back slowly, what was used up is saved again. kappa < 1 keeps a reserve against a rate that falls. In the clock
@@ -162,7 +174,7 @@ class Ledger:
             soon, advance = left, limit * ADVANCE * left
             if window.days == 0:
                 soon = max(1.0, min(left, rate * BORROW_S))
-                advance = min(advance, max(limit * ADVANCE * soon, BORROW_CALLS + pipeline))
+                advance = min(advance, max(limit * ADVANCE * soon, BORROW_CALLS + pipeline)) * borrow
             share = min(share, limit * kappa + spare / (left if spare > 0.0 else soon))
             calls = spare + advance - pipeline
             if tightest is None or calls < tightest.calls:

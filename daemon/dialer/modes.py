@@ -55,6 +55,8 @@ class PacingSettings:
     connect_deadline_s: float = 2.0
     """From needing an agent to hearing one; later is abandoned."""
     ring_timeout_s: float = 20.0
+    ring_min_s: float = 15.0
+    """What the rule set asks that a phone rings for at least; calls are hung up sooner only before it rings."""
     amd: bool = False
     """Answering-machine detection between answer and agent."""
     cps_limit: float = 1_000_000.0

@@ -21,6 +21,7 @@ from daemon.dialer.forecast import Forecast
 from daemon.dialer.ledger import Ledger, LedgerRow, Room
 from daemon.dialer.modes import Mode, PacingSettings, target
 from daemon.dialer.risk import LearnedThreshold
+from daemon.dialer.surplus import surplus
 from daemon.dialer.traffic import Traffic
 
 KAPPA, BOOST = 0.95, 1.6
@@ -34,6 +35,12 @@ CALLS_PER_AGENT = 20
 STAFF_MARGIN = 1.1
 """Answers to come are counted up to this many times what the agents here can take without a pause: their mean times are
 estimates."""
+LEAVERS_FELT = 4.0
+"""Nothing is borrowed any more once a quarter of those who finish their wrap-ups go instead of coming back."""
+SHOWN_S = 10.0
+"""How long a decision tells of the calls hung up before it."""
+LEFT_S = 60.0
+"""After somebody has gone, calls in flight are looked at for so long: whoever rings then has gone unanswered by now."""
 CAUTIOUS_CALLS = 25
 """Calls that must have run their course before odds are trusted."""
 
@@ -52,6 +59,8 @@ class Figures(msgspec.Struct, frozen=True, gc=False):
     abandoned: int
     allowed: int
     window: str
+    hung_up: int = 0
+    """Calls hung up unanswered just before, because nobody is left for them."""
 
 
 class Decision(msgspec.Struct, frozen=True, gc=False):
@@ -75,6 +84,7 @@ class PacingPolicy:
         self._room_key: tuple[int, int] | None = None
         self._room = Room(0.0, 0.0, "", 0, 0)
         self._share = self._pipeline = 0.0
+        self._hung_up = (-math.inf, 0)
         self.false_positives = 0
         """People taken for machines, as far as told: shown apart, never counted as abandoned."""
         self._last = Decision(0, "agents", Figures(0, 0.0, 0, 0.0, 0.0, 0.0, 0.0, 0, 0, ""))
@@ -103,6 +113,9 @@ class PacingPolicy:
             self.ledger.count(self._hour, connected=-1)
         elif isinstance(event, ev.AmdFalsePositive):
             self.false_positives += 1
+        elif isinstance(event, ev.CallHungUp):
+            again = event.at - self._hung_up[0] <= SHOWN_S
+            self._hung_up = (event.at, self._hung_up[1] + 1 if again else 1)
 
     def strike(self, hour: str) -> None:
         """The clock hour (see `ledger.hour_key`) that live answers are booked under from now on; `decide` says it too,
@@ -124,6 +137,22 @@ class PacingPolicy:
             return self._last
         self._last_seen, self._last = seen, self._decide(snapshot, now)
         return self._last
+
+    def may_have_surplus(self, now: float) -> bool:
+        """Whether `surplus` is worth asking: calls are in flight, and somebody went of late."""
+        return self.traffic.placed.total > 0 and now - self.traffic.left_at <= LEFT_S
+
+    def surplus(self, snapshot: ev.PacingSnapshot, now: float) -> tuple[str, ...]:
+        """Calls in flight to hang up at `now` (ids, newest first), because agents have gone and nobody is left for
+        them; () whenever nobody went of late. Whoever drives the policy says `CallHungUp` of each. To be asked as often
+        as `decide`, also while the campaign is paused: phones go on ringing."""
+        if not self.may_have_surplus(now):
+            return ()
+        self._roll(snapshot, now)
+        waiting = max(self.traffic.waiting, snapshot.waiting)
+        free = snapshot.ready - snapshot.reserved - snapshot.inbound_waiting - waiting
+        room = self.ledger.earned(snapshot.hour, self.target or self.settings.ceiling)
+        return tuple(surplus(self.traffic, self.forecast, now, free, room, self.settings.ring_min_s))
 
     def _seen(self, snapshot: ev.PacingSnapshot, now: float) -> tuple[object, ...]:
         """All a decision rests on. Ages count by half seconds: not every tick is a new question."""
@@ -184,7 +213,13 @@ class PacingPolicy:
             return Decision(max(0, cap), limit, self._figures(snapshot, 0.0, 0.0, 0.0, 0.0, None))
         return Decision(max(0, count), why, self._figures(snapshot, 0.0, 0.0, 0.0, 0.0, None))
 
+    def nothing(self, snapshot: ev.PacingSnapshot, now: float) -> Decision:
+        """What is told when calls were hung up because nobody is left for them."""
+        self._last_at = now
+        return self._none(snapshot, "agents")
+
     def _none(self, snapshot: ev.PacingSnapshot, limit: str) -> Decision:
+        """Nothing is placed, for that reason."""
         return Decision(0, limit, self._figures(snapshot, 0.0, 0.0, 0.0, 0.0, None))
 
     def _predict(
@@ -219,9 +254,10 @@ class PacingPolicy:
             rate = self._live_rate()
             flying = rate * self.forecast.horizons_s[2]
             self._pipeline = PIPELINE * min(flying, 2.0 * math.sqrt(flying))
+            borrow = max(0.0, 1.0 - LEAVERS_FELT * (1.0 - self._coming_back()))
             to_come = self.traffic.answer_rate.value * (snapshot.leads_left + self.traffic.in_flight)
             self._room = self.ledger.room(
-                snapshot.hour, left, day_left, rate, self.target, KAPPA, BOOST, self._pipeline, to_come
+                snapshot.hour, left, day_left, rate, self.target, KAPPA, BOOST, self._pipeline, to_come, borrow
             )
             self._share = self._room.share
         return self._room
@@ -232,7 +268,11 @@ class PacingPolicy:
         handling_s = self.traffic.talk.mean_s + self.traffic.wrap.mean_s
         guess = 0.75 * self.traffic.staffed / handling_s
         of_late = (self._live_weight + 200.0 * guess) / (self._live_time_s + 200.0)
-        return min(of_late, STAFF_MARGIN * self.traffic.staying / handling_s)
+        return min(of_late, STAFF_MARGIN * self.traffic.staying * self._coming_back() / handling_s)
+
+    def _coming_back(self) -> float:
+        """Of the wrap-ups that usually end in ready, the share that do as people go of late, 0..1."""
+        return self.traffic.stay_now(self._last_at) / self.traffic.stay
 
     def _figures(
         self,
@@ -254,6 +294,7 @@ class PacingPolicy:
             room.abandoned if room else 0,
             room.allowed if room else 0,
             room.window if room else "",
+            self._hung_up[1] if self._last_at - self._hung_up[0] <= SHOWN_S else 0,
         )
 
     # ---- over restarts

@@ -35,13 +35,53 @@ WRAP_CLASSES = np.array([0.45, 0.67, 1.0, 1.5, 2.2])
 """Agents' length factors are told apart this finely: a table per class, not per person."""
 
 
+RING_LEARNED = 0.1
+"""Weight of one answered call in the share of those told to ring before."""
+
+GOINGS_S = 60.0
+"""How long a going counts as news of the whole team."""
+GOINGS_WEIGHT = 4.0
+"""What is usual counts as this many wrap-ups beside those of the last minute."""
+ALONE = 1.0
+"""One who goes is no sign that others will."""
+TOGETHER = 0.1
+"""More than usual by this share of those who could have gone, and each counts double: people go together."""
+
+
+class Goings:
+    """Who went and who came back from a wrap-up of late: decayed counts over what is usual."""
+
+    def __init__(self) -> None:
+        self._gone = self._kept = 0.0
+        self._at = -math.inf
+
+    def add(self, at: float, gone: bool) -> None:
+        self._decay(at)
+        self._gone += gone
+        self._kept += not gone
+
+    def _decay(self, now: float) -> None:
+        keep = math.exp(min(0.0, self._at - now) / GOINGS_S)
+        self._gone, self._kept, self._at = self._gone * keep, self._kept * keep, max(self._at, now)
+
+    def stay(self, usual: float, now: float) -> float:
+        """Share of wrap-ups to end in ready, from now on; never more than `usual`."""
+        self._decay(now)
+        expected = self._kept * (1.0 / usual - 1.0)
+        more = self._gone - expected - math.sqrt(expected) - ALONE
+        if more <= 0.0:
+            return usual
+        kept = GOINGS_WEIGHT + self._kept
+        return usual * kept / (kept + more * (1.0 + more / (TOGETHER * kept)))
+
+
 class Call:
-    __slots__ = ("answered_at", "stage", "started_at")
+    __slots__ = ("answered_at", "ringing_at", "stage", "started_at")
 
     def __init__(self, started_at: float) -> None:
         self.started_at = started_at
-        self.answered_at = -1.0
-        self.stage = "placed"  # placed -> judged (under detection) -> waiting -> (removed)
+        self.answered_at = self.ringing_at = -1.0
+        self.stage = "placed"  # placed -> judged (under detection) -> waiting -> (removed); or hung_up by us
 
 
 class Ages:
@@ -96,6 +136,11 @@ class Traffic:
         self._talk_factors = AgentFactors(shrink=30.0)
         self._wrap_factors = AgentFactors(shrink=5.0)
         self._stays = [9.0, 10.0]
+        self._goings = Goings()
+        self.left_at = -math.inf
+        """When somebody last went, or said that they would when done."""
+        self.ring_told = 0.0
+        """Of the last answered calls, the share told to ring before, 0..1."""
         self._calls: dict[str, Call] = {}
         self.placed, self.judged = Ages(), Ages()
         self.waiting = self.busy = self.talking = 0
@@ -115,6 +160,10 @@ class Traffic:
     def stay(self) -> float:
         """Share of wrap-ups that end in ready, not in a pause."""
         return self._stays[0] / self._stays[1]
+
+    def stay_now(self, now: float) -> float:
+        """The same, as those who went in the last minute make it look: people go to lunch together."""
+        return self._goings.stay(self.stay, now)
 
     @property
     def staffed(self) -> int:
@@ -140,6 +189,9 @@ class Traffic:
 
         True: a live person was abandoned by this event, False: connected, None: neither.
         """
+        if type(event) is ev.CallRinging:
+            self._on_ringing(event)  # no odds change by it
+            return None
         handler = _HANDLERS.get(type(event))
         if handler is None:
             return None
@@ -149,6 +201,10 @@ class Traffic:
     def advance(self, now: float) -> None:
         self.placed.advance(now)
         self.judged.advance(now)
+
+    def unanswered(self) -> list[tuple[str, Call]]:
+        """Calls placed that nobody has answered, the oldest first."""
+        return [(id, call) for id, call in self._calls.items() if call.stage == "placed"]
 
     def forget_ghosts(self, now: float) -> None:
         """Drop calls whose end was never told, once they have left the age rings."""
@@ -160,10 +216,16 @@ class Traffic:
         self.placed.add(event.at)
         self.answer_rate.started(event.at)
 
+    def _on_ringing(self, event: ev.CallRinging) -> None:
+        call = self._calls.get(event.call)
+        if call is not None and call.ringing_at < 0.0:
+            call.ringing_at = event.at
+
     def _on_answered(self, event: ev.CallAnswered) -> None:
         call = self._calls.get(event.call)
         if call is None or call.stage != "placed":
             return
+        self.ring_told += RING_LEARNED * ((call.ringing_at >= 0.0) - self.ring_told)
         self._leave_placed(call)
         call.answered_at = event.at
         self.answer_rate.answered(call.started_at)
@@ -228,6 +290,13 @@ class Traffic:
         elif call.stage == "waiting":
             self.waiting -= 1
 
+    def _on_hung_up(self, event: ev.CallHungUp) -> None:
+        call = self._calls.get(event.call)
+        if call is not None and call.stage == "placed":
+            self._leave_placed(call)
+            self.answer_rate.never_reached(call.started_at)  # it was not left the time to be answered
+            call.stage = "hung_up"
+
     def _leave_placed(self, call: Call) -> None:
         self.placed.add(call.started_at, -1)
 
@@ -250,6 +319,8 @@ class Traffic:
         if slot is not None and bool(self._leaving[slot]) != event.leaving:
             self._leaving[slot] = event.leaving
             self.agents_version += 1
+            if event.leaving:
+                self.left_at = max(self.left_at, event.at)
 
     def _enter(self, agent: str, state: int, at: float) -> None:
         """Move an agent to `state`, learning from the stay in the one before."""
@@ -259,6 +330,11 @@ class Traffic:
         before, spent = int(self._state[slot]), max(0.0, at - float(self._since[slot]))
         if before == state:
             return
+        if state == OFF:
+            self.left_at = max(self.left_at, at)
+            self._goings.add(at, gone=True)
+        elif before == WRAP:
+            self._goings.add(at, gone=False)
         if before == TALKING:
             self.talk.add(spent, ended=state != OFF)
             self._talk_factors.add(agent, spent)
@@ -299,6 +375,7 @@ _HANDLERS: dict[type, Callable[[Traffic, Any], bool | None]] = {
     ev.NeedAgent: Traffic._on_need,
     ev.Connected: Traffic._on_connected,
     ev.Abandoned: Traffic._on_abandoned,
+    ev.CallHungUp: Traffic._on_hung_up,
     ev.CallEnded: Traffic._on_ended,
     ev.AgentReady: Traffic._on_ready,
     ev.AgentTalking: Traffic._on_talking,

@@ -220,6 +220,8 @@ class CallFlow(AnsweredCalls):
         if isinstance(event, _RINGS) and call.ringing_at is None:
             call.ringing_at = live.now
             live.event(call, "ringing")
+            if call.campaign and call.kind != "inbound":
+                call.campaign.policy.observe(pacing.CallRinging(call.attempt_id.hex, live.now))
         if isinstance(event, _UP) and call.answered_at is None:
             self._on_answer(call)
         state = after(call.state, event)

@@ -62,7 +62,7 @@ class EngineCore:
         self.hopper = Hopper(self.live)
         self.next_call = NextCall(self.live, self.calls, self.desks, self.hopper)
         self.loading = Loading(self.live, self.desks, self.hopper)
-        self.placing = Placing(self.live, self.desks, self.hopper, self.next_call)
+        self.placing = Placing(self.live, self.desks, self.hopper, self.next_call, self.calls)
         self.link = PbxLink(self.live, self.desks)
         self.recovery = Recovery(self.live, self.calls, self.desks)
         self.clicked = ClickedCalls(self.live, self.calls)

@@ -183,6 +183,9 @@ class CallEnds:
         if outcome is Outcome.NOT_PLACED or (outcome in NETWORK_OUR_SIDE and call.placed_at is None):
             return LeadNext(self._live.utc + timedelta(seconds=1.0), "")
         following = after_outcome(outcome, rules, lead.recycled, lead.failures + 1, record.gap_min_s, self._live.utc)
+        if outcome is Outcome.CANCELLED and call.ringing_at is not None and following.eligible_at is not None:
+            rested = self._live.utc + timedelta(seconds=record.gap_min_s)  # the phone has rung: not at once again
+            return LeadNext(max(following.eligible_at, rested), following.blocked_by, following.recycled)
         recall = campaign.rules.recall_after_s
         if outcome is Outcome.ABANDONED and recall and following.eligible_at is not None:
             at = max(following.eligible_at, self._live.utc + timedelta(seconds=recall))

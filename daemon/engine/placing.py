@@ -18,11 +18,13 @@ from daemon.calls.states import CallState
 from daemon.compliance.zones import UNKNOWN_GROUP
 from daemon.dialer.estimates import CALL_BIN_S
 from daemon.dialer.ledger import hour_key
+from daemon.engine.callflow import CallFlow
 from daemon.engine.desks import Desks
 from daemon.engine.hopper import Hopper
 from daemon.engine.live import CampaignLive, Desk, Live
 from daemon.engine.next_call import NextCall
 from daemon.engine.outlook import Outlook
+from daemon.engine.unattended import Unattended
 
 QUIET_S = 2.0
 """A campaign on which only news has a bearing is looked at this often all the same."""
@@ -42,9 +44,10 @@ SAMPLE_S = 5.0
 class Placing:
     """See the module's first lines."""
 
-    def __init__(self, live: Live, desks: Desks, hopper: Hopper, next_call: NextCall) -> None:
+    def __init__(self, live: Live, desks: Desks, hopper: Hopper, next_call: NextCall, calls: CallFlow) -> None:
         self._live, self._desks, self._hopper, self._next_call = live, desks, hopper, next_call
         self._outlook = Outlook(live)
+        self._unattended = Unattended(live, desks, calls, self._outlook)
 
     # ---- the loop ----------------------------------------------------------------------------------------------
 
@@ -93,6 +96,8 @@ class Placing:
     def _look(self, campaign: CampaignLive) -> None:
         self._refill_tokens(campaign)
         campaign.policy.strike(hour_key(self._live.utc, campaign.record.zone))
+        if self._unattended.hang_up(campaign):
+            self._tell_hung_up(campaign)
         if campaign.state is not CampaignState.RUNNING:
             self._hopper.give_back(campaign)
             campaign.limit = "stopped" if campaign.state is CampaignState.STOPPED else "paused"
@@ -114,6 +119,12 @@ class Placing:
         else:
             campaign.limit = "mode"
         self._hopper.top_up(campaign)
+
+    def _tell_hung_up(self, campaign: CampaignLive) -> None:
+        """Shown and stored at once, also of a campaign that asks for no decisions."""
+        snapshot = self._outlook.snapshot(campaign, 0)
+        campaign.decision, campaign.sampled_at = campaign.policy.nothing(snapshot, self._live.now), -math.inf
+        self._sample(campaign, 0)
 
     def _callers_wait(self, campaign: CampaignLive) -> bool:
         """Whether somebody who called in waits for an agent of this campaign: those go first, nothing is placed."""

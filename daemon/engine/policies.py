@@ -35,6 +35,7 @@ def new_policy(
             windows=windows,
             connect_deadline_s=min(rules.connect_deadline_s, live.dialer.connect_deadline_s),
             ring_timeout_s=_ring_timeout_s(record),
+            ring_min_s=rules.ring_min_s,
             amd=record.amd,
             cps_limit=record.calls_per_second,
             wrap_up_limit_s=record.wrap_up_max_s,
@@ -58,6 +59,7 @@ def configure(live: Live, campaign: CampaignLive) -> None:
             speed=record.speed,
             ceiling=ceiling,
             ring_timeout_s=_ring_timeout_s(record),
+            ring_min_s=campaign.rules.ring_min_s,
             amd=record.amd,
             cps_limit=record.calls_per_second,
         )
