@@ -19,7 +19,7 @@ from pathlib import Path
 
 from daemon.calls import events as ev
 from daemon.calls.actions import Connect
-from tests.ami.contract import ALL_MODES, NAILED, Ground, Site, site_on
+from tests.ami.ground import ALL_MODES, NAILED, Ground, Site, site_on
 from tests.asterisk.bed import SECRET
 from tests.asterisk.conftest import Lab, make_lab
 from tests.asterisk.root import find_root, find_sipp

@@ -13,7 +13,7 @@ from fake_asterisk.config import AriUser, Behaviour, Endpoint, FakeConfig
 from fake_asterisk.pbx import FakeAsterisk
 from fake_asterisk.rights import ManagerUser
 from tests.ami.contract import *  # noqa: F403 - the suite is the module
-from tests.ami.contract import ALL_MODES, Ground
+from tests.ami.ground import ALL_MODES, Ground, clean, site  # noqa: F401 - fixtures
 
 SHIPPED = Path(__file__).resolve().parent.parent.parent / "config" / "asterisk"
 SECRET = "fake-secret"

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from daemon.ami import perform
 from daemon.calls import events as ev
 from daemon.calls.actions import Connect, Hangup, ProbeParked
-from tests.ami.contract import Ground, Site, site_on
+from tests.ami.ground import Ground, Site, site_on
 from tests.ami.link import until
 from tests.ami.scripted import Action, ScriptedAmi, Session, healthy, silent
 

@@ -16,11 +16,6 @@ from daemon.settings import YEASTAR_S, parse
 from fake_asterisk.config import Endpoint, FakeConfig
 from fake_asterisk.pbx import FakeAsterisk
 from tests.ami.contract import (  # noqa: F401 - the parts of the suite that need no ids of our own on the PBX
-    WITHIN_S,
-    Ground,
-    clean,
-    site,
-    site_on,
     test_a_connect_to_a_customer_who_just_left,
     test_a_conversation_outlives_the_waiting_limit,
     test_a_hang_up_behind_its_own_originate,
@@ -37,6 +32,7 @@ from tests.ami.contract import (  # noqa: F401 - the parts of the suite that nee
     test_the_agent_hangs_up_and_the_conversation_ends,
     test_who_does_not_answer_says_why,
 )
+from tests.ami.ground import WITHIN_S, Ground, clean, site, site_on  # noqa: F401 - fixtures
 from tests.ami.test_contract import NUMBERS, ROUTE, SECRET, behaviour_of, shipped_users
 from tests.asterisk.proxy import Proxy
 

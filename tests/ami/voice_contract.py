@@ -30,7 +30,7 @@ from daemon.calls.actions import (
 )
 from daemon.calls.ids import customer_leg, supervisor_leg, third_leg, uuid7
 from daemon.clock import SystemClock
-from tests.ami.contract import SITE, Ground, Site
+from tests.ami.ground import SITE, Ground, Site
 
 MOVING = ("asyncagi", "dialplan", "ari")
 

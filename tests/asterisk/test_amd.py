@@ -14,7 +14,7 @@ import pytest
 
 from daemon.calls import events as ev
 from daemon.calls.actions import Hangup
-from tests.ami.contract import Ground, Site, clean, site  # noqa: F401 - fixtures
+from tests.ami.ground import Ground, Site, clean, site  # noqa: F401 - fixtures
 from tests.asterisk.bed import SECRET
 from tests.asterisk.conftest import Lab
 

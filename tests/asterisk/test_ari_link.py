@@ -14,7 +14,7 @@ from daemon.ari.driver import AriDriver, AriDriverOptions
 from daemon.calls import events as ev
 from daemon.calls.actions import Hangup
 from daemon.clock import SystemClock
-from tests.ami.contract import SITE, Site
+from tests.ami.ground import SITE, Site
 from tests.asterisk.bed import SECRET
 from tests.asterisk.conftest import Lab
 from tests.asterisk.proxy import Proxy

@@ -6,7 +6,7 @@ import pytest
 
 from daemon.ami.modes import MODES
 from tests.ami.contract import *  # noqa: F403 - the suite is the module
-from tests.ami.contract import ALL_MODES, Ground
+from tests.ami.ground import ALL_MODES, Ground, clean, site  # noqa: F401 - fixtures
 from tests.asterisk.bed import SECRET
 from tests.asterisk.conftest import Lab
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.ami.contract import *  # noqa: F403 - the suite is the module
-from tests.ami.contract import ALL_MODES, Ground
+from tests.ami.ground import ALL_MODES, Ground, Site, clean, site  # noqa: F401 - fixtures
 from tests.asterisk.conftest import Lab, make_lab
 from tests.asterisk.root import DEFAULT_ROOT, AsteriskRoot
 from tests.asterisk.test_contract import ground_of
@@ -49,6 +49,6 @@ def ground(lab: Lab) -> Ground:
 
 
 @pytest.mark.feature("PBX-03", clause="Asterisk 16: today's dialect, by its greeting")
-async def test_it_is_asterisk_16(site: Site, mode: str) -> None:  # noqa: F405
+async def test_it_is_asterisk_16(site: Site, mode: str) -> None:  # noqa: F811 - the fixture
     version = site.driver.status().version
     assert "Asterisk 16." in version if mode == "ari" else version.startswith("Asterisk Call Manager/5.")

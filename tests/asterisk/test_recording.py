@@ -12,7 +12,7 @@ import pytest
 
 from daemon.calls import events as ev
 from daemon.calls.actions import Connect, MuteRecording, Park, StartRecording
-from tests.ami.contract import Ground, Site, clean, site  # noqa: F401 - fixtures
+from tests.ami.ground import Ground, Site, clean, site  # noqa: F401 - fixtures
 from tests.asterisk import campaign as lab_campaign
 from tests.asterisk.bed import SECRET
 from tests.asterisk.cadran import Cadran

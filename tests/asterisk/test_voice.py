@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from daemon.ami.modes import MODES
-from tests.ami.contract import ALL_MODES, Ground, clean, site  # noqa: F401 - fixtures
+from tests.ami.ground import ALL_MODES, Ground, clean, site  # noqa: F401 - fixtures
 from tests.ami.voice_contract import *  # noqa: F403 - the suite is the module
 from tests.asterisk.ami import AmiClient
 from tests.asterisk.bed import SECRET

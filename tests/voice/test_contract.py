@@ -11,7 +11,7 @@ import pytest
 from daemon.ami.modes import MODES
 from fake_asterisk.config import AriUser, Endpoint, FakeConfig
 from fake_asterisk.pbx import FakeAsterisk
-from tests.ami.contract import ALL_MODES, Ground, clean, site  # noqa: F401 - fixtures
+from tests.ami.ground import ALL_MODES, Ground, clean, site  # noqa: F401 - fixtures
 from tests.ami.test_contract import NUMBERS, ROUTE, SECRET, SHIPPED, behaviour_of, shipped_users
 from tests.ami.voice_contract import *  # noqa: F403 - the suite is the module
 
