@@ -47,35 +47,37 @@ class StoreFaults:
 
     async def before(self, op: str) -> None:
         """Raise for "nothing was done"."""
-        await self._delay()
+        if self.slow_s:
+            await self._delay()
         if self.away:
             self.counts["away"] += 1
             raise StoreUnavailable("the database is away")
-        if self.before_ops[op] > 0:
+        if self.before_ops.get(op, 0) > 0:
             self.before_ops[op] -= 1
             self.counts[f"before {op}"] += 1
             raise StoreUnavailable("the connection broke before the commit")
-        await self._die((op, False))
+        if self.deadly == (op, False):
+            await self._die(self.deadly)
 
     async def after(self, op: str) -> None:
         """Raise for "it was done, the answer was lost"."""
-        await self._die((op, True))
-        await self._delay()
-        if self.after_ops[op] > 0:
+        if self.deadly == (op, True):
+            await self._die(self.deadly)
+        if self.slow_s:
+            await self._delay()
+        if self.after_ops.get(op, 0) > 0:
             self.after_ops[op] -= 1
             self.counts[f"after {op}"] += 1
             raise StoreUnavailable("the connection broke after the commit")
 
     async def _delay(self) -> None:
-        if self.slow_s:
-            await asyncio.sleep(self.slow_s * self.rng.random())
+        await asyncio.sleep(self.slow_s * self.rng.random())
 
     async def _die(self, moment: tuple[str, bool]) -> None:
-        if self.deadly == moment:
-            self.deadly = None
-            self.counts[f"killed {'after' if moment[1] else 'before'} {moment[0]}"] += 1
-            self.kill()
-            await asyncio.Event().wait()  # of a dead life nothing runs again
+        self.deadly = None
+        self.counts[f"killed {'after' if moment[1] else 'before'} {moment[0]}"] += 1
+        self.kill()
+        await asyncio.Event().wait()  # of a dead life nothing runs again
 
     def clear(self) -> None:
         """The database is well."""
@@ -152,7 +154,7 @@ class Schedule:
 
     async def _some_call(self, state: CallState, step_s: float = 0.05) -> None:
         """Until some call is in that state."""
-        await self.world.until(
+        await self.world.seen(
             lambda: state in [call.state for call in self.world.live.calls.values()], MOMENT_S, step_s
         )
 

@@ -150,6 +150,7 @@ class World:
         self.instance = "sim"
         self._disks: dict[str, dict[str, MemoryFiles]] = {}
         self.standby: tuple[str, Application, Life] | None = None
+        self._after_batch: Callable[[], None] | None = None
         self.two_machines = False
         """Whether both daemons are told that there is another: only then may one outlive its way to the database."""
         self.group: Group | None = None
@@ -217,6 +218,7 @@ class World:
             journal_in_memory=True,
         )
         app.sites.memory_files = self.journals
+        self._listen_to_batches(app)
         self.app = app
         self.life.kept.append(app)
         async with asyncio.TaskGroup() as group:
@@ -240,6 +242,7 @@ class World:
             journal_in_memory=True,
         )
         app.sites.memory_files = self._disks.setdefault(instance, {})
+        self._listen_to_batches(app)
         life = Life(f"life {len(self.lives) + 1} of {instance}")
         self.lives.append(life)
         context = copy_context()
@@ -326,6 +329,63 @@ class World:
         finally:
             if timer is not None:
                 timer.cancel()
+
+    async def seen(self, condition: Callable[[], bool], bound_s: float, step_s: float = 0.05) -> None:
+        """As `until`, for what only an engine's batch can bring about: looked at every `step_s` as there, but only if
+        there has been a batch since."""
+        loop, met = self.loop, self.loop.create_future()
+        next_at = end_at = loop.time()
+        deadline = end_at + bound_s
+        while end_at <= deadline:
+            end_at += step_s
+        armed: Any = None
+
+        def look() -> None:
+            nonlocal armed
+            armed = None
+            try:
+                if not met.done() and condition():
+                    met.set_result(None)
+            except (KeyError, AttributeError):
+                pass
+            except Exception as error:
+                met.set_exception(error)
+
+        def after_batch() -> None:
+            nonlocal armed, next_at
+            if armed is None and not met.done():
+                now = loop.time()
+                while next_at <= now:
+                    next_at += step_s
+                armed = loop.call_at(next_at, look)
+
+        def too_late() -> None:
+            if not met.done():
+                look()
+            if not met.done():
+                met.set_exception(TimeoutError("the world did not get there"))
+
+        look()
+        end = loop.call_at(end_at, too_late)
+        self._after_batch = after_batch
+        try:
+            await met
+        finally:
+            self._after_batch = None
+            for timer in (armed, end):
+                if timer is not None:
+                    timer.cancel()
+
+    def _listen_to_batches(self, app: Application) -> None:
+        """An engine's sign of life after each batch is `seen`'s as well."""
+        told = app.sites._beat
+
+        def beat(site: str) -> None:
+            told(site)
+            if self._after_batch is not None:
+                self._after_batch()
+
+        app.sites._beat = beat  # type: ignore[method-assign]
 
     async def stop(self) -> None:
         """End the daemon in order."""
