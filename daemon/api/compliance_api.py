@@ -91,7 +91,7 @@ class CallAccount(Answer, kw_only=True):
 async def compliance_day(ask: Ask) -> Reply:
     """A day's account: calls held back by rule, calls made by rule set."""
     query: DayQuery = ask.query
-    start, end, day = _day(query, ask.deps.clock.utcnow())
+    start, end, day = day_of(query, ask.deps.clock.utcnow())
     await scope.check_campaign(ask, query.campaign_id)
     given: dict[str, Any] = {"start": start, "end": end, "group_id": scope.home_group(ask, query.group_id)}
     if query.campaign_id:
@@ -101,7 +101,8 @@ async def compliance_day(ask: Ask) -> Reply:
     return Reply(DayReport(day=str(day), zone=query.zone, start=start, end=end, refused=refused, made=made))
 
 
-def _day(query: DayQuery, now: datetime) -> tuple[datetime, datetime, date]:
+def day_of(query: DayQuery, now: datetime) -> tuple[datetime, datetime, date]:
+    """(start, end, day) of the calendar day asked for. Raises field_invalid."""
     try:
         zone = ZoneInfo(query.zone)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
