@@ -63,7 +63,6 @@ class FakeConfig:
     timestamp_events: bool = True
     sounds: dict[str, float] = field(default_factory=dict)  # length of a sound file in seconds
     other_sounds_s: float | None = 2.0  # length of a file not listed; None: such a file is missing
-    music_classes: tuple[str, ...] = ("default",)
     permit: tuple[str, ...] = ()  # addresses that may connect; empty: all. Others are closed before the greeting
     auth_timeout_s: float = 30.0
     auth_limit: int = 50

@@ -107,7 +107,6 @@ class Result:
     decisions: int = 0
     oracle: float = 0.0
     hours: list[list[int]] = field(default_factory=list)
-    answer_estimates: list[float] = field(default_factory=list)
     peak_lines: int = 0
     false_positives: int = 0
 

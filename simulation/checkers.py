@@ -169,14 +169,6 @@ def intervals_contiguous(tables: MemoryTables) -> Iterable[Violation]:
                 yield Violation("PAUS-03", f"agent {agent}: {state} ends {end}, {following} begins {start}")
 
 
-def attempts_within(tables: MemoryTables, most: int) -> Iterable[Violation]:
-    """LEGL-01: no person got more weighing attempts than the rules allow."""
-    counts = Counter(row.person for row in tables.attempts.values() if row.counted)
-    for person, count in counts.items():
-        if count > most:
-            yield Violation("LEGL-01", f"{person} got {count} weighing attempts of {most}")
-
-
 def abandonment_counted(tables: MemoryTables) -> Iterable[Violation]:
     """The ledger's sums are those of the attempts' outcomes.
 

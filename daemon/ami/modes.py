@@ -244,8 +244,6 @@ class DialplanMode(Mode):
 
 MODES: Final[Mapping[str, type[Mode]]] = {mode.name: mode for mode in (AsyncAgiMode, DialplanMode, BasicMode)}
 
-_SYSTEM_NOTE: Final = "is of write class system"
-
 
 @dataclass(frozen=True, slots=True)
 class Choice:

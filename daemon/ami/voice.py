@@ -37,7 +37,6 @@ BY_MODE: Final[Mapping[str, frozenset[str]]] = {
 SPY_OPTIONS: Final = {"listen": "qdE", "whisper": "qdEw", "barge": "qdEB"}
 """q: no beep; d: digits 4, 5, 6 switch; E: the spy leaves with whom it hears."""
 SPY_DIGITS: Final = {"listen": "4", "whisper": "5", "barge": "6"}
-ANSWER_MAX_S: Final = 3600.0
 
 _FILE = re.compile(r"[A-Za-z0-9_./-]{1,200}\.(wav|WAV|gsm|ulaw|alaw|sln)")
 _DIGITS = re.compile(r"[0-9A-D*#]{1,32}")

@@ -25,7 +25,6 @@ RETRY_S = 1.0
 GATHER_S = 0.1
 """Rows of so long are written together: a commit for each would cost the database as much as the calls do."""
 BATCH_MAX = 200
-RECENT_MAX = 5000
 
 
 @dataclass(slots=True)

@@ -229,26 +229,3 @@ class TrunkChanged(PbxEvent, frozen=True, kw_only=True, gc=False):
 
     trunk: str
     state: DeviceState
-
-
-AnyLegEvent = (
-    LegCreated
-    | LegProgress
-    | LegRinging
-    | LegAnswered
-    | LegParked
-    | AmdVerdict
-    | LegBridged
-    | LegUnbridged
-    | MessagePlayed
-    | LegHungUp
-    | LegFailed
-    | ActionInDoubt
-    | ConnectFailed
-    | LegJoined
-    | LegLeft
-    | SpyStarted
-    | RecordingStarted
-    | RecordingStopped
-    | ActionRefused
-)

@@ -13,9 +13,7 @@ import re
 from datetime import datetime
 from uuid import UUID
 
-SITE_ID_PATTERN = re.compile(r"[a-z][a-z0-9]{0,15}")
-"""A site id is part of each leg id: short, and without the `-` that separates its parts."""
-
+# A site id is part of each leg id: short, and without the `-` that separates its parts.
 _CUSTOMER = re.compile(r"(?P<site>[a-z][a-z0-9]{0,15})-(?P<attempt>[0-9a-f]{32})")
 _AGENT = re.compile(r"(?P<site>[a-z][a-z0-9]{0,15})-ag-(?P<agent>[0-9]{1,9})-(?P<n>[0-9a-f]{16})")
 _THIRD = re.compile(r"(?P<site>[a-z][a-z0-9]{0,15})-th-(?P<attempt>[0-9a-f]{32})-(?P<n>[0-9a-f]{8})")

@@ -7,16 +7,9 @@ from typing import Annotated
 
 import typer
 
-from daemon.settings import Settings, load
-
 ConfigPath = Annotated[
     Path,
     typer.Option("--config", "-c", envvar="CADRAN_CONFIG", help="The settings file.", show_default=True),
 ]
 DEFAULT = Path("/etc/cadran/cadran.toml")
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-
-
-def settings_of(path: Path) -> Settings:
-    """The settings. Raises SettingsError."""
-    return load(path)

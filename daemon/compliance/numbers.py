@@ -395,8 +395,3 @@ def dial_string(e164: str, rules: DialRules = FRENCH_DIAL_RULES, *, outside_pref
         raise ValueError("no dial rule of the site matches this number")
     prefix, dial = max(matching, key=lambda rule: len(rule[0]))
     return outside_prefix + dial + e164[len(prefix) :]
-
-
-def metadata_version() -> str:
-    """Version of the public numbering metadata in use, for the status."""
-    return str(phonenumbers.__version__)

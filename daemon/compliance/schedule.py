@@ -6,7 +6,7 @@ opens at the last instant the wall reaches its beginning and closes at the first
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import lru_cache
@@ -137,8 +137,3 @@ def union(spans: Iterable[tuple[datetime, datetime]]) -> list[tuple[datetime, da
         else:
             found.append((start, end))
     return found
-
-
-def openings(groups: Mapping[str, tuple[Calendar, ...]], at: datetime) -> dict[str, Opening]:
-    """The state of each group, in the order given."""
-    return {group: opening(calendars, at) for group, calendars in groups.items()}

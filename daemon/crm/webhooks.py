@@ -43,7 +43,6 @@ REST_AFTER = 3
 SWEEP_S = 3600.0
 STAFF_S = 30.0
 DEAD_DAYS = 30
-TRY_FOR = timedelta(days=1)
 WRONG_KEY = "the key file differs from the one its secret was shown from: copy webhook.key, or rotate the secret"
 
 Notify = Callable[[str, Mapping[str, Any]], None]

@@ -5,7 +5,6 @@ Nothing here does I/O. A rule's name ends in the field that is told to whoever b
 
 from __future__ import annotations
 
-import typing
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
@@ -176,19 +175,6 @@ def _columns_of(kind: type[Record]) -> tuple[str, ...]:
 def columns_of(kind: type[Record]) -> list[str]:
     """Columns of the record's own values: all but id and version."""
     return list(_columns_of(kind))
-
-
-def json_columns(kind: type[msgspec.Struct]) -> frozenset[str]:
-    """Columns kept as jsonb: mappings and lists of structs. Lists of plain numbers and words are SQL arrays."""
-    hints = typing.get_type_hints(kind)
-    return frozenset(name for name, hint in hints.items() if _is_json(hint))
-
-
-def _is_json(hint: Any) -> bool:
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin is dict:
-        return True
-    return origin is list and not (arguments and arguments[0] in (int, str))
 
 
 def plain(value: Any) -> Any:
