@@ -75,9 +75,12 @@ async def test_what_a_form_shows_as_chosen_is_what_the_campaign_has(browser: Bro
         lists = [rows["list"].id, more.id]
         phones = [line.id for line in rows["phones"]]
         await store.update(Campaign, 1, {"list_ids": lists, "line_ids": phones, "agent_ids": []}, None)
-        page = await site.open("/#/campagnes/1/reglages")
-        await expect(page.locator("[name=list_ids]")).to_have_values([str(id) for id in lists])
-        await expect(page.locator("[name=line_ids]")).to_have_values([str(id) for id in phones])
+        page = await site.open("/#/campagnes/1/listes")
+        await expect(page.locator("[name=list_ids]:checked")).to_have_count(2)
+        await page.get_by_role("tab", name="Numéros").click()
+        await expect(page.locator("[name=line_ids]:checked")).to_have_count(3)
+        await expect(page.get_by_label("TR-1")).not_to_be_checked()
+        await page.get_by_role("tab", name="Réglages").click()
         await expect(page.locator("[name=agent_ids]")).to_have_values([])
         await page.locator("form [name=priority]").fill("7")
         await page.get_by_role("button", name="Enregistrer").click()

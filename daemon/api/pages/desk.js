@@ -10,7 +10,7 @@ import { keysOn, keysSwitch } from './lib/keys.js';
 import { ui, toasts, toast, confirm, dialog, showDialog, complain, attempt, problemText, chip, request, waiting } from './lib/ui.js';
 
 const CALL_STATES = ['reserved', 'ringing', 'on_call', 'on_hold', 'wrap_up'];
-const own = { desk: null, form: null, problem: '', hangAt: 0, queue: null, begin: 'paused', popup: null, popped: '', crm: null, asked: '', keypad: false, digits: '', missed: [], objectAt: 0, objected: '', help: false };
+const own = { desk: null, form: null, problem: '', hangAt: 0, queue: null, begin: 'paused', popup: null, popped: '', crm: null, asked: '', keypad: false, digits: '', missed: [], objectAt: 0, objectWho: '', objected: '', help: false };
 const channel = 'BroadcastChannel' in window ? new BroadcastChannel('cadran-desk') : null;
 const tabId = Math.random().toString(36).slice(2);
 let elsewhere = false;
@@ -69,9 +69,10 @@ const pause = (code) => act('pause', 'paused', { code });
 const SURE_MS = 4000;
 const there = () => attemptId() || `lead ${agent()?.lead_id}`;
 const objected = () => own.objected === there() || Boolean(own.form?.do_not_call);
+const sure = () => Date.now() - own.objectAt <= SURE_MS && own.objectWho === there(); // asked once already, of this person
 async function objectTo() {
   if (objected()) return;
-  if (Date.now() - own.objectAt > SURE_MS) { own.objectAt = Date.now(); paint(); setTimeout(paint, SURE_MS + 100); return; }
+  if (!sure()) { [own.objectAt, own.objectWho] = [Date.now(), there()]; paint(); setTimeout(paint, SURE_MS + 100); return; }
   own.objectAt = 0;
   const [a, who, id] = [agent(), there(), attemptId()];
   if (id && own.form) keep({ do_not_call: true }); // were it refused now, the disposition would carry it
@@ -238,7 +239,7 @@ const callBack = (at) => {
 };
 const tomorrow = () => { const d = new Date(serverNow()); d.setDate(d.getDate() + 1); d.setHours(10, 0, 0, 0); return d.toISOString(); };
 const inAnHour = () => new Date(serverNow() + 3600e3).toISOString();
-const dncButton = () => key('L', t(objected() ? 'desk.dnc_noted' : Date.now() - own.objectAt <= SURE_MS ? 'desk.dnc_again' : 'desk.dnc'), objectTo, { disabled: objected(), class: !objected() && Date.now() - own.objectAt <= SURE_MS ? 'danger' : '' });
+const dncButton = () => key('L', t(objected() ? 'desk.dnc_noted' : sure() ? 'desk.dnc_again' : 'desk.dnc'), objectTo, { disabled: objected(), class: !objected() && sure() ? 'danger' : '' });
 function outcome(a) {
   const f = own.form;
   if (!f) return null;

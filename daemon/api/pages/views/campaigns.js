@@ -6,19 +6,22 @@ import { live, paint } from '../lib/live.js';
 import { all, get, post, patch, request as http, may } from '../lib/api.js';
 import { meter, roomText, request, waiting, whyNot, field, select, formValues, toast, attempt, complain, levelMark, windowLevel, linkFigure } from '../lib/ui.js';
 import { sections, changed } from './fields.js';
+import { lists, numbers } from './picks.js';
 import { lastHour } from './plots.js';
 import { clients, enterClients, pauses, statuses } from './codes.js';
 import { campaigns, controls, setSpeed, stepper, modeWord, why, dueOf } from './direct.js';
 
 const MODES = [['manual'], ['preview'], ['progressive'], ['predictive', 1], ['predictive', 2], ['predictive', 3], ['inbound']];
-const FIELDS = ['name', 'site', 'rule_set', 'client_id', 'attempts_max', 'gap_min_s', 'ring_timeout_s', 'wrap_up_max_s', 'max_channels', 'calls_per_second', 'order', 'strategy', 'pause_mode', 'priority'];
-const CHOICES = { strategy: ['round_robin', 'least_used', 'priority', 'random'], order: ['oldest', 'newest', 'random', 'priority', 'attempts', 'list_rank'], pause_mode: ['off', 'optional', 'required'] };
+const FIELDS = ['name', 'site', 'rule_set', 'client_id', 'attempts_max', 'gap_min_s', 'abandonment_rate_max', 'ring_timeout_s', 'wrap_up_max_s', 'max_channels', 'calls_per_second', 'pause_mode', 'priority'];
+const CHOICES = { pause_mode: ['off', 'optional', 'required'] };
 const LINKS = { list_ids: '/lists', line_ids: '/lines', caller_id_ids: '/caller-ids', agent_ids: '/agents' };
 let row = null;
 let etag = '';
 let conflict = null;
 let options = {};
 let journal = null;
+let rules = [];
+let asked = ''; // the rule set chosen in the form: its bounds are those beside the fields
 let integrations = []; // those in trouble, as last asked
 let tab = 'cadence';
 
@@ -26,6 +29,7 @@ export async function enter(route) {
   const id = route.rest[0];
   tab = route.rest[1] || 'cadence';
   conflict = null;
+  asked = '';
   if (!id || id === 'nouvelle') { row = null; if (id) await loadOptions(null); else enterClients(); paint(); return; }
   if (!row || String(row.id) !== id) row = null;
   await attempt(async () => {
@@ -41,6 +45,7 @@ export async function enter(route) {
 }
 async function loadOptions(of) {
   for (const [name, path] of Object.entries({ ...LINKS, client_id: '/clients' })) options[name] = (await attempt(() => all(path))) || [];
+  if (may('watch')) rules = (await attempt(() => get('/rule-sets')))?.rows || [];
   const codes = async (path) => ((await attempt(() => all(path))) || []).filter((r) => !of || (r.group_id === of.group_id && [0, undefined, of.id].includes(r.campaign_id)));
   [options.statuses, options.pauses] = [await codes('/statuses'), await codes('/pause-codes')];
 }
@@ -107,7 +112,8 @@ function cadence(c) {
     h('div', { class: 'columns' },
       h('section', { class: 'card' }, h('h2', null, t('campaign.mode')), modes(c), speed(c)),
       h('section', { class: 'card' }, h('h2', null, t('campaign.abandon', { ceiling: num((c.windows[0]?.ceiling ?? 0.03) * 100) })),
-        c.windows.length === 0 ? h('p', { class: 'empty' }, t('campaign.no_windows')) : h('table', { class: 'grid' }, h('tbody', null, c.windows.map((w) => h('tr', { key: w.name }, h('th', { scope: 'row' }, word('window', w.name)), h('td', { class: 'n' }, meter(w, word('window', w.name), c.mode === 'predictive' ? target(c) : 0)), h('td', { class: 'n' }, w.live < 30 ? '' : t('share.of', { a: num(w.abandoned), b: num(w.live) })), h('td', { class: 'n' }, roomText(w, { full: true }), levelMark(windowLevel(w))))))),
+        c.windows.length === 0 ? h('p', { class: 'empty' }, t('campaign.no_windows')) : h('table', { class: 'grid' }, h('tbody', null, c.windows.map((w) => h('tr', { key: w.name }, h('th', { scope: 'row' }, word('window', w.name)), h('td', { class: 'n' }, meter(w, word('window', w.name), c.mode === 'predictive' ? target(c) : 0)), h('td', { class: 'n' }, w.live < 30 ? '' : t('share.of', { a: num(w.abandoned), b: num(w.live) })), h('td', { class: 'n' }, roomText(w)))))),
+          c.windows.filter((w) => w.abandoned > 0 && w.room <= 0).map((w) => h('p', { key: w.name, class: 'mark act' }, icon('alert'), ` ${word('window', w.name)} : ${roomText(w, { full: true })}`)),
         h('p', { class: 'muted' }, c.mode === 'predictive' && c.windows.length > 0 && `${t('abandon.target', { target: pct(target(c), 1) })}. `, t('campaign.at_ceiling')))),
     h('section', { class: 'card' }, h('h2', null, t('campaign.why_number')), h('p', null, why(c))),
     h('div', { class: 'columns' },
@@ -120,7 +126,24 @@ function cadence(c) {
 }
 
 // ---- settings: only changed fields are sent; a stale page compares instead of overwriting ---------------------------------
+const PERCENT = ['abandonment_rate_max'];
+const shownAs = (name, value) => (PERCENT.includes(name) ? Number((value * 100).toFixed(4)) : value);
+const meant = (values) => Object.fromEntries(Object.entries(values).map(([name, v]) => [name, PERCENT.includes(name) ? Number((v / 100).toFixed(6)) : v]));
+// The law's bound beside the field it bounds, by the rule set chosen.
+const law = () => rules.find((r) => r.id === (asked || row.rule_set));
+function bound(name) {
+  const r = law();
+  if (!r) return false;
+  if (name === 'attempts_max' && r.attempts_max) return t('campaign.legal_max_days', { n: r.attempts_max, days: num(r.attempts_days) });
+  if (name === 'abandonment_rate_max') return t('campaign.legal_rate', { rate: num(r.abandonment_rate_max * 100) });
+  if (name === 'ring_timeout_s' && r.ring_time_s_min > 0) return t('campaign.legal_ring', { s: num(r.ring_time_s_min) });
+  if (name === 'rule_set') return `${has(`rules_title.${r.id}`) ? t(`rules_title.${r.id}`) : r.title}${r.valid_to ? ` · ${t('campaign.rules_until', { at: r.valid_to })}` : ''}`;
+  return false;
+}
 function input(name, value) {
+  if (name === 'rule_set' && rules.length) return select(name, value, [...new Set([value, ...rules.map((r) => r.id)])].map((id) => [id, id]), { onchange: (e) => { asked = e.target.value; paint(); } });
+  if (name === 'site') return select(name, value, [...new Set([value, '', ...Object.keys(live.state.links)])].map((s) => [s, s || t('campaign.every_site')]));
+  if (PERCENT.includes(name)) return h('input', { type: 'number', step: 'any', min: 0, max: (law()?.abandonment_rate_max ?? 0.03) * 100, name, value: shownAs(name, value) });
   if (name === 'client_id') { // the present one stays a choice where the clients could not be read
     const known = (options.client_id || []).filter((r) => r.group_id === row.group_id).map((r) => [r.id, r.name]);
     return select(name, value, known.some(([key]) => key === value) ? known : [[value, `n° ${value}`], ...known]);
@@ -135,7 +158,7 @@ const picker = (name, chosen) => h('select', { name, multiple: true, size: 5 }, 
 function settings() {
   const save = async (e) => {
     e.preventDefault();
-    const changes = changed(row, formValues(e.target));
+    const changes = changed(row, meant(formValues(e.target)));
     if (!Object.keys(changes).length) { toast(t('save.nothing')); return; }
     await send(changes, etag);
   };
@@ -143,8 +166,8 @@ function settings() {
   return h('section', { class: 'card' },
     conflict && compare(),
     h('form', { class: 'form', key: `${row.id}`, onsubmit: save },
-      FIELDS.map((name) => field(t(`campaign.${name}`), h('span', null, input(name, row[name])), name === 'attempts_max' && row.rule_set.startsWith('fr-b2c') && t('campaign.legal_max', { n: 4 }))),
-      Object.keys(LINKS).map((name) => field(t(`campaign.${name}`), picker(name, row[name]))),
+      FIELDS.map((name) => field(t(`campaign.${name}`), h('span', null, input(name, row[name])), bound(name))),
+      field(t('campaign.agent_ids'), picker('agent_ids', row.agent_ids)),
       sections(row, options, live.state.campaigns[row.id]?.mode || row.mode),
       editable && h('div', { class: 'buttons wide' }, h('button', { class: 'primary' }, t('do.save')))));
 }
@@ -258,9 +281,10 @@ export function view(route) {
   if (id === 'nouvelle') return create();
   const c = live.state.campaigns[id];
   if (!row && !c) return h('p', { class: 'empty' }, t('loading'));
-  const tabs = ['cadence', 'reglages', 'horaires', 'recyclage', 'statuts', 'pauses', 'journal'];
+  const tabs = ['cadence', 'reglages', 'listes', 'numeros', 'statuts', 'pauses', 'recyclage', 'horaires', 'journal'];
   const again = async () => { await loadOptions(row); paint(); };
-  const bodies = { reglages: settings, horaires: () => [conflict && compare(), hours()], recyclage: () => [conflict && compare(), recycling()], statuts: () => statuses(row, options.statuses || [], again), pauses: () => pauses(row, options.pauses || [], again), journal: journalOf };
+  const pick = (body) => () => [conflict && compare(), body(row, options, (changes) => send(changes, etag))];
+  const bodies = { reglages: settings, listes: pick(lists), numeros: pick(numbers), horaires: () => [conflict && compare(), hours()], recyclage: () => [conflict && compare(), recycling()], statuts: () => statuses(row, options.statuses || [], again), pauses: () => pauses(row, options.pauses || [], again), journal: journalOf };
   return [
     h('div', { class: 'toolbar' }, h('a', { href: '#/campagnes' }, '‹ ', t('nav.campagnes')), h('h1', null, c?.name || row.name),
       c && h('span', { class: 'muted' }, t('campaign.since', { state: word('campaign_state', c.state), at: clock(new Date(c.since), false), rules: c.rule_set })), h('span', { class: 'grow' }), c && controls(c)),

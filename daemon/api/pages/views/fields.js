@@ -11,7 +11,6 @@ export const SECTIONS = {
   machines: ['amd', ...AMD.map((name) => `amd_settings.${name}`), 'voicemail_message'],
   tape: ['recording'],
   law: ['business', 'running_contract', 'safe_message'],
-  shown: ['caller_id_pool'],
   inbound: INBOUND.map((name) => `inbound.${name}`),
 };
 const BOUNDS = {
@@ -21,7 +20,6 @@ const BOUNDS = {
 };
 
 const part = (row, name) => { const [top, inner] = name.split('.'); return inner ? row[top]?.[inner] : row[top]; };
-const pools = (options) => [...new Set((options.caller_id_ids || []).map((c) => c.pool).filter(Boolean))].sort();
 function input(name, value, row, options) {
   const own = (kind) => (options[kind] || []).filter((r) => r.group_id === row.group_id);
   if (name === 'inbound.dids') {
@@ -30,7 +28,6 @@ function input(name, value, row, options) {
   }
   if (name === 'inbound.missed_call_owner') return select(name, value, ['pool', 'default_user'].map((o) => [o, t(`missed.owner_${o}`)]));
   if (name === 'inbound.default_agent_id') return select(name, value, [[0, '—'], ...own('agent_ids').map((r) => [r.id, `${r.extension} ${r.name}`])]);
-  if (name === 'caller_id_pool') return select(name, value, [['', '—'], ...[...new Set([value, ...pools(options)])].filter(Boolean).map((p) => [p, p])]);
   if (name === 'script') return h('textarea', { name, rows: 3, value: value ?? '' });
   if (typeof value === 'boolean') return h('input', { type: 'checkbox', name, checked: value });
   if (typeof value === 'number') { const [min, max] = BOUNDS[name] || [0, false]; return h('input', { type: 'number', step: 'any', name, value, min, max }); }
