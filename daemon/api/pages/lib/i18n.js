@@ -5,7 +5,8 @@ export let locale = 'fr-FR';
 let plural = new Intl.PluralRules('fr-FR');
 
 export const typeset = (text) => text
-  .replace(/ ([;?!%])/g, '\u202f$1').replace(/ ([:»])/g, '\u00a0$1').replace(/« /g, '«\u00a0').replace(/'/g, '’');
+  .replace(/ ([;?!%])/g, '\u202f$1').replace(/ ([:»])/g, '\u00a0$1').replace(/« /g, '«\u00a0').replace(/'/g, '’')
+  .replace(/(\d) (?=\d{3}(?!\d))/g, '$1\u202f').replace(/(\d|\}) (?=(?:s|h|min|j|ms|€)(?![\p{L}]))/gu, '$1\u00a0');
 
 export async function load(which) {
   lang = which === 'en' ? 'en' : 'fr';
