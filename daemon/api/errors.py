@@ -168,7 +168,6 @@ ERRORS: Mapping[str, ErrorRow] = {
     ),
     "hours_wider_than_law": E(409, "{text}. La campagne reste arrêtée.", "{text}. The campaign stays stopped."),
     "rule_set_not_in_force": E(409, "{text}. La campagne reste arrêtée.", "{text}. The campaign stays stopped."),
-    "lead_unknown": E(404, "Fiche inconnue.", "Unknown lead."),
     "line_unknown": E(404, "Ligne inconnue.", "Unknown line.", "Ligne non disponible ou non autorisée", 400),
     "status_unknown": E(400, "Statut inconnu dans cette campagne.", "Unknown status in this campaign."),
     "call_gone": E(
@@ -209,7 +208,6 @@ ERRORS: Mapping[str, ErrorRow] = {
     "link_expired": E(410, "Ce lien a expiré.", "This link has expired."),
     "agent_signed_out": E(409, "L'agent est hors ligne : connectez-le d'abord.", "The agent is signed out: sign in."),
     "agent_busy": E(409, "L'agent est déjà occupé.", "The agent is already busy."),
-    "agent_state": E(409, "Impossible dans l'état actuel de l'agent.", "Impossible in the agent's present state."),
     "disposition_required": E(
         409, "Choisissez d'abord l'issue du dernier appel.", "Choose the outcome of the last call first."
     ),
@@ -230,7 +228,6 @@ ERRORS: Mapping[str, ErrorRow] = {
         400, "Les codes de pause sont désactivés dans cette campagne.", "Pause codes are off in this campaign."
     ),
     "pause_code_unknown": E(400, "Code de pause inconnu.", "Unknown pause code."),
-    "no_lead": E(409, "Aucune fiche due en ce moment.", "No lead is due at present."),
     "caller_id_forbidden": E(
         409,
         "Ce numéro présenté n'est pas permis à un automate. La campagne reste arrêtée : choisissez-en un autre.",
