@@ -120,8 +120,10 @@ class Soak:
             getattr(world.store.tables, name).clear()
 
     def _weigh(self) -> Night:
+        """As somebody opens a page: ids of calls that nobody follows wait for that, a thousand of them at most."""
         world: Any = self.world
         live, runner = world.live, world.runner
+        runner.core.publisher.refresh(())
         bounds = {bound.name: bound.used for bound in runner.bounds()}
         left_out = (world, world.store, world.store.tables, world.fake, self.loop, self.loop.network, world.life)
         files = [part for files in world.journals.values() for part in (files, files.data)]

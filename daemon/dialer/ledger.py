@@ -29,6 +29,8 @@ besides those kept back for calls in flight: a team that goes for good in the mi
 it that would have paid for more. Small teams need the calls, or their first one would paralyse them. With no such bound
 24 agents are busy 0.3 points longer, with ten minutes 0.3 points less (tuning scenarios)."""
 
+DAYS_KEPT = 32
+"""Rows are kept for so many days at least, since a rule set with longer windows may come."""
 
 _QUARTER = timedelta(minutes=15)
 _hours: dict[str, tuple[datetime, datetime, str]] = {}
@@ -109,7 +111,10 @@ class Ledger:
 
     def count(self, hour: str, connected: int = 0, abandoned: int = 0) -> LedgerRow:
         """Add to this hour; returns the row as it now is, for the store."""
-        row = self._rows.setdefault((self.campaign, self.site, hour), [0, 0])
+        key = (self.campaign, self.site, hour)
+        if hour and key not in self._rows:
+            self._forget(hour)
+        row = self._rows.setdefault(key, [0, 0])
         row[0] += connected
         row[1] += abandoned
         self._sums = {key: sums for key, sums in self._sums.items() if key[1] == hour}
@@ -117,6 +122,13 @@ class Ledger:
             sums[0] += connected
             sums[1] += abandoned
         return LedgerRow(self.campaign, self.site, hour, row[0], row[1])
+
+    def _forget(self, hour: str) -> None:
+        """As an hour begins, those of days that no window reaches back to: a daemon runs for years."""
+        days = max([DAYS_KEPT, *(window.days for window in self.windows)])
+        oldest = (date.fromisoformat(hour[:10]) - timedelta(days=days)).isoformat()
+        for key in [key for key in self._rows if key[2] < oldest]:
+            del self._rows[key]
 
     def totals(self, window: Window, hour: str) -> tuple[int, int]:
         """(connected, abandoned) of `window` as seen in clock hour `hour`."""

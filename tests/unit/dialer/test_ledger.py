@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
@@ -121,3 +121,12 @@ def test_rows_come_back_in_order_of_time(days: int) -> None:
     for hour in ("2026-11-23T11+0100", "2026-11-22T11+0100", "2026-11-23T09+0100"):
         book.count(hour, connected=1)
     assert [row.hour for row in book.rows()] == ["2026-11-22T11+0100", "2026-11-23T09+0100", "2026-11-23T11+0100"]
+
+
+def test_hours_that_no_window_reaches_are_let_go_of_and_the_windows_sums_are_what_they_were() -> None:
+    book, day = ledger(HOUR, MONTH), datetime(2026, 1, 1, 10, 30, tzinfo=UTC)
+    for n in range(400):
+        hour = hour_key(day + timedelta(days=n), "Europe/Paris")
+        book.count(hour, connected=10, abandoned=1)
+        assert book.totals(MONTH, hour) == (10 * min(n + 1, 30), min(n + 1, 30))
+    assert len(book.rows()) <= 40
