@@ -29,7 +29,7 @@ def surplus(traffic: Traffic, forecast: Forecast, now: float, free: int, room: f
     """Calls to hang up at `now`. `free`: agents ready less what is promised elsewhere and people waiting (may be
     negative); `room`: calls that may be abandoned by what has been earned so far, nothing borrowed.
 
-    With nobody ready or busy: all that may be. Else as many as bring the abandoned calls expected of those in flight
+    With nobody here who stays: all that may be. Else as many as bring the abandoned calls expected of those in flight
     down to nothing; a phone that has rung for less than `RINGS_LONG_S`, where the rule set lets, only while they are
     more than `room`. Calls placed after the last one went were placed for those who stay: they are left alone.
     """
@@ -39,7 +39,7 @@ def surplus(traffic: Traffic, forecast: Forecast, now: float, free: int, room: f
     young = [(id, call) for id, call in before if _may_end(traffic, call, now, ring_min_s)]
     if not young:
         return []
-    if not traffic.staffed:
+    if not traffic.staying:
         return [id for id, _ in reversed(young)]
     mean, variance = forecast.shortfall(now, free)
     found: list[str] = []
