@@ -113,3 +113,14 @@ def test_every_ink_is_legible_on_every_surface(theme: int) -> None:
         assert contrast(tokens["text"], tokens[tint]) >= 7.0
     assert contrast(tokens["on-accent"], tokens["accent"]) >= 4.5
     assert contrast(tokens["on-accent"], tokens["alert"]) >= 4.5
+
+
+def test_fields_of_shipped_crm_templates_have_words() -> None:
+    """Titles are English, as the format has them; the page says them in its language."""
+    crm = PAGES.parents[1] / "config" / "crm"
+    titles = {
+        t for path in crm.rglob("*.xml") for t in re.findall(r'<Parameter\b[^>]*Title="([^"]+)"', path.read_text())
+    }
+    assert "Client secret" in titles
+    keys = {"crm.label." + re.sub("[^a-z]+", "_", title.split(", e.g. ")[0].lower()) for title in titles}
+    assert sorted(keys - set(FR)) == []

@@ -27,6 +27,7 @@ async def test_an_integration_is_added_tried_and_enabled(browser: Browser) -> No
         async with open_site(browser) as site:
             page = await site.open("/#/integrations")
             await page.locator("select[name=template]").select_option("generic-rest")
+            await expect(page.get_by_label("Clé d’API")).to_be_visible()
             await page.locator("input[name=name]").fill("Mon CRM")
             await page.locator("input[name=field_crm_url]").fill(crm.url)
             await page.locator("input[name=field_api_key]").fill("k3y-secret")

@@ -1,6 +1,6 @@
 // Integrations: templates, adding one, trying it step by step with what went over the wire, switching it on, its calls.
 import { h } from '../lib/dom.js';
-import { t } from '../lib/i18n.js';
+import { has, t } from '../lib/i18n.js';
 import { dateTime, num } from '../lib/format.js';
 import { paint } from '../lib/live.js';
 import { get, may, patch, post, remove, request } from '../lib/api.js';
@@ -59,12 +59,20 @@ function logo(key) {
   const found = data.templates.find((x) => x.key === key && x.logo);
   return found && h('img', { key: `logo ${key} ${found.logo}`, src: `/api/v1/crm/templates/${key}/logo?v=${found.logo}`, alt: '', width: 40, height: 40, 'data-logo': key });
 }
+// A shipped template's fields are named in the page's language, known by their English titles; a template of one's own
+// speaks for itself.
+function title(f) {
+  const [name, example] = (f.title || f.name).split(', e.g. ');
+  const key = `crm.label.${name.toLowerCase().replace(/[^a-z]+/g, '_')}`;
+  const said = has(key) ? t(key) : name;
+  return example ? `${said}, ${t('crm.example')} ${example}` : said;
+}
 const input = (f) => (f.options.length ? select(`field_${f.name}`, f.options[0], f.options.map((o) => [o, o])) : h('input', { name: `field_${f.name}`, type: f.editor === 'password' ? 'password' : 'text', autocomplete: 'off', spellcheck: 'false' }));
 const adding = () => h('section', { class: 'card' }, h('h2', null, t('crm.add')),
   h('form', { class: 'form', onsubmit: add },
     field(t('crm.template'), h('select', { name: 'template', value: data.key, onchange: (e) => { data.key = e.target.value; paint(); } }, data.templates.map((x) => h('option', { key: x.key, value: x.key, selected: x.key === data.key }, x.id ? x.name : t('crm.shipped', { name: x.name }))))),
     field(t('crm.name'), h('input', { name: 'name', required: true, maxlength: 120 })),
-    template()?.fields.map((f) => h('span', { key: `${data.key} ${f.name}` }, field(f.title || f.name, input(f), f.editor === 'password' ? t('crm.secret_hint') : false))),
+    template()?.fields.map((f) => h('span', { key: `${data.key} ${f.name}` }, field(title(f), input(f), f.editor === 'password' ? t('crm.secret_hint') : false))),
     h('button', { class: 'primary' }, t('crm.add_verb')), ' ',
     h('label', { class: 'button' }, t('crm.upload'), h('input', { type: 'file', accept: '.xml', class: 'sr', onchange: upload })),
     template()?.id > 0 && h('span', null, logo(data.key), ' ', h('label', { class: 'button' }, t('crm.logo'), h('input', { type: 'file', accept: 'image/png,image/jpeg', class: 'sr', name: 'logo', onchange: setLogo })))));
