@@ -29,6 +29,7 @@ log = structlog.get_logger(__name__)
 PENDING_MAX: Final = 2000
 """Actions without an answer yet. A PBX that answers nothing is caught by the Ping long before."""
 LIST_ITEMS_MAX: Final = 100_000
+_OF_THE_LINK: Final = frozenset({"FullyBooted", "Shutdown"})
 JUST_BOOTED_S: Final = 30.0
 """A FullyBooted later than we waited for it means a boot under way only if the PBX is this young; else a slow link."""
 STOPPING_TEXT: Final = "Asterisk is shutting down"
@@ -186,6 +187,10 @@ class AmiClient:
 
     async def _until(self, event: asyncio.Event) -> None:
         """Wait for `event`; PbxUnavailable as soon as the link is lost instead."""
+        if event is self._lost:
+            await event.wait()
+            assert self._loss is not None
+            raise self._loss
         waiting = [asyncio.ensure_future(event.wait()), asyncio.ensure_future(self._lost.wait())]
         try:
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
@@ -293,7 +298,10 @@ class AmiClient:
     def _received(self, messages: list[Message]) -> None:
         self._greeted.set()
         self.messages_in += len(messages)
-        events = [message for message in messages if not self._consumed(message)]
+        if self._lists_pending:
+            events = [message for message in messages if not self._consumed(message)]
+        else:  # most events need no look at all
+            events = [m for m in messages if (m.event and m.event not in _OF_THE_LINK) or not self._consumed(m)]
         if events:
             self._on_messages(events)
 

@@ -404,6 +404,8 @@ class ModernTranslator(VoiceEvents):
 
     def next_deadline(self) -> float | None:
         """When the oldest failed originate without a channel becomes final."""
+        if not self._failing:
+            return None
         failed_at = min((leg.failed_at for leg in self._failing.values() if leg.failed_at is not None), default=None)
         return None if failed_at is None else failed_at + FINALITY_WAIT_S
 

@@ -72,6 +72,8 @@ def lead_of(tables: MemoryTables, row: LeadRow, campaign_id: int, client_id: int
         e164=row.e164,
         tz_group=row.tz_group,
         postal_code=row.postal_code,
+        city=row.city,
+        state=row.state,
         first_name=row.first_name,
         last_name=row.last_name,
         company=row.company,
@@ -107,7 +109,7 @@ def held_by(lead: LeadRow, list_active: bool, now: datetime) -> str:
     """What holds it, or `due`."""
     if lead.claimed_by is not None:
         return "in_progress"
-    if lead.blocked_for_good:
+    if lead.eligible_at is None and lead.blocked_by:  # for good; not by its property: each lead is asked every 5 s
         return lead.blocked_by
     if not list_active:
         return "list_off"

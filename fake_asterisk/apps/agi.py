@@ -6,7 +6,7 @@ to a bridge: then commands are accepted and never run.
 """
 
 from collections import deque
-from urllib.parse import quote
+from urllib.parse import quote_from_bytes
 
 from fake_asterisk import rights
 from fake_asterisk.apps.registry import END, application, execute, exists
@@ -18,9 +18,12 @@ _USAGE = "520-Invalid command syntax.  Proper usage follows:\nSee the manual.\n5
 _COMMAND = "AGI command"  # mailbox token
 
 
+_ENCODED = {byte: quote_from_bytes(bytes([byte]), safe="!'()*") for byte in range(256)}
+
+
 def encode(text: str) -> str:
     """URL encoding as in `Env` and `Result`."""
-    return quote(text, safe="!'()*", errors="surrogateescape")
+    return text.encode("utf-8", "surrogateescape").decode("latin-1").translate(_ENCODED)
 
 
 @application("AGI", "EAGI")
