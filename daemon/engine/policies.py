@@ -6,7 +6,6 @@ Made once as the campaign comes, then only configured, since it keeps what it ha
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from daemon.calls.records import Campaign
 from daemon.dialer.ledger import Ledger, LedgerRow, Window
@@ -24,49 +23,34 @@ def new_policy(
     live: Live, record: Campaign, rules: RuleFacts, booked: Sequence[LedgerRow]
 ) -> tuple[PacingPolicy, Ledger]:
     """The policy of a campaign that comes, with its ledger; `booked`: what the store knows of it."""
-    windows = _windows(record, rules)
-    ledger = Ledger(str(record.id), live.site.id, windows, booked)
-    policy = PacingPolicy(
-        PacingSettings(
-            mode=Mode(record.mode.value),
-            level=record.level,
-            speed=record.speed,
-            ceiling=_ceiling(record, rules),
-            windows=windows,
-            connect_deadline_s=min(rules.connect_deadline_s, live.dialer.connect_deadline_s),
-            ring_timeout_s=_ring_timeout_s(record),
-            ring_min_s=rules.ring_min_s,
-            amd=record.amd,
-            cps_limit=record.calls_per_second,
-            wrap_up_limit_s=record.wrap_up_max_s,
-        ),
-        ledger,
-    )
-    return policy, ledger
+    settings = _settings(live, record, rules)
+    ledger = Ledger(str(record.id), live.site.id, settings.windows, booked)
+    return PacingPolicy(settings, ledger), ledger
 
 
 def configure(live: Live, campaign: CampaignLive) -> None:
     """The campaign's row or live values changed: pacing keeps what it learned."""
-    record = campaign.record
-    settings = campaign.policy.settings
-    ceiling = _ceiling(record, campaign.rules)
-    campaign.policy.configure(
-        replace(
-            settings,
-            windows=tuple(replace(window, ceiling=ceiling, pooled=record.pool_ledger) for window in settings.windows),
-            mode=Mode(record.mode.value),
-            level=record.level,
-            speed=record.speed,
-            ceiling=ceiling,
-            ring_timeout_s=_ring_timeout_s(record),
-            ring_min_s=campaign.rules.ring_min_s,
-            amd=record.amd,
-            cps_limit=record.calls_per_second,
-        )
-    )
+    campaign.policy.configure(_settings(live, campaign.record, campaign.rules))
+    campaign.ledger.load(())  # what it has summed is kept by the windows' names, and these may mean others now
     join(live, campaign)
     campaign.zones_until = None
     campaign.dirty = True
+
+
+def _settings(live: Live, record: Campaign, rules: RuleFacts) -> PacingSettings:
+    return PacingSettings(
+        mode=Mode(record.mode.value),
+        level=record.level,
+        speed=record.speed,
+        ceiling=_ceiling(record, rules),
+        windows=_windows(record, rules),
+        connect_deadline_s=min(rules.connect_deadline_s, live.dialer.connect_deadline_s),
+        ring_timeout_s=_ring_timeout_s(record),
+        ring_min_s=rules.ring_min_s,
+        amd=record.amd,
+        cps_limit=record.calls_per_second,
+        wrap_up_limit_s=record.wrap_up_max_s,
+    )
 
 
 def _ceiling(record: Campaign, rules: RuleFacts) -> float:
