@@ -49,11 +49,11 @@ class Inbox:
             at = now
         return slowest, culprit
 
-    async def rest(self, seconds: float) -> None:
-        """Until something is put into the inbox, or so long."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + seconds
-        while not self.items and loop.time() < until - TIMER_GRAIN_S:
+    async def rest(self, deadline: float) -> None:
+        """Until something is put into the inbox, or the deadline of our clock has come."""
+        loop, clock_now = asyncio.get_running_loop(), self._clock.now
+        while not self.items and (left := deadline - clock_now()) > TIMER_GRAIN_S:
+            until = loop.time() + left
             if self._alarm is None or self._alarm.when() > until:  # one that rings too early costs less than a new one
                 if self._alarm is not None:
                     self._alarm.cancel()

@@ -47,10 +47,11 @@ class Publisher:
         if not touched:
             return {}
         changed = {table: touched.pop(table) for table in list(touched) if table in followed} if followed else {}
-        for table, ids in touched.items():
-            if len(ids) > UNSEEN_MAX:
-                self._make({table: ids})
-                touched[table] = {}
+        if touched and max(map(len, touched.values())) > UNSEEN_MAX:
+            for table, ids in touched.items():
+                if len(ids) > UNSEEN_MAX:
+                    self._make({table: ids})
+                    touched[table] = {}
         if "campaigns" in changed:
             self._defer(changed["campaigns"])
         return self._make(changed) if changed else {}

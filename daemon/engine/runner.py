@@ -215,25 +215,26 @@ class SiteRunner:
     async def _work(self) -> None:
         """The loop: a batch whenever something is in the inbox or a deadline has come."""
         deadline = self.core.next_deadline()
+        inbox, clock_now = self._inbox, self._clock.now
         while True:
-            wait = deadline - self._clock.now()
-            if not self._inbox.items and wait > TIMER_GRAIN_S:
-                await self._inbox.rest(wait)
-            started = self._clock.now()
+            started = clock_now()
+            if not inbox.items and deadline - started > TIMER_GRAIN_S:
+                await inbox.rest(deadline)
+                started = clock_now()
             near = 0.0 < deadline - started <= TIMER_GRAIN_S
             self._open_batch(deadline if near else started)
-            slowest = self._inbox.take(started)
-            took_at = self._clock.now()
+            slowest = inbox.take(started)
+            took_at = clock_now()
             self.core.finish()
-            finished_at = self._clock.now()
+            finished_at = clock_now()
             self._close_batch()
             self._beat()
             self.batches += 1
-            ended_at = self._clock.now()
+            ended_at = clock_now()
             if ended_at - started > SLOW_BATCH_S:
                 self._tell_slow(ended_at - started, slowest, (finished_at - took_at, ended_at - finished_at))
             deadline = self.core.next_deadline()
-            if self._inbox.items or deadline <= ended_at:
+            if inbox.items or deadline <= ended_at:
                 await asyncio.sleep(0)  # a busy engine still lets its readers and writers run
                 deadline = self.core.next_deadline()
 
@@ -276,9 +277,10 @@ class SiteRunner:
     def _open_batch(self, now: float | None = None) -> None:
         self.core.batch(self._clock.now() if now is None else now, self._clock.utcnow())
         if self._log is not None:
-            self.core.live.journal_full = self._log.full
-            if self.core.live.database_older is not self._log.older:
-                self.core.live.database_older = self._log.older
+            live = self.core.live
+            live.journal_full = self._log.full
+            if live.database_older is not (older := self._log.older):
+                live.database_older = older
                 self.core.link.all_dirty()
 
     def _close_batch(self) -> None:

@@ -162,7 +162,9 @@ class MemoryFiles:
     def append(self, name: str, data: bytes) -> None:
         if sum(map(len, self.data.values())) + len(data) > self.room:
             raise OSError(28, "no space left")
-        self.data.setdefault(name, bytearray()).extend(data)
+        if name not in self.data:
+            self.data[name] = bytearray()
+        self.data[name] += data
 
     def syncing(self, name: str) -> Callable[[], None]:
         size = len(self.data.get(name, b""))
@@ -237,7 +239,7 @@ class Journal:
     @property
     def full(self) -> bool:
         """No new calls: the journal is near its bound, or what it took could not be written."""
-        return bool(self._unwritten) or self.size >= self.bytes_max * _TELEMETRY_UP_TO
+        return bool(self._unwritten) or self._size + self._unwritten_bytes >= self.bytes_max * _TELEMETRY_UP_TO
 
     def pending(self, limit: int | None = None) -> Sequence[NumberedFact]:
         """The oldest facts that the store has not confirmed, in order."""
@@ -266,25 +268,25 @@ class Journal:
         """Number and write; they are pending from now on. Never raises: what the medium refuses stays in memory, is
         tried again at each append and sync, and makes the journal `full`."""
         taken = []
+        fence, ample = self.fence, self.bytes_max * _TELEMETRY_UP_TO
         for fact in facts:
-            if not self._room_for(fact):
+            if self._size + self._unwritten_bytes >= ample and not self._room_for(fact):
                 self.dropped += 1
                 continue
-            self.last_n += 1
-            numbered = NumberedFact(site=self.site, fence=self.fence, n=self.last_n, fact=fact)
-            body = _encoder.encode(_Entry(self.fence, self.last_n, fact))
+            self.last_n = n = self.last_n + 1
+            numbered = NumberedFact(site=self.site, fence=fence, n=n, fact=fact)
+            body = _encoder.encode((fence, n, fact))  # as _Entry is read
             record = _FRAME.pack(len(body), zlib.crc32(body)) + body
-            self._pending.append(numbered)
-            self._unwritten.append(((self.fence, self.last_n), record))
+            self._unwritten.append(((fence, n), record))
             self._unwritten_bytes += len(record)
             taken.append(numbered)
+        self._pending.extend(taken)
         self._write()
         return taken
 
     def _room_for(self, fact: AnyFact) -> bool:
+        """Whether there is room for it now that there is none to waste."""
         size = self._size + self._unwritten_bytes
-        if size < self.bytes_max * _TELEMETRY_UP_TO:
-            return True
         match fact:
             case PacingDecided():
                 return False
@@ -299,12 +301,16 @@ class Journal:
                 self._segments.append(_Segment(f"{self._next_name:08d}.seg", 0, (0, 0)))
                 self._next_name += 1
             segment = self._segments[-1]
-            data, keys = bytearray() if segment.size else bytearray(_MAGIC), 0
-            while keys < len(self._unwritten) and segment.size + len(data) < self._segment_bytes:
-                data += self._unwritten[keys][1]
-                keys += 1
+            data, keys, room = b"" if segment.size else _MAGIC, 0, self._segment_bytes - segment.size
+            if self._unwritten_bytes + len(data) <= room:
+                keys = len(self._unwritten)
+                data += b"".join([record for _, record in self._unwritten])
+            else:
+                while keys < len(self._unwritten) and len(data) < room:
+                    data += self._unwritten[keys][1]
+                    keys += 1
             try:
-                self._files.append(segment.name, bytes(data))
+                self._files.append(segment.name, data)
             except OSError as error:
                 self._write_failed(segment, error)
                 return
@@ -313,7 +319,11 @@ class Journal:
             if segment.name not in self._dirty:
                 self._dirty[segment.name] = None
                 self.on_unsynced()
-            for _ in range(keys):
+            if keys == len(self._unwritten):
+                segment.last = self._unwritten[-1][0]
+                self._unwritten.clear()
+                self._unwritten_bytes = 0
+            for _ in range(keys if self._unwritten else 0):
                 segment.last, record = self._unwritten.popleft()
                 self._unwritten_bytes -= len(record)
         self.error = ""

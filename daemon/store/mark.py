@@ -54,12 +54,9 @@ class Mark:
     def __init__(self, files: WholeFiles) -> None:
         self._files = files
         self._saved = read(files)
-        self.fence, self.n, self.at = self._saved.fence, self._saved.n, self._saved.at
-
-    @property
-    def older(self) -> Older | None:
+        self.older = self._saved.older
         """Set from the instant the store was found behind until an operator has confirmed."""
-        return self._saved.older
+        self.fence, self.n, self.at = self._saved.fence, self._saved.n, self._saved.at
 
     def advance(self, fence: int, n: int, at: datetime) -> None:
         """The store has confirmed this fact and all before it."""
@@ -77,18 +74,19 @@ class Mark:
 
         def save() -> None:
             self._files.replace(NAME, msgspec.json.encode(kept))
-            if self._saved.older is None:
+            if self.older is None:
                 self._saved = kept
 
         return save
 
     def found_older(self, found: int, at: datetime) -> None:
         """The store was found behind. Raises OSError if that can't be saved; it holds for this life all the same."""
-        self._saved = Kept(self.fence, self.n, self.at, Older(found, at))
+        self.older = Older(found, at)
+        self._saved = Kept(self.fence, self.n, self.at, self.older)
         self._files.replace(NAME, msgspec.json.encode(self._saved))
 
     def reconciled(self) -> None:
         """An operator has confirmed. Raises OSError, and then nothing has changed."""
         kept = Kept(self.fence, self.n, self.at)
         self._files.replace(NAME, msgspec.json.encode(kept))
-        self._saved = kept
+        self._saved, self.older = kept, None
