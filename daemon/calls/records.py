@@ -170,7 +170,8 @@ class Inbound(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     campaign's zone, empty = always. `greeting`, `closed_message`: sounds of the PBX with their length in seconds.
     `overflow`: `extension@context` of the PBX for who finds it closed, full, or waits over `wait_max_s`; empty = busy,
     or the end. `queue_max` 0 = no limit. `announce_every_s` 0 = the place is not told. `skill`: agents without it get
-    none of these calls. `call_back`: a missed call is due to be called back at once."""
+    none of these calls. `call_back`: a missed call is due to be called back at once. `show_name`: the phone that rings
+    for it shows number and name of who calls, if the number is a lead's of the group."""
 
     dids: list[str] = []
     open: list[HoursWindow] = []
@@ -186,6 +187,7 @@ class Inbound(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     missed_call_owner: MissedOwner = MissedOwner.POOL
     default_agent_id: int = 0
     call_back: bool = False
+    show_name: bool = False
 
 
 class Campaign(Record, kw_only=True):

@@ -116,12 +116,25 @@ class AnsweredCalls(CallEnds):
             live.timers.set(("greeted", call.attempt_id), call.offer_at)
             return
         if desk is None and call.campaign is not None:
-            candidates = (d for d in self._desks.ready_of(call.campaign) if d.stays)
-            desk = self.choose(call, candidates) if call.kind == "inbound" else longest_ready(candidates)
+            ready = self._desks.ready_of(call.campaign)
+            desk = self.choose(call, ready) if call.kind == "inbound" else longest_ready(d for d in ready if d.stays)
         if desk is None:
             self._arm_need(call)
-            return
-        self._connect(call, desk)
+        elif desk.stays or desk.leg_state is LegState.PARKED:
+            self._connect(call, desk)
+        else:
+            self._ring_for(call, desk)
+
+    def _ring_for(self, call: Call, desk: Desk) -> None:
+        """A caller can wait for a phone that must ring first; nobody whom we called can. Connected once it is there."""
+        self._desks.reserve(desk, call)
+        call.desk = desk
+        self._arm_need(call)
+        self._desks.ring(desk)
+
+    def on_phone_there(self, call: Call) -> None:
+        """The phone that was rung for this call has been picked up, and waits."""
+        self.offer(call)
 
     def give(self, call: Call, desk: Desk) -> None:
         """Give a waiting person this agent."""
@@ -201,6 +214,7 @@ class AnsweredCalls(CallEnds):
         """Nobody was there in time: safe-harbour message, then the end (CAMP-09)."""
         live = self._live
         if call.kind == "inbound":
+            self._drop_desk(call)
             self.on_caller_overdue(call)
             return
         call.outcome = Outcome.ABANDONED

@@ -92,6 +92,7 @@ class EngineCore:
         desks.on_unbridged = self.calls.on_unbridged
         desks.on_connect_failed = self.calls.connect_failed
         desks.on_leg_up = lambda desk, call: self.calls.dial(call)
+        desks.on_phone_there = self.calls.on_phone_there
         desks.on_leg_lost = self.offering.agent_leg_lost
         self.calls.on_over = self._call_over
         self.calls.keeps_phone = self.second_line.keeps

@@ -129,8 +129,8 @@ class DeskStates:
                 agent_id=desk.id,
                 extension=desk.record.extension,
                 ring_timeout_s=live.dialer.agent_ring_s,
-                caller_id=call.caller_id if call else "",
-                caller_name=call.campaign.record.name if call and call.campaign else "Cadran",
+                caller_id=(call.e164 if call.name else call.caller_id) if call else "",
+                caller_name=call.name or call.campaign.record.name if call and call.campaign else "Cadran",
             )
         )
         live.timers.set(("agentring", desk.leg), live.now + live.dialer.agent_ring_s + live.dialer.verdict_grace_s)

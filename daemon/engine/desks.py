@@ -29,6 +29,7 @@ class Desks(DeskWork):
         super().__init__(live)
         self.on_leg_lost: Callable[[Desk, Call], None] = lambda desk, call: None
         self.on_leg_up: Callable[[Desk, Call], None] = lambda desk, call: None
+        self.on_phone_there: Callable[[Call], None] = lambda call: None
         self.on_connect_failed: Callable[[Call], None] = lambda call: None
         self.on_bridged: Callable[[Call, Desk], None] = lambda call, desk: None
         self.on_unbridged: Callable[[Call], None] = lambda call: None
@@ -72,6 +73,9 @@ class Desks(DeskWork):
         call = desk.call
         if call is not None and call.state is CallState.AGENT_FIRST:
             self.on_leg_up(desk, call)
+            return
+        if call is not None and call.state is CallState.WAITING and call.desk is desk and not self.nails(desk):
+            self.on_phone_there(call)
             return
         if call is not None and (call.state is CallState.HELD or call.room):
             self.on_held_free(desk, call)
@@ -170,6 +174,8 @@ class Desks(DeskWork):
             if desk in live.passing:
                 live.passing.remove(desk)
             return
+        if desk.state is not AgentState.SIGNED_OUT and not self.nails(desk):
+            self._idle(desk)
         if desk.state is AgentState.SIGNED_OUT or not self.nails(desk):
             return
         if before is LegState.RINGING:

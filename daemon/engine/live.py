@@ -89,6 +89,7 @@ class Call:
     campaign: CampaignLive | None = None
     lead: Lead | None = None
     lead_id: int = 0
+    name: str = ""
     line_id: int = 0
     trunk: str = ""
     caller_id: str = ""

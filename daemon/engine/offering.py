@@ -32,8 +32,9 @@ class Offering:
             and not call.waits_for_leg
             and live.now >= call.offer_at
             and self._inbound.suits(call, desk)
+            and (desk.stays or call.kind == "inbound")
         ]
-        if waiting and desk.stays:
+        if waiting:
             self._calls.offer(min(waiting, key=lambda call: (-_priority(call), call.need_at or live.now)))
         for campaign in self._desks.campaigns_of(desk):
             campaign.dirty = True
@@ -53,7 +54,8 @@ class Offering:
                 call.desk = None
                 desk.call = None
                 if desk.state is AgentState.RESERVED:
-                    self._desks.set_state(desk, AgentState.READY)
+                    unheard = call.kind == "inbound" and call.state is CallState.WAITING and not desk.stays
+                    self._desks.set_state(desk, AgentState.PAUSED if unheard else AgentState.READY)
             if call.state is CallState.CONNECTING:
                 self._calls.enter(call, CallState.WAITING)
             self._calls.offer(call)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 import structlog
 
@@ -24,6 +25,15 @@ from daemon.ports import Store
 log = structlog.get_logger(__name__)
 
 COUNTS_INTERVAL_S = 5.0
+NAMES_S = 0.2
+"""A caller waits no longer than this for the name that the phone shows."""
+NAME_CHARS_MAX = 60
+
+
+def shown_name(lead: Mapping[str, Any]) -> str:
+    """A lead's name as a phone shows it, else the company's; without signs that no phone can show."""
+    name = " ".join(f"{lead['first_name']} {lead['last_name']}".split()) or str(lead["company"])
+    return "".join(sign for sign in name if sign.isprintable())[:NAME_CHARS_MAX]
 
 
 class StoreWork:
@@ -72,9 +82,36 @@ class StoreWork:
                     self._put(lambda asked=asked: self._intents_failed(asked))  # type: ignore[misc]
                     continue
                 committed_at = self._clock.now()
+                names = await self._names(batch)
                 self._put(
-                    lambda granted=granted, asked=asked, at=committed_at: self._core.intents_done(granted, asked, at)  # type: ignore[misc]
+                    lambda granted=granted, asked=asked, at=committed_at, names=names: self._intents_done(  # type: ignore[misc]
+                        granted, asked, at, names
+                    )
                 )
+
+    def _intents_done(
+        self, granted: Mapping[UUID, int], asked: tuple[UUID, ...], at: float, names: Mapping[UUID, str]
+    ) -> None:
+        for id, name in names.items():
+            if (call := self._core.live.calls.get(id)) is not None:
+                call.name = name
+        self._core.intents_done(granted, asked, at)
+
+    async def _names(self, batch: Sequence[Intent]) -> dict[UUID, str]:
+        """Who calls in, by name, where the campaign wants it on the phone that rings (features ZAD-16): from the leads
+        of the group. What is not known within NAMES_S is not waited for."""
+        calls, names = self._core.live.calls, dict[UUID, str]()
+        inbound = [calls.get(intent.attempt_id) for intent in batch if intent.kind == "inbound" and intent.e164]
+        wanted = [call for call in inbound if call and call.campaign and call.campaign.record.inbound.show_name]
+        try:
+            async with asyncio.timeout(NAMES_S if wanted else None):
+                for call in wanted:
+                    page = await self._store.search_leads(call.group_id, {"phone": call.e164}, 1, None)
+                    if page.rows:
+                        names[call.attempt_id] = shown_name(page.rows[0])
+        except (StoreError, TimeoutError) as error:
+            log.info("callers.unnamed", site=self._site, count=len(wanted), error=type(error).__name__)
+        return names
 
     def _intents_failed(self, asked: tuple[Any, ...]) -> None:
         self._store_state(ok=False)
