@@ -48,6 +48,10 @@ def leave(policy: PacingPolicy, agents: int = 10) -> None:
         policy.observe(ev.AgentLeft(f"a{agent}", 600.0))
 
 
+_GONE = warmed()
+leave(_GONE)
+
+
 @pytest.mark.parametrize("mode", [Mode.MANUAL, Mode.PREVIEW, Mode.INBOUND])
 def test_modes_in_which_the_daemon_never_dials_by_itself(mode: Mode) -> None:
     policy = warmed(PacingSettings(mode=mode))
@@ -218,6 +222,35 @@ def test_a_restart_in_the_middle_of_an_hour_does_not_forget_what_was_spent() -> 
     second = warmed(rows=tuple(first.ledger_rows()))
     assert second.decide(snapshot(5), 601.0).limit == "abandonment_room"
     assert sum(row.abandoned for row in second.ledger_rows()) == 60
+
+
+def test_as_the_hour_strikes_its_room_is_new_and_the_day_goes_on() -> None:
+    before = LedgerRow("c", "s", "2026-11-23T09+0100", 9000, 5)
+    policy = warmed(rows=(before, LedgerRow("c", "s", HOUR, 60, 60)))
+    assert policy.decide(snapshot(3), 601.0).count == 3, "the hour's room is used up: one call an agent"
+    next_hour = ev.PacingSnapshot(ready=3, hour="2026-11-23T11+0100")
+    assert policy.decide(next_hour, 603.0).count > 3
+    rows = {row.hour: row for row in policy.ledger_rows()}
+    assert rows[HOUR].abandoned == 60 and "2026-11-23T11+0100" not in rows
+    policy.observe(ev.CallPlaced("late", 600.0))
+    policy.observe(ev.Abandoned("late", 604.0))
+    assert policy.ledger_row() == LedgerRow("c", "s", "2026-11-23T11+0100", 0, 1)
+    overdrawn = warmed(rows=(LedgerRow("c", "s", "2026-11-23T09+0100", 300, 900),))
+    assert overdrawn.decide(next_hour, 603.0).count == 3, "the day has none left"
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    mode=st.sampled_from(list(Mode)), speed=st.integers(0, 10), level=st.integers(1, 3), warm=st.booleans(),
+    leads=st.integers(0, 10_000), lines=st.integers(0, 500), tokens=st.floats(0, 500), waiting=st.integers(0, 5),
+)  # fmt: skip
+def test_nobody_there_and_nothing_is_dialled_whatever_the_rest(
+    mode: Mode, speed: int, level: int, warm: bool, leads: int, lines: int, tokens: float, waiting: int
+) -> None:
+    policy = _GONE if warm else PacingPolicy(PacingSettings())
+    policy.configure(PacingSettings(mode=mode, speed=speed, level=level))
+    asked = snapshot(0, leads=leads, lines_free=lines, cps_tokens=tokens, waiting=waiting)
+    assert policy.decide(asked, 601.0).count == 0
 
 
 def test_the_same_events_give_the_same_decisions() -> None:
