@@ -26,6 +26,8 @@ class Lead(msgspec.Struct, kw_only=True):
     e164: str
     tz_group: str = "Europe/Paris"
     postal_code: str = ""
+    city: str = ""
+    state: str = ""
     first_name: str = ""
     last_name: str = ""
     company: str = ""
