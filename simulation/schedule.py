@@ -179,6 +179,8 @@ class Schedule:
     # ---- the link ----------------------------------------------------------------------------------------------
 
     async def _cut(self) -> None:
+        if self.rng.random() < 0.5:
+            self.world.fake.faults.deaf()  # by ARI the link after this one is open and hears nothing (control-modes.md)
         self.world.fake.faults.cut()
 
     async def _half_open(self) -> None:
