@@ -139,8 +139,8 @@ LEFT JOIN LATERAL (
 
 # What of a lead its claim carries, as `lead_of` reads it; few columns, since hundreds of rows a second come this way.
 _READ = (
-    "id, list_id, group_id, e164, tz_group, postal_code, first_name, last_name, company, email, priority, attempts,"
-    " failures, recycled, last_attempt_at, refused_at, consent_at, consent_out_of_hours, consent_automated,"
+    "id, list_id, group_id, e164, tz_group, postal_code, city, state, first_name, last_name, company, email, priority,"
+    " attempts, failures, recycled, last_attempt_at, refused_at, consent_at, consent_out_of_hours, consent_automated,"
     " running_contract, blocked_by, callback_at, callback_agent_id, abandoned_at, fields"
 )
 
@@ -191,6 +191,8 @@ def lead_of(row: asyncpg.Record, campaign_id: int, client_id: int) -> Lead:
         e164=row["e164"],
         tz_group=row["tz_group"],
         postal_code=row["postal_code"],
+        city=row["city"],
+        state=row["state"],
         first_name=row["first_name"],
         last_name=row["last_name"],
         company=row["company"],

@@ -6,6 +6,7 @@ import { num, pct, duration, clock, day, dateTime, phone } from './lib/format.js
 import { session, signIn, signOut, whoAmI, get, post, request as http } from './lib/api.js';
 import { live, start, restart, onPaint, onDelta, paint, serverNow, since, fresh, age } from './lib/live.js';
 import { phoneBands, startPhone } from './lib/phone.js';
+import { place } from './lib/place.js';
 import { keysOn, keysSwitch } from './lib/keys.js';
 import { ui, toasts, toast, confirm, dialog, showDialog, complain, attempt, problemText, chip, request, waiting } from './lib/ui.js';
 
@@ -228,7 +229,7 @@ function person() {
   if (!lead) return h('section', { class: 'card' }, h('p', { class: 'empty' }, t('desk.no_lead')), crmButton(crmUrl()));
   const url = crmUrl();
   return h('section', { class: 'card' }, h('h1', null, `${lead.first_name} ${lead.last_name}`.trim() || lead.company || '—'),
-    h('p', { class: 'big', title: lead.e164 }, phone(lead.e164)), own.desk.caller_id && h('p', { class: 'muted' }, t('desk.shown', { number: phone(own.desk.caller_id) })), lead.company && h('p', null, lead.company), h('p', { class: 'muted' }, t('desk.attempts', { n: lead.attempts }), lead.consent_at ? ` · ${t('desk.consent', { date: day(new Date(lead.consent_at)) })}` : ''),
+    h('p', { class: 'big', title: lead.e164 }, phone(lead.e164)), own.desk.caller_id && h('p', { class: 'muted' }, t('desk.shown', { number: phone(own.desk.caller_id) })), lead.company && h('p', null, lead.company), place(lead) && h('p', { 'data-place': true }, place(lead)), h('p', { class: 'muted' }, t('desk.attempts', { n: lead.attempts }), lead.consent_at ? ` · ${t('desk.consent', { date: day(new Date(lead.consent_at)) })}` : ''),
     campaign()?.script && h('p', { class: 'script' }, campaign().script), crmButton(url),
     h('h2', null, t('desk.history')), own.desk.history.length === 0 ? h('p', { class: 'empty' }, t('lead.no_history')) : h('ul', { class: 'list' }, own.desk.history.slice(-6).reverse().map((x, i) => h('li', { key: i }, h('span', { class: 'muted num' }, dateTime(x.at)), ` ${word('outcome', x.outcome)} ${x.disposition || ''} ${x.notes || ''}`))));
 }

@@ -7,6 +7,7 @@ import { all, get, post, patch, request as http, may } from '../lib/api.js';
 import { meter, roomText, request, waiting, whyNot, field, select, formValues, toast, attempt, complain, levelMark, windowLevel, linkFigure } from '../lib/ui.js';
 import { sections, changed } from './fields.js';
 import { lists, numbers } from './picks.js';
+import { heldLink, reasons } from './held.js';
 import { lastHour } from './plots.js';
 import { clients, enterClients, pauses, statuses } from './codes.js';
 import { campaigns, controls, setSpeed, stepper, modeWord, why, dueOf } from './direct.js';
@@ -96,14 +97,14 @@ function counted(x, f, agents) {
   }
   return x.name === 'lines' && f.capacity ? t('cause.lines.of', { free: num(f.free), capacity: num(f.capacity) }) : '';
 }
-const reason = (name) => (name === 'due' ? '' : word('blocked', name));
 function cause(c, x, i) {
   const f = x.figures || {};
   let text = x.ok ? counted(x, f, c.agents) || t(`cause.${x.name}.ok`, { ...f, due: num(c.leads.due ?? 0) }) : (x.name === c.binding && why(c)) || `${x.code}`;
   if (x.name === 'leads') {
-    const held = Object.entries(c.leads).filter(([name]) => name !== 'due' && name !== 'total');
-    const heldCount = held.reduce((n, [, v]) => n + v, 0);
-    text = [t('cause.leads.sum', { due: num(c.leads.due ?? 0), held: num(heldCount), total: num((c.leads.due ?? 0) + heldCount) }), held.length > 0 && h('span', { class: 'muted' }, ' ' + held.sort((a, b) => b[1] - a[1]).map(([name, n]) => `${reason(name)} ${num(n)}`).join(' · '))];
+    const total = Object.entries(c.leads).reduce((n, [name, v]) => (name === 'total' ? n : n + v), 0);
+    const [due, about] = [c.leads.due ?? 0, { campagne: c.id }];
+    const said = [h('a', { href: heldLink(about, 'due'), 'data-reason': 'due' }, t('cause.leads.due', { n: num(due) })), t('cause.leads.held', { held: num(total - due), total: num(total) }), h('span', { class: 'muted' }, ' ', reasons(c.leads, about))];
+    text = x.ok ? said : [text, h('br'), said];
   }
   return h('li', { key: x.name, class: !x.ok && x.name === c.binding ? 'binding' : '' }, h('span', { class: 'muted' }, String(i + 1)), h('b', null, t(`cause.${x.name}`)), h('span', { class: x.ok ? 's-ready' : 'mark watch' }, icon(x.ok ? 'ready' : 'watch'), h('span', { class: 'sr' }, x.ok ? t('cause.ok') : t('cause.binds'))), h('span', null, text));
 }

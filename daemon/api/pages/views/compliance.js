@@ -1,35 +1,155 @@
-// Compliance: may I call this person, what was refused today and by which rule, the red list, what the law may cost.
+// Compliance: where calling is allowed now, what was refused today and by which rule, may this person be called and by
+// which proof, red lists, consents, the abandonment ledger, what the law may cost.
 import { h, icon } from '../lib/dom.js';
-import { t, word } from '../lib/i18n.js';
-import { num, clock, dateTime } from '../lib/format.js';
+import { locale, t, word, has } from '../lib/i18n.js';
+import { num, clock, dateTime, share } from '../lib/format.js';
 import { live, paint, serverNow } from '../lib/live.js';
 import { all, get, post, may } from '../lib/api.js';
-import { attempt, formValues, select } from '../lib/ui.js';
+import { attempt, formValues, meter, roomText, select } from '../lib/ui.js';
 import { redList } from './lists.js';
+import { account, nameOf, numberOf, openLead, proofs } from './person.js';
 
-const data = { refusals: [], clients: [], verdict: null, at: null };
-export async function enter() {
-  const from = new Date(serverNow());
-  from.setHours(0, 0, 0, 0);
-  const found = await attempt(() => get(`/reports/refusals_by_day?start=${from.toISOString()}`));
-  Object.assign(data, { refusals: found?.rows || [], at: found?.computed_at, clients: (await attempt(() => all('/clients'))) || [] });
+const data = { day: null, articles: {}, hours: null, register: null, ledger: null, clients: [], verdict: null, made: null, query: {}, page: null };
+const PAGE = 50;
+const today = () => new Intl.DateTimeFormat('sv-SE', { timeZone: 'Europe/Paris' }).format(new Date(serverNow()));
+const query = () => Object.fromEntries(new URLSearchParams(location.hash.split('?')[1] || ''));
+const at = (when) => t('report.computed', { at: when ? clock(new Date(when)) : '—' });
+const source = (name, when) => h('span', { class: 'right muted', title: `${name}.sql` }, at(when));
+
+export async function enter(route) {
+  Object.assign(data, { query: query(), page: null, tab: route.rest[0] || '' });
+  if (data.tab === 'refus') { paint(); await more(); return; }
+  const day = data.query.jour ? `?day=${data.query.jour}` : '';
+  const [found, articles, hours, clients] = await Promise.all([
+    attempt(() => get(`/compliance/day${day}`)), attempt(() => get('/compliance/articles')), attempt(() => get('/compliance/hours')), attempt(() => all('/clients'))]);
+  Object.assign(data, { day: found, articles: articles || {}, hours, clients: clients || [] });
+  paint();
+  if (!found) return;
+  const ledger = await attempt(() => get(`/reports/abandonment?${new URLSearchParams({ start: found.start, end: found.end })}`));
+  data.ledger = ledger;
+  paint();
+  data.register = await attempt(() => get(`/compliance/register${day}`)); // last: it reads every consent there is
   paint();
 }
+// Open or shut changes with the clock: asked again when the next change has come.
+async function refreshHours() {
+  if (!location.hash.startsWith('#/conformite') || data.tab || document.hidden) return;
+  const due = data.hours?.rule_sets.some((r) => r.places.some((p) => p.until && new Date(p.until) <= serverNow()));
+  const old = data.hours && serverNow() - new Date(data.hours.computed_at) > 60000;
+  if (due || old) { data.hours = (await attempt(() => get('/compliance/hours'))) || data.hours; paint(); }
+}
+setInterval(refreshHours, 5000);
+
+// ---- legal hours, where the people are ------------------------------------------------------------------------------
+const dayName = (name) => new Intl.DateTimeFormat(locale, { weekday: 'short' }).format(new Date(Date.UTC(2024, 0, 1 + ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'].indexOf(name), 12)));
+const span = (days) => (days.length > 2 ? `${dayName(days[0])}–${dayName(days[days.length - 1])}` : days.map(dayName).join(', '));
+function windowsText(windows) {
+  const byDays = new Map();
+  for (const w of windows) byDays.set(span(w.days), [...(byDays.get(span(w.days)) || []), `${w.from}–${w.to}`]);
+  return [...byDays].map(([days, times]) => `${times.join(', ')}, ${days}`).join(' ; ');
+}
+export const zoneName = (p) => (has(`zone.${p.zone}`) ? t(`zone.${p.zone}`) : p.zone.split('/').pop().replaceAll('_', ' ')) + (p.area && p.zone === 'Europe/Paris' ? ` (${has(`area.${p.area}`) ? t(`area.${p.area}`) : p.area})` : '');
+function place(p) {
+  const when = p.until_day ? t('hours.on', { day: p.until_day, at: p.until_local }) : p.until_local;
+  const said = p.open ? t('hours.open_until', { at: when }) : p.until ? t(p.holiday ? 'hours.holiday_until' : 'hours.shut_until', { at: when }) : t('hours.shut');
+  return h('li', { key: p.group, 'data-zone': p.zone }, h('b', null, zoneName(p)), h('span', { class: 'num' }, p.local), h('span', { class: p.open ? 's-ready' : 's-paused' }, icon(p.open ? 'ready' : 'off'), ` ${said}`));
+}
+const hours = () => data.hours && data.hours.rule_sets.map((r) => h('section', { class: 'card', key: r.rule_set, 'data-hours': r.rule_set },
+  h('h2', null, t('hours.legal'), h('span', { class: 'right muted' }, t('hours.rules', { rules: r.rule_set, from: dateTime(`${r.valid_from}T12:00:00`).split(' ')[0] + `/${r.valid_from.slice(0, 4)}` }))),
+  h('p', { class: 'muted' }, `${windowsText(r.windows)} · ${r.clause}`),
+  h('ul', { class: 'list' }, r.places.map(place))));
+
+// ---- refusals: counted by rule, each count opens its list -------------------------------------------------------------
+const ruleName = (rule) => word('rule', rule);
+const article = (row) => data.articles[row.rule_set]?.[row.rule] || t('compliance.own');
+const link = (row) => `#/conformite/refus?${new URLSearchParams({ jour: data.day.day, regle: row.rule, jeu: row.rule_set, n: row.refusals })}`;
+function refusals() {
+  const rows = data.day?.refused || [];
+  const sum = rows.reduce((n, r) => n + r.refusals, 0);
+  const several = new Set(rows.map((r) => r.rule_set)).size > 1;
+  const go = (e) => { location.hash = e.target.value && e.target.value !== today() ? `#/conformite?jour=${e.target.value}` : '#/conformite'; };
+  return h('section', { class: 'card' },
+    h('h2', null, t(data.query.jour ? 'compliance.refused_day' : 'compliance.refused', { n: num(sum), day: data.day ? dateTime(data.day.start).split(' ')[0] : '' }), h('input', { type: 'date', name: 'jour', value: data.day?.day || today(), max: today(), 'aria-label': t('compliance.day'), onchange: go }), source('refused_by_rule', data.day ? serverStamp() : null)),
+    !data.day ? h('p', { class: 'empty' }, t('loading')) : rows.length === 0 ? h('p', { class: 'empty' }, t('compliance.none'))
+      : h('table', { class: 'grid' }, h('thead', null, h('tr', null, ['rule', 'code', 'article', 'n', 'people', 'see'].map((n) => h('th', { key: n, scope: 'col', class: ['n', 'people'].includes(n) ? 'n' : '' }, t(`compliance.col_${n}`))))),
+        h('tbody', null, rows.sort((a, b) => b.refusals - a.refusals).map((r) => h('tr', { key: r.rule_set + r.rule, 'data-rule': r.rule }, h('th', { scope: 'row' }, ruleName(r.rule)), h('td', { class: 'code', title: r.rule_set }, several ? `${r.rule} ${r.rule_set}` : r.rule), h('td', null, article(r)), h('td', { class: 'n' }, num(r.refusals)), h('td', { class: 'n' }, num(r.people)), h('td', null, h('a', { href: link(r), 'aria-label': t('compliance.see_of', { rule: ruleName(r.rule) }) }, t('compliance.see'))))))));
+}
+let stamped = null;
+const serverStamp = () => { if (stamped?.of !== data.day) stamped = { of: data.day, at: serverNow() }; return stamped.at; };
+
+async function more() {
+  const { jour, regle, jeu } = data.query;
+  const asked = new URLSearchParams({ limit: PAGE, ...(jour && { day: jour }), ...(regle && { rule: regle }), ...(jeu && { rule_set: jeu }) });
+  if (data.page?.next_after) asked.set('after', data.page.next_after);
+  const found = await attempt(() => get(`/compliance/refusals?${asked}`));
+  if (found) data.page = { ...found, rows: [...(data.page?.rows || []), ...found.rows] };
+  paint();
+}
+function refused() {
+  const { jour, regle, n } = data.query;
+  const rows = data.page?.rows || [];
+  const open = (r) => (e) => { e.preventDefault(); openLead({ ...r, id: r.lead_id }); };
+  return h('section', { class: 'card' },
+    h('div', { class: 'toolbar' }, h('a', { class: 'button', href: jour && jour !== today() ? `#/conformite?jour=${jour}` : '#/conformite' }, t('do.back')), h('h1', null, t('compliance.list', { rule: regle ? ruleName(regle) : t('compliance.every_rule'), day: dateTime(`${jour || today()}T12:00:00`).split(' ')[0] })), h('span', { class: 'grow' }), h('span', { class: 'muted' }, n && data.page ? t('compliance.shown', { shown: num(rows.length), n: num(Number(n)) }) : ''), h('span', { class: 'muted', title: 'refused.sql' }, at(data.page?.computed_at))),
+    rows.length === 0 ? h('p', { class: 'empty' }, data.page ? t('compliance.none') : t('loading'))
+      : h('table', { class: 'grid' }, h('thead', null, h('tr', null, ['at', 'person', 'phone', 'campaign', 'rule', 'article', 'until'].map((c) => h('th', { key: c, scope: 'col' }, t(`compliance.col_${c}`))))),
+        h('tbody', null, rows.map((r) => h('tr', { key: `${r.site} ${r.fence} ${r.n}` }, h('td', { class: 'num' }, clock(new Date(r.at))), h('th', { scope: 'row' }, h('a', { href: location.hash, onclick: open(r) }, nameOf(r))), h('td', { title: r.e164 || false }, numberOf(r)), h('td', null, live.state.campaigns[r.campaign_id]?.name || `n° ${r.campaign_id}`), h('td', { title: r.clause }, ruleName(r.rule)), h('td', null, r.article || t('compliance.own')), h('td', null, r.until ? dateTime(r.until) : t('held.never')))))),
+    data.page?.next_after && h('button', { onclick: more }, t('do.more')));
+}
+
+// ---- may I call, and by which proof -------------------------------------------------------------------------------------
 async function check(e) {
   e.preventDefault();
   const values = formValues(e.target);
-  data.verdict = await attempt(() => post('/compliance/check', { campaign_id: Number(values.campaign_id), number: values.number }));
+  Object.assign(data, { made: null, verdict: await attempt(() => post('/compliance/check', { campaign_id: Number(values.campaign_id), number: values.number })) });
   paint();
 }
-export function view() {
-  const campaigns = Object.values(live.state.campaigns).map((c) => [c.id, c.name]);
-  const v = data.verdict;
-  const sum = data.refusals.reduce((n, r) => n + r.refusals, 0);
+async function calls() { data.made = (await attempt(() => get(`/leads/${data.verdict.lead_id}/lawfulness`))) || []; paint(); }
+function verdict(v) {
+  const reason = v.article ? t('compliance.by_article', { rule: ruleName(v.rule), article: v.article }) : t('compliance.by_own', { rule: ruleName(v.rule) });
   return [
-    h('section', { class: 'card' }, h('h1', null, t('compliance.may_call')), h('form', { class: 'toolbar', onsubmit: check }, select('campaign_id', campaigns[0]?.[0], campaigns, { 'aria-label': t('col.campaign') }), h('input', { name: 'number', required: true, inputmode: 'tel', 'data-search': true, placeholder: '0199001234', 'aria-label': t('dnc.number') }), h('button', { class: 'primary' }, t('compliance.ask'))),
-      v && h('p', { role: 'status', class: v.allowed ? 's-ready' : 'mark act' }, icon(v.allowed ? 'ready' : 'alert'), ' ', v.allowed ? t('compliance.yes', { rules: v.rule_set }) : t('compliance.no', { rule: word('rule', v.rule), clause: v.clause, until: v.until ? dateTime(v.until) : t('compliance.never') }))),
-    h('div', { class: 'columns' },
-      h('section', { class: 'card' }, h('h2', null, t('compliance.refused', { n: num(sum) }), h('span', { class: 'right muted', title: 'refusals_by_day.sql' }, t('report.computed', { at: data.at ? clock(new Date(data.at)) : '—' }))),
-        data.refusals.length === 0 ? h('p', { class: 'empty' }, t('compliance.none')) : h('table', { class: 'grid' }, h('thead', null, h('tr', null, ['rule', 'campaign', 'rules', 'n'].map((n) => h('th', { key: n, scope: 'col', class: n === 'n' ? 'n' : '' }, t(`compliance.col_${n}`))))), h('tbody', null, data.refusals.map((r, i) => h('tr', { key: i }, h('th', { scope: 'row' }, word('rule', r.rule)), h('td', null, live.state.campaigns[r.campaign_id]?.name || r.campaign_id), h('td', null, r.rule_set), h('td', { class: 'n' }, num(r.refusals))))))),
-      h('section', { class: 'card' }, h('h2', null, t('tab.rouge')), may('manage') ? redList(data.clients) : h('p', { class: 'empty' }, t('compliance.manager')), h('p', { class: 'muted' }, t('compliance.fines'))))];
+    h('p', { role: 'status', class: v.allowed ? 's-ready' : 'mark act wraps' }, icon(v.allowed ? 'ready' : 'alert'), ' ', v.allowed ? t('compliance.yes', { rules: v.rule_set }) : t('compliance.no', { reason, until: v.until ? dateTime(v.until) : t('compliance.never') })),
+    h('details', { class: 'section', 'data-proofs': true }, h('summary', null, t('compliance.proofs')), proofs(v.evidence)),
+    v.lead_id > 0 ? (data.made === null ? h('p', null, h('button', { onclick: calls }, t('proof.show'))) : [h('h2', null, t('proof.title')), account(data.made)]) : h('p', { class: 'muted' }, t('compliance.no_lead')),
+  ];
+}
+function mayCall() {
+  const campaigns = Object.values(live.state.campaigns).map((c) => [c.id, c.name]);
+  return h('section', { class: 'card' }, h('h2', null, t('compliance.may_call')),
+    h('form', { class: 'toolbar', onsubmit: check }, select('campaign_id', campaigns[0]?.[0], campaigns, { 'aria-label': t('col.campaign') }), h('input', { name: 'number', required: true, inputmode: 'tel', 'data-search': true, placeholder: '0199001234', 'aria-label': t('dnc.number') }), h('button', { class: 'primary' }, t('compliance.ask'))),
+    data.verdict && verdict(data.verdict));
+}
+
+// ---- red lists, consents, ledger ------------------------------------------------------------------------------------
+const clientName = (id) => data.clients.find((c) => c.id === id)?.name || `n° ${id}`;
+function register() {
+  const r = data.register;
+  const size = r ? r.red_lists.reduce((n, x) => n + x.size, 0) : null;
+  return [
+    h('section', { class: 'card' }, h('h2', null, t('compliance.red_list', { n: num(size) }), r && source('red_list_by_client', r.computed_at)),
+      r && h('table', { class: 'grid' }, h('thead', null, h('tr', null, ['client', 'size', 'added', 'removed'].map((n) => h('th', { key: n, scope: 'col', class: n === 'client' ? '' : 'n' }, t(`red.${n}`))))), h('tbody', null, r.red_lists.map((x) => h('tr', { key: x.client_id }, h('th', { scope: 'row' }, clientName(x.client_id)), ['size', 'added', 'removed'].map((n) => h('td', { key: n, class: 'n' }, num(x[n]))))))),
+      may('manage') ? redList(data.clients) : h('p', { class: 'empty' }, t('compliance.manager'))),
+    h('section', { class: 'card' }, h('h2', null, t('consents.title'), r && source('consents_by_state', r.consents_at)),
+      !r ? h('p', { class: 'empty' }, t('loading')) : [
+        h('table', { class: 'grid', 'data-consents': true }, h('thead', null, h('tr', null, ['kind', 'valid', 'expired', 'withdrawn'].map((n) => h('th', { key: n, scope: 'col', class: n === 'kind' ? '' : 'n' }, t(`consents.${n}`))))), h('tbody', null, r.consents.map((x) => h('tr', { key: x.kind }, h('th', { scope: 'row' }, t(`consents.${x.kind}`)), ['valid', 'expired', 'withdrawn'].map((n) => h('td', { key: n, class: 'n' }, num(x[n]))))))),
+        h('p', { class: 'muted' }, r.rule_set ? t(r.valid_days ? 'consents.age' : 'consents.ageless', { rules: r.rule_set, days: num(r.valid_days) }) : t('consents.not_asked'))]),
+  ];
+}
+function ledger() {
+  const campaigns = Object.values(live.state.campaigns).filter((c) => c.windows.length).sort((a, b) => a.name.localeCompare(b.name));
+  const names = [...new Set(campaigns.flatMap((c) => c.windows.map((w) => w.name)))];
+  const rows = data.ledger?.rows || [];
+  return h('section', { class: 'card', 'data-ledger': true }, h('h2', null, t('ledger.title'), data.ledger && source('abandonment', data.ledger.computed_at)),
+    campaigns.length === 0 ? h('p', { class: 'empty' }, t('ledger.none')) : h('table', { class: 'grid' }, h('thead', null, h('tr', null, h('th', { scope: 'col' }, t('col.campaign')), names.map((n) => h('th', { key: n, scope: 'col', class: 'n' }, word('window', n))), h('th', { scope: 'col', class: 'n' }, t('ledger.room')))),
+      h('tbody', null, campaigns.map((c) => { const least = c.windows.reduce((m, w) => (w.room < m.room ? w : m)); return h('tr', { key: c.id }, h('th', { scope: 'row' }, c.name), names.map((n) => h('td', { key: n, class: 'n' }, meter(c.windows.find((w) => w.name === n), word('window', n)))), h('td', { class: 'n' }, roomText(least))); }))),
+    rows.length > 0 && h('details', { class: 'section' }, h('summary', null, t('ledger.hours', { n: num(rows.length) })),
+      h('table', { class: 'grid' }, h('thead', null, h('tr', null, ['hour', 'campaign', 'live', 'abandoned', 'rate'].map((n, i) => h('th', { key: n, scope: 'col', class: i > 1 ? 'n' : '' }, t(`ledger.${n}`))))),
+        h('tbody', null, rows.map((r) => h('tr', { key: `${r.campaign_id} ${r.hour}` }, h('th', { scope: 'row' }, dateTime(r.hour)), h('td', null, live.state.campaigns[r.campaign_id]?.name || `n° ${r.campaign_id}`), h('td', { class: 'n' }, num(r.answered_live)), h('td', { class: 'n' }, num(r.abandoned)), h('td', { class: 'n' }, share(r.abandoned, r.answered_live, (a, b) => t('share.of', { a, b })))))))));
+}
+
+export function view() {
+  if (data.tab === 'refus') return refused();
+  return [
+    h('div', { class: 'columns law' }, h('div', { class: 'stack' }, hours(), mayCall()), h('div', { class: 'stack' }, refusals(), register(), ledger())),
+    h('section', { class: 'card' }, h('p', { class: 'muted' }, t('compliance.fines')))];
 }

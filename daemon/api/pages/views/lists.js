@@ -1,12 +1,15 @@
 // Lists: what is in, the import (state kept by the daemon), search with history, the red list.
 import { h, icon } from '../lib/dom.js';
 import { t, word, has } from '../lib/i18n.js';
-import { num, dateTime, phone } from '../lib/format.js';
+import { num, clock, dateTime, phone } from '../lib/format.js';
 import { live, paint } from '../lib/live.js';
 import { all, get, post, patch, request as http, may } from '../lib/api.js';
-import { attempt, confirm, field, formValues, select, toast, complain, ui } from '../lib/ui.js';
+import { attempt, confirm, field, formValues, select, toast, complain } from '../lib/ui.js';
 import { edit } from './edit.js';
 import { missedCalls, loadMissed, blacklist, loadBlocked } from './reception.js';
+import { countsAt, countsOf, enterHeld, held, heldLink, loadCounts, reasons } from './held.js';
+import { nameOf, numberOf, openLead } from './person.js';
+import { place } from '../lib/place.js';
 
 const FIELDS = ['', 'phone', 'alt_phone', 'first_name', 'last_name', 'full_name', 'company', 'email', 'address1', 'address2', 'address3', 'city', 'postal_code', 'state', 'country_code', 'comments', 'vendor_lead_code', 'status', 'priority', 'consent_at', 'consent_source', 'consent_text_version', 'consent_out_of_hours', 'consent_automated', 'running_contract'];
 const data = { lists: [], clients: [], job: null, mapping: {}, found: null, query: '', listId: 0 };
@@ -19,6 +22,8 @@ export async function enter(route) {
   if (data.tab === 'importer' && route.rest[1]) await refresh(route.rest[1]);
   if (data.tab === 'rappels') await loadMissed();
   if (data.tab === 'rouge') await loadBlocked();
+  if (['listes', 'fiches'].includes(data.tab)) await loadCounts(data.lists);
+  if (data.tab === 'fiches') { await enterHeld(data.lists); return; }
   paint();
 }
 
@@ -38,14 +43,25 @@ async function addList(e) {
   e.preventDefault();
   const form = e.target;
   const made = await attempt(() => post('/lists', formValues(form)));
-  if (made) { data.lists.push(made); form.reset(); paint(); }
+  if (made) { data.lists.push(made); form.reset(); await loadCounts(data.lists); paint(); }
 }
+// All, due, held by reason: each number opens those leads. Due and held are all, always.
+function counts(l) {
+  const c = countsOf(l);
+  if (!c) return ['total', 'due', 'held'].map((n) => h('td', { key: n, class: n === 'held' ? '' : 'n' }, '?'));
+  return [
+    h('td', { key: 'total', class: 'n', 'data-total': c.total }, num(c.total)),
+    h('td', { key: 'due', class: 'n' }, h('a', { href: heldLink({ liste: l.id }, 'due'), 'data-reason': 'due' }, num(c.due))),
+    h('td', { key: 'held', class: 'wraps' }, num(c.held), c.held > 0 && [h('span', { class: 'muted' }, ' : '), reasons(c.by_reason, { liste: l.id })])];
+}
+setInterval(async () => { if (data.tab === 'listes' && /^#\/listes(\/listes)?$/.test(location.hash) && !document.hidden) { await loadCounts(data.lists); paint(); } }, 10000);
 const lists = () => h('section', { class: 'card' },
+  h('h2', null, t('tab.listes'), h('span', { class: 'right muted', title: 'list_counts' }, t('report.computed', { at: countsAt() ? clock(new Date(countsAt())) : '—' }))),
   may('manage') && h('form', { class: 'toolbar', onsubmit: addList }, h('input', { name: 'name', required: true, maxlength: 120, placeholder: t('lists.new_name'), 'aria-label': t('lists.new_name') }), h('button', null, t('lists.add'))),
   data.lists.length === 0 ? h('p', { class: 'empty' }, t('lists.none')) : h('table', { class: 'grid' },
-    h('thead', null, h('tr', null, ['name', 'state', 'rank', 'act'].map((n) => h('th', { key: n, scope: 'col', class: n === 'rank' ? 'n' : '' }, t(`list.${n}`))))),
-    h('tbody', null, data.lists.map((l) => h('tr', { key: l.id }, h('th', { scope: 'row' }, l.name), h('td', null, t(l.active ? 'list.active' : 'list.inactive')), h('td', { class: 'n' }, num(l.rank)),
-      h('td', null, may('manage') && h('button', { onclick: () => toggle(l) }, t(l.active ? 'list.switch_off' : 'list.switch_on')), ' ', may('manage') && h('button', { 'aria-label': t('edit.of', { name: l.name }), onclick: () => editList(l) }, t('do.edit')), ' ', may('manage') && h('a', { class: 'button', href: `#/listes/importer?liste=${l.id}` }, t('list.import'))))))));
+    h('thead', null, h('tr', null, ['name', 'state', 'rank', 'total', 'due', 'held', 'act'].map((n) => h('th', { key: n, scope: 'col', class: ['rank', 'total', 'due'].includes(n) ? 'n' : '' }, t(`list.${n}`))))),
+    h('tbody', null, data.lists.map((l) => h('tr', { key: l.id }, h('th', { scope: 'row' }, l.name), h('td', null, t(l.active ? 'list.active' : 'list.inactive')), h('td', { class: 'n' }, num(l.rank)), counts(l),
+      h('td', { class: 'acts' }, may('manage') && h('button', { onclick: () => toggle(l) }, t(l.active ? 'list.switch_off' : 'list.switch_on')), ' ', may('manage') && h('button', { 'aria-label': t('edit.of', { name: l.name }), onclick: () => editList(l) }, t('do.edit')), ' ', may('manage') && h('a', { class: 'button', href: `#/listes/importer?liste=${l.id}` }, t('list.import'))))))));
 
 // ---- import -----------------------------------------------------------------------------------------------------
 async function upload(file) {
@@ -150,21 +166,11 @@ async function search(e, after) {
   if (page) data.found = after ? { rows: [...data.found.rows, ...page.rows], next_after: page.next_after } : page;
   paint();
 }
-async function openLead(lead) {
-  const history = (await attempt(() => get(`/leads/${lead.id}/history`))) || [];
-  ui.drawer = () => [
-    h('h2', null, `${lead.first_name} ${lead.last_name}`, h('button', { class: 'quiet right', 'aria-label': t('do.close'), onclick: () => { ui.drawer = null; paint(); } }, '×')),
-    h('p', { title: lead.e164 }, phone(lead.e164), lead.company ? ` · ${lead.company}` : ''),
-    h('h2', null, t('lead.history')),
-    history.length === 0 ? h('p', { class: 'empty' }, t('lead.no_history')) : h('ul', { class: 'list' }, history.map((x, i) => h('li', { key: i }, h('span', { class: 'num muted' }, dateTime(x.at)), x.type === 'refusal' ? `${t('lead.refused')} ${x.rule}` : `${word('outcome', x.outcome)} ${x.disposition || ''} ${x.notes || ''}`))),
-  ];
-  paint();
-}
 const finder = () => h('section', { class: 'card' },
   h('form', { class: 'search toolbar', onsubmit: search }, h('input', { name: 'q', 'data-search': true, placeholder: t('search.name'), 'aria-label': t('search.name') }), h('input', { name: 'phone', placeholder: t('search.phone'), 'aria-label': t('search.phone') }),
     select('list_id', '', [['', t('search.any_list')], ...data.lists.map((l) => [l.id, l.name])], { 'aria-label': t('import.list') }), h('button', { class: 'primary' }, t('do.search'))),
-  data.found && (data.found.rows.length === 0 ? h('p', { class: 'empty' }, t('search.none')) : h('table', { class: 'grid' }, h('thead', null, h('tr', null, ['name', 'phone', 'list', 'status', 'last', 'blocked'].map((n) => h('th', { key: n, scope: 'col' }, t(`search.col_${n}`))))),
-    h('tbody', null, data.found.rows.map((l) => h('tr', { key: l.id }, h('th', { scope: 'row' }, h('a', { href: '#/listes/recherche', onclick: (e) => { e.preventDefault(); openLead(l); } }, `${l.first_name || ''} ${l.last_name || l.company || '—'}`)), h('td', { title: l.e164 }, phone(l.e164)), h('td', null, data.lists.find((x) => x.id === l.list_id)?.name || '—'), h('td', null, l.status || word('outcome', l.last_outcome)), h('td', null, dateTime(l.last_attempt_at)), h('td', null, l.blocked_by ? word('blocked', l.blocked_by) : '—')))))),
+  data.found && (data.found.rows.length === 0 ? h('p', { class: 'empty' }, t('search.none')) : h('table', { class: 'grid' }, h('thead', null, h('tr', null, ['name', 'phone', 'place', 'list', 'status', 'last', 'blocked'].map((n) => h('th', { key: n, scope: 'col' }, t(`search.col_${n}`))))),
+    h('tbody', null, data.found.rows.map((l) => h('tr', { key: l.id }, h('th', { scope: 'row' }, h('a', { href: '#/listes/recherche', onclick: (e) => { e.preventDefault(); openLead(l); } }, nameOf(l))), h('td', { title: l.e164 }, numberOf(l)), h('td', null, place(l) || '—'), h('td', null, data.lists.find((x) => x.id === l.list_id)?.name || '—'), h('td', null, l.status || word('outcome', l.last_outcome)), h('td', null, dateTime(l.last_attempt_at)), h('td', null, l.blocked_by ? word('blocked', l.blocked_by) : '—')))))),
   data.found?.next_after && h('button', { onclick: () => search(null, data.found.next_after) }, t('do.more')));
 
 // ---- red list: one paste and Enter --------------------------------------------------------------------------------------
@@ -188,6 +194,6 @@ export function redList(clients) {
 
 export function view() {
   const tabs = ['listes', ...(may('manage') ? ['importer'] : []), 'recherche', ...(may('manage') ? ['rouge'] : []), 'rappels'];
-  const body = { listes: lists, importer, recherche: finder, rouge: () => [h('section', { class: 'card' }, h('h2', null, t('tab.rouge')), redList(data.clients)), blacklist()], rappels: missedCalls }[data.tab] || lists;
-  return [h('div', { class: 'tabs' }, tabs.map((name) => h('a', { key: name, class: 'button', 'aria-current': data.tab === name ? 'page' : false, href: `#/listes/${name}` }, t(`tab.${name}`)))), data.tab !== 'importer' && may('manage') && underWay(), body()];
+  const body = { listes: lists, importer, recherche: finder, fiches: held, rouge: () => [h('section', { class: 'card' }, h('h2', null, t('tab.rouge')), redList(data.clients)), blacklist()], rappels: missedCalls }[data.tab] || lists;
+  return [h('div', { class: 'tabs' }, tabs.map((name) => h('a', { key: name, class: 'button', 'aria-current': data.tab === name || (data.tab === 'fiches' && name === 'listes') ? 'page' : false, href: `#/listes/${name}` }, t(`tab.${name}`)))), data.tab !== 'importer' && may('manage') && underWay(), body()];
 }
