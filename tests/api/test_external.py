@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -172,3 +173,50 @@ async def test_the_hubspot_action_calls_once_however_often_it_is_retried(client:
     status, out = await run("node", "-e", code, **env)
     assert status == 0 and json.loads(out) == {"success": True, "call_id": 12345, "error": None}
     assert len(world.door.of(c.CallExtension)) == 1
+
+
+@pytest.mark.feature("LEAD-03", clause="every optional field is stored as sent; France unless another country is named")
+async def test_every_optional_field_is_kept(client: Client, world: World) -> None:
+    given = {
+        "email": "jean@exemple.fr", "alt_phone": "0199000199", "address1": "1 rue A", "address2": "Bât. B",
+        "address3": "Porte C", "city": "Lyon", "state": "ARA", "postal_code": "69001", "comments": "le soir",
+        "vendor_lead_code": "V-1",
+    }  # fmt: skip
+    for more, country, state in (
+        ({}, "FR", "ARA"),
+        ({"country_code": "BE", "state": "", "province": "Namur"}, "BE", "Namur"),
+    ):
+        sent = lead(world, **{**given, **more, "vendor_lead_code": f"V-{country}"})
+        async with client.post("/api/external/leads", headers=key(world), json=sent) as response:
+            assert response.status == 201, await response.text()
+            id = (await response.json())["data"]["lead_id"]
+        asked = {"number": sent["phone_number"]}
+        async with client.post("/api/v1/people/access", headers=world.auth("manager"), json=asked) as response:
+            (kept,) = (each for each in (await response.json())["leads"] if each["id"] == id)
+        assert {name: kept[name] for name in given if name not in ("state", "vendor_lead_code")} == {
+            name: value for name, value in given.items() if name not in ("state", "vendor_lead_code")
+        }
+        assert (kept["country_code"], kept["state"], kept["vendor_lead_code"]) == (country, state, f"V-{country}")
+        assert (kept["first_name"], kept["last_name"], kept["status"]) == ("Jean", "Dupont", "NEW")
+
+
+@pytest.mark.feature("LEAD-07", clause="the proof is kept with the lead; without it a consumer is not dialled")
+async def test_who_sent_no_consent_is_not_dialled(client: Client, world: World) -> None:
+    world.clock.utc = datetime(2026, 11, 24, 10, 30, tzinfo=UTC)  # half past eleven in Paris
+    consent = {"collected_at": "2026-11-20T10:00:00Z", "source": "web", "text_version": "v3", "ip": "192.0.2.1"}
+    verdicts = {}
+    for number, more in (("0612345678", {"consent": consent}), ("0612345679", {})):
+        sent = lead(world, phone_number=number, **more)
+        async with client.post("/api/external/leads", headers=key(world), json=sent) as response:
+            id = (await response.json())["data"]["lead_id"]
+        body = {"campaign_id": world.rows["campaign"].id, "lead_id": id}
+        async with client.post("/api/v1/compliance/check", headers=world.auth("supervisor"), json=body) as response:
+            verdicts[number] = (await response.json())["rule"]
+        if more:
+            async with client.post(
+                "/api/v1/people/access", headers=world.auth("manager"), json={"number": number}
+            ) as response:
+                told = await response.text()
+            for proof in ("2026-11-20T10:00:00", "web", "v3", "192.0.2.1"):
+                assert proof in told, proof
+    assert verdicts == {"0612345678": "allowed", "0612345679": "consent"}
