@@ -43,7 +43,7 @@ async def test_three_cards_lead_from_the_pbx_found_to_a_campaign_that_dials(brow
         page = await site.open("/")
         pbx, lists, campaign = (page.locator(f"[data-card='{n}']") for n in (1, 2, 3))
         await expect(pbx).to_contain_text("dialplan")
-        await expect(pbx).to_contain_text("the include is there")
+        await expect(pbx).to_contain_text("l’inclusion est là")
         await expect(pbx).to_contain_text("4 postes trouvés")
         await expect(campaign.get_by_role("button", name="Démarrer")).to_be_disabled()
         await pbx.get_by_label("1004").uncheck()
@@ -74,6 +74,7 @@ async def test_three_cards_lead_from_the_pbx_found_to_a_campaign_that_dials(brow
 async def test_a_pbx_that_fails_says_what_to_change_on_it(browser: Browser, code: str, said: str) -> None:
     down = PbxStatus(site="main", driver="ami", up=False, error_code=code, error="nobody answers at pbx:5038")
     async with open_new_site(browser, down) as site:
+        site.world.door.change("links", "main", up=False)
         page = await site.open("/#/debut")
         card = page.locator("[data-card='1']")
         await expect(card).to_contain_text("nobody answers at pbx:5038")

@@ -335,7 +335,7 @@ async def test_integrations_and_settings_open_in_both_languages(browser: Browser
         await shot(page, f"integrations-{locale[:2]}-{theme}")
         await fits(page)
         await page.goto(site.url("/#/campagnes/1/reglages"))
-        for section in ("agent", "machines", "tape", "law", "shown", "inbound"):
+        for section in ("agent", "machines", "tape", "law", "inbound"):
             await page.locator(f"[data-section={section}] summary").click()
         await expect(page.locator("[name='inbound.call_back']")).to_be_visible()
         await fits(page)

@@ -19,9 +19,14 @@ import * as reports from './views/reports.js';
 import * as access from './views/access.js';
 import * as alerts from './views/alerts.js';
 import * as first from './views/first.js';
-import * as integrations from './views/integrations.js';
 import * as recordings from './views/recordings.js';
 
+// Seldom opened, and long: its scripts come when it is.
+function onDemand(load) {
+  let page = null;
+  return { enter: async (at) => { page = page || (await load()); await page.enter(at); paint(); }, view: (at) => (page ? page.view(at) : h('p', { class: 'empty' }, t('loading'))) };
+}
+const integrations = onDemand(() => import('./views/integrations.js'));
 const PAGES = [
   ['direct', direct, 'watch', 'd'], ['agents', agents, 'watch', 'a'], ['campagnes', campaigns, 'watch', 'c'], ['listes', lists, 'watch', 'l'],
   ['lignes', lines, 'watch', 'i'], ['conformite', compliance, 'watch', 'o'], ['rapports', reports, 'watch', 'r'], ['acces', access, 'steer', 'x'],

@@ -29,6 +29,10 @@ function open(a) {
 }
 const details = (d) => Object.entries(d).map(([name, value]) => `${name} ${typeof value === 'number' ? num(value) : value}`).join(' · ');
 
+// What raises an alert, always: limits are those of the campaigns, lines and settings.
+const RULES = ['caller_id_resting', 'line_resting', 'line.minutes', 'campaign_suspended', 'originating_off', 'database_older', 'click2call.quota', 'click2call.failures', 'click2call.no_line', 'recording_failed', 'recordings_disk_full', 'webhook.dead'];
+const rules = () => h('section', { class: 'card' }, h('h2', null, t('alerts.rules')), h('ul', { class: 'list', 'data-rules': true }, RULES.map((code) => h('li', { key: code }, word('alert', code)))));
+
 export function view() {
   if (!data) return h('p', { class: 'empty' }, t('loading'));
   const now = JSON.stringify(Object.values(live.state.system)[0]?.alerts || []);
@@ -39,6 +43,7 @@ export function view() {
       data.open.length === 0 ? h('p', { class: 'empty' }, t('alerts.none')) : h('table', { class: 'grid' }, h('caption', { class: 'sr' }, t('alerts.open')), head(['what', 'about', 'since', 'seen']), h('tbody', null, data.open.map(open)))),
     h('section', { class: 'card' }, h('div', { class: 'toolbar' }, h('h2', null, t('alerts.sinks')), h('span', { class: 'grow' }), may('administer') && h('button', { disabled: Boolean(whyNot()), onclick: tryAll }, t('alerts.try'))),
       h('ul', { class: 'list' }, h('li', null, t('alerts.log')), h('li', null, data.mail_to ? t('alerts.mail', { n: num(data.mail_to) }) : t('alerts.no_mail')), h('li', null, t('alerts.webhooks', { n: num(data.webhooks) })))),
+    rules(),
     h('section', { class: 'card' }, h('h2', null, t('alerts.told')),
       data.told.length === 0 ? h('p', { class: 'empty' }, t('alerts.none_told')) : h('table', { class: 'grid' }, h('caption', { class: 'sr' }, t('alerts.told')), head(['at', 'what', 'about']), h('tbody', null, data.told.map((a, i) => h('tr', { key: `${a.at}${i}` }, h('td', { class: 'num' }, dateTime(a.at)), h('th', { scope: 'row' }, word('alert', a.details.code || a.topic)), h('td', null, details(a.details)))))))];
 }

@@ -5,6 +5,7 @@ import { num, pct, duration, clock } from '../lib/format.js';
 import { live, since, paint } from '../lib/live.js';
 import { post, may } from '../lib/api.js';
 import { explain } from '../lib/explain.js';
+import { ahead } from './ahead.js';
 import { concerns } from './alerts.js';
 import * as first from './first.js';
 import { begin, plots } from './plots.js';
@@ -163,6 +164,7 @@ function attention() {
   for (const l of Object.values(live.state.lines)) {
     if (l.state === 'resting' || l.state === 'unavailable') items.push({ key: `l${l.id}`, level: 'watch', text: l.name, what: word('line_state', l.state) + (l.reason ? ` : ${l.reason}` : '') });
   }
+  items.push(...ahead());
   for (const alert of Object.values(live.state.system)[0]?.alerts || []) { const [code, about] = alert.split(': '); items.push({ key: alert, level: 'act', text: word('alert', code), what: concerns(about || '') }); }
   return h('section', { class: 'card' }, h('h2', null, t('direct.attention'), ' ', items.length > 0 && h('b', null, num(items.length))),
     items.length === 0 ? h('p', { class: 'empty' }, t('direct.calm'))

@@ -22,6 +22,14 @@ async function refresh() {
   paint();
 }
 export const enter = refresh;
+// The stream knows first whether a PBX answers; what it has is asked for anew once it does.
+const AGAIN_MS = 5000;
+let asked = 0;
+function isUp(site) {
+  const up = live.state.links[site.site]?.up ?? site.up;
+  if (up !== site.up && Date.now() - asked > AGAIN_MS) { asked = Date.now(); setTimeout(refresh); }
+  return up;
+}
 async function once(work) {
   if (data.busy) return undefined;
   data.busy = true;
@@ -65,15 +73,21 @@ const ADVICE = {
   pbx_right_missing: () => '; manager.conf\n[cadran]\nwrite = originate,call',
 };
 function advice(site) {
-  const code = site.up ? site.missing.some((x) => x.includes('originate')) && 'pbx_right_missing' : site.code.replace(/^pbx_/, '');
+  const code = isUp(site) ? site.missing.some((x) => x.includes('originate')) && 'pbx_right_missing' : site.code.replace(/^pbx_/, '');
   const text = ADVICE[code]?.({ address: location.hostname });
   return text && [h('p', { key: 'advice' }, t('first.advice')), h('pre', { key: 'text', class: 'wire', 'data-advice': code }, text),
     h('button', { key: 'copy', type: 'button', onclick: () => navigator.clipboard.writeText(text).then(() => toast(t('first.copied'))) }, t('first.copy'))];
 }
+// The driver's reasons are English; those it always says have words, others are marked as what they are.
+const REASONS = [[/^set in the settings$/, 'set'], [/^a PBX that speaks AMI 1/, 'old'], [/^the user has the rights system/, 'asyncagi'], [/^the include is there/, 'dialplan'], [/^asyncagi lacks/, 'basic'], [/^driver = ari/, 'ari']];
+function reasonOf(text) {
+  const known = REASONS.find(([pattern]) => pattern.test(text));
+  return known ? t(`first.reason.${known[1]}`) : h('span', { lang: 'en' }, text);
+}
 function onePbx(site) {
   const { phones, trunks } = usable(site);
   const free = phones.length + trunks.length;
-  return h('div', { key: site.site, 'data-site': site.site }, h('p', null, h('b', null, `PBX ${site.site} : `), site.up ? h('span', { class: 's-ready' }, icon('ready'), ' ', t('first.up', { mode: site.mode })) : h('span', { class: 'mark act' }, icon('lost'), ' ', site.error || t('link.down')), site.up && site.mode_reason && h('span', { class: 'muted' }, ` (${site.mode_reason})`)),
+  return h('div', { key: site.site, 'data-site': site.site }, h('p', null, h('b', null, `PBX ${site.site} : `), isUp(site) ? h('span', { class: 's-ready' }, icon('ready'), ' ', t('first.up', { mode: site.mode || live.state.links[site.site]?.mode || '' })) : h('span', { class: 'mark act' }, icon('lost'), ' ', site.error || t('link.down')), site.up && site.mode_reason && h('span', { class: 'muted' }, ' (', reasonOf(site.mode_reason), ')')),
     advice(site),
     site.up && !site.phones.length && !site.trunks.length && h('p', { class: 'muted' }, t('first.nothing')),
     found(site.site, t('first.phones', { n: num(site.phones.length) }), site.phones.map((x) => ({ name: x.extension, state: x.state, taken: Boolean(x.agent_id) })), t('first.is_agent')),
@@ -83,7 +97,7 @@ function onePbx(site) {
 }
 const trunkLines = () => data.lines.filter((l) => l.kind === 'trunk');
 function pbx() {
-  const up = data.found.some((s) => s.up);
+  const up = data.found.some(isUp);
   return card(1, t('first.pbx'), up && trunkLines().length > 0,
     data.loaded && data.found.length === 0 && h('p', null, t('first.no_site')), data.found.map(onePbx),
     h('p', { class: 'muted' }, t('first.lines', { n: num(data.lines.length) }), ' ', may('administer') && h('a', { href: '#/lignes' }, t('first.add_lines'))));
