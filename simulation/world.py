@@ -151,6 +151,8 @@ class World:
         self._disks: dict[str, dict[str, MemoryFiles]] = {}
         self.standby: tuple[str, Application, Life] | None = None
         self._after_batch: Callable[[], None] | None = None
+        self._news = True
+        """An engine has had a batch since the agents were last looked at."""
         self.two_machines = False
         """Whether both daemons are told that there is another: only then may one outlive its way to the database."""
         self.group: Group | None = None
@@ -382,6 +384,7 @@ class World:
 
         def beat(site: str) -> None:
             told(site)
+            self._news = True
             if self._after_batch is not None:
                 self._after_batch()
 
@@ -482,11 +485,13 @@ class World:
 
         def look() -> None:
             nonlocal timer
-            try:
-                self._dispose_of_new(busy)
-            except Exception as error:
-                failed.set_exception(error)
-                return
+            if self._news:
+                self._news = False
+                try:
+                    self._dispose_of_new(busy)
+                except Exception as error:
+                    failed.set_exception(error)
+                    return
             timer = loop.call_later(0.5, look)
 
         timer = loop.call_later(0.5, look)

@@ -14,6 +14,7 @@ import struct
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -245,7 +246,7 @@ class Journal:
         """The oldest facts that the store has not confirmed, in order."""
         if limit is None:
             return list(self._pending)
-        return [self._pending[i] for i in range(min(limit, len(self._pending)))]
+        return list(islice(self._pending, limit))
 
     @property
     def pending_count(self) -> int:
@@ -384,6 +385,8 @@ class Journal:
             self.mark.advance(upto.fence, upto.n, upto.fact.at)
             if self.mark.due and not was_due:
                 self.on_unsynced()
+        if self._pending and self._pending[-1] is upto:
+            self._pending.clear()
         while self._pending and (self._pending[0].fence, self._pending[0].n) <= mark:
             self._pending.popleft()
         while self._unwritten and self._unwritten[0][0] <= mark:

@@ -73,11 +73,10 @@ def _counts(tables: MemoryTables, list_id: int, now: datetime) -> dict[str, int]
     listed = tables.config[LeadList].get(list_id)
     counts: dict[str, int] = {}
     if isinstance(listed, LeadList):
-        for lead_id in tables.leads_of_list[list_id]:
-            lead = tables.leads[lead_id]
-            ready = listed.active and lead.ready
-            reason = "due" if ready else held_by(lead, listed.active, now)
-            counts[reason] = counts.get(reason, 0) + 1
+        leads, active = tables.leads, listed.active
+        reasons = [held_by(leads[lead_id], active, now) for lead_id in tables.leads_of_list[list_id]]
+        for reason in dict.fromkeys(reasons):
+            counts[reason] = reasons.count(reason)
     return counts
 
 

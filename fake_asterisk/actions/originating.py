@@ -114,12 +114,16 @@ def _variables(message: Message) -> list[tuple[str, str]]:
     return found
 
 
+_DIVIDING = re.compile(r'[",()\[\]]')
+
+
 def _split(value: str) -> list[str]:
     """Commas outside parentheses and quotes divide several settings in one header."""
     if "," not in value:
         return [value]
     parts, depth, quoted, start = [], 0, False, 0
-    for n, character in enumerate(value):
+    for found in _DIVIDING.finditer(value):
+        n, character = found.start(), found[0]
         if character == '"':
             quoted = not quoted
         elif character in "([" and not quoted:
