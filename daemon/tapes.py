@@ -109,6 +109,8 @@ class Tapes:
                 await self.purge()
             except StoreError as error:
                 log.info("recordings.store_unavailable", error=str(error))
+            except OSError as error:
+                log.warning("recordings.disk", error=str(error))  # calls go on whatever the disk of recordings does
             await asyncio.sleep(LOOK_S)
 
     async def take_in(self) -> int:
@@ -195,17 +197,22 @@ class Tapes:
     # ---- retention ---------------------------------------------------------------------------------------------------
 
     async def purge(self) -> int:
-        """Delete what is older than the days to keep (RECD-04), at most once an hour; how many."""
+        """Delete what is older than the days to keep (RECD-04), at most once an hour; how many. A file that can't be
+        deleted (a disk gone read-only) stays as it is, is told in the log, and tried again in an hour."""
         now = self._clock.utcnow()
         if self._purged_on == f"{now:%Y%m%d%H}":
             return 0
-        count = 0
-        while rows := await self._store.recordings_in(
-            ("kept", "missing", "failed"), now - timedelta(days=self._settings.keep_days), BATCH
-        ):
+        count, left = 0, 0
+        before = now - timedelta(days=self._settings.keep_days)
+        while not left and (rows := await self._store.recordings_in(("kept", "missing", "failed"), before, BATCH)):
             for row in rows:
-                if row["path"]:
-                    await asyncio.to_thread(Path(row["path"]).unlink, missing_ok=True)
+                try:
+                    if row["path"]:
+                        await asyncio.to_thread(Path(row["path"]).unlink, missing_ok=True)
+                except OSError as error:
+                    left += 1
+                    log.warning("recordings.not_deleted", recording_id=row["id"], error=error.strerror)
+                    continue
                 await self._store.set_recording(row["id"], {"state": "purged", "path": "", "purged_at": now})
                 target = str(row["attempt_id"])
                 await self._store.note("retention", "recording.purged", target, {"recording_id": row["id"]})

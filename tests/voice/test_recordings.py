@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import os
 import random
@@ -16,6 +17,7 @@ from uuid import UUID
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
+from structlog.testing import capture_logs
 
 from daemon.api.app import build_app
 from daemon.calls.causes import Outcome
@@ -258,3 +260,36 @@ async def test_disk_full(world: World, tmp_path: Path, monkeypatch: pytest.Monke
     desk.tapes._settings = RecordingsTable(mp3=False, free_bytes_min=0)
     assert await desk.tapes.take_in() == 1
     assert desk.on == [True, False]
+
+
+@pytest.mark.feature("RECD-04", clause="by the daemon's own job; a file that can't be deleted ends nothing")
+async def test_a_file_that_cannot_be_deleted(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of the disk ended the job, and the daemon with it, again after each restart."""
+    desk = Desk(world, tmp_path, keep_days=30)
+    await desk.call()
+    desk.record()
+    await desk.tapes.take_in()
+    kept = Path((await desk.row())["path"])
+    world.clock.advance(timedelta(days=31).total_seconds())
+    monkeypatch.setattr("daemon.tapes.LOOK_S", 0.01)
+    really = Path.unlink
+
+    def read_only(self: Path, missing_ok: bool = False) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(Path, "unlink", read_only)
+    with capture_logs() as logs:
+        job = asyncio.create_task(desk.tapes.run())
+        async with asyncio.timeout(10):
+            while not logs:  # noqa: ASYNC110 - a log line raises no event
+                await asyncio.sleep(0.01)
+        assert {line["event"] for line in logs} == {"recordings.not_deleted"} and not job.done()
+        assert (await desk.row())["state"] == "kept" and kept.exists()  # noqa: ASYNC240
+        monkeypatch.setattr(Path, "unlink", really)
+        world.clock.advance(3600.0)
+        async with asyncio.timeout(10):
+            while (await desk.row())["state"] != "purged":  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    assert not kept.exists() and not job.done()  # noqa: ASYNC240
+    job.cancel()
+    await asyncio.gather(job, return_exceptions=True)
