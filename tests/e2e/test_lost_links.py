@@ -10,7 +10,7 @@ from playwright.async_api import Browser, Page, expect
 from daemon.engine.views import WindowView
 from tests.api.fakes import call_view
 from tests.e2e.site import open_site
-from tests.e2e.test_pages import ATTEMPT, people
+from tests.e2e.test_pages import ATTEMPT, people, shot
 from tests.e2e.test_screenshots import furnished
 
 PLACES = """() => [...document.querySelectorAll('main :is(th, td, h2, .count, .card)')].map((e) => {
@@ -34,6 +34,7 @@ async def test_a_lost_database_is_counted_and_what_would_be_saved_waits(browser:
         await field.press("Enter")
         await expect(page.locator(".toast.alert")).to_contain_text("La base ne répond pas")
         await expect(field).to_have_value("Été 2027")
+        await shot(page, "listes-base-lost-fr-light")
         await page.goto(site.url("/#/direct"))
         await expect(page.get_by_role("button", name="Suspendre Assurance Auto 31")).to_be_enabled()
         await page.goto(site.url("/#/listes"))
@@ -63,10 +64,12 @@ async def test_a_lost_pbx_leaves_no_state_as_if_it_were_known(browser: Browser) 
         await expect(row).to_contain_text("En appel ?")
         await expect(row).to_contain_text("7 · ?")
         await expect(page.get_by_text("PBX main : état inconnu depuis")).to_be_visible()
+        await shot(page, "agents-pbx-lost-fr-light")
         await page.goto(site.url("/#/campagnes/1"))
         for stage in ("composé", "sonne", "décroché", "attend un agent", "conversation"):
             await expect(page.locator("main .count", has_text=stage).first).to_have_text(f"{stage} ?")
         await expect(wall.locator(".chain .down")).to_contain_text("PBX main")
+        await shot(wall, "wall-pbx-lost-fr-dark")
         panel = wall.locator(".panel").first
         await expect(panel).to_contain_text("On n’appelle pas")
         await expect(panel).to_contain_text("le PBX main ne répond pas")
@@ -85,9 +88,14 @@ async def test_a_lost_stream_stops_timers_hatches_figures_and_cuts_the_plots(bro
         await site.server.close()
         gaps = page.locator("svg.plot .gap")
         before = await gaps.count()
-        await page.clock.run_for(5_000)
-        await expect(page.locator(".band.watch")).to_contain_text(re.compile(r"Données d’il y a \d+ s"))
+        band = page.locator(".band.watch")
+        for _ in range(10):  # a beat may still have been on its way
+            await page.clock.run_for(1_000)
+            if await band.count():
+                break
+        await expect(band).to_contain_text(re.compile(r"Données d’il y a \d+\ss"))
         await expect(page.locator("body.stale")).to_have_count(0)
+        await shot(page, "direct-6s-fr-light")
         await page.clock.run_for(15_000)
         await expect(page.locator("body.stale")).to_have_count(1)
         await expect(page.locator(".band.watch")).to_contain_text("dernières données à")

@@ -11,7 +11,7 @@ from daemon.calls.causes import Outcome
 from tests.api.test_recent import a_call, lease_of
 from tests.e2e.printed import pages
 from tests.e2e.site import Site, WallClock, open_site
-from tests.e2e.test_pages import people
+from tests.e2e.test_pages import people, shot
 from tests.e2e.test_screenshots import furnished
 
 # What sticks out to the right, in or out of sight; a table may, within its own scrolling box.
@@ -37,6 +37,8 @@ async def test_pages_reflow_and_lose_nothing(browser: Browser, width: int, heigh
             await expect(page.locator("main").get_by_text("Chargement")).to_have_count(0)
             if bad := await page.evaluate(STICKS_OUT):
                 found[name] = bad
+            if name in ("direct", "campagnes/1"):
+                await shot(page, f"{name.replace('/', '-')}-{width}-fr-light")
         assert found == {}
         for what in ("Suspendre tous les appels", "EN", "Se déconnecter"):
             await expect(page.get_by_role("button", name=what, exact=True)).to_be_visible()
@@ -76,6 +78,11 @@ async def test_a_day_by_the_hour_is_one_sheet(browser: Browser) -> None:
         for chrome in ("Suspendre", "Imprimer", "Conformité", "FREN"):
             assert chrome not in sheet, chrome
         await expect(page.locator(".sheet-head")).to_have_count(0)  # the screen is as it was
+        await page.emulate_media(media="print")
+        await page.set_viewport_size({"width": 1123, "height": 794})
+        await page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        await expect(page.locator(".sheet-head")).to_be_visible()
+        await shot(page, "rapports-paper-fr-light")
         assert not site.troubles, site.troubles
 
 
