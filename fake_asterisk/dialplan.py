@@ -11,6 +11,9 @@ from functools import lru_cache
 from operator import eq, ge, gt, le, lt, ne
 from typing import Any
 
+FOUND_MAX = 4096
+"""Numbers whose extension is remembered."""
+
 
 @dataclass(slots=True)
 class Step:
@@ -43,11 +46,13 @@ class Dialplan:
     def __init__(self, text: str = "") -> None:
         self.contexts: dict[str, Context] = {}
         self.globals: dict[str, str] = {}
+        self._found: dict[tuple[str, str], Extension | None] = {}
         if text:
             self.add(text)
 
     def add(self, text: str) -> None:
         """Read more of extensions.conf. Raises ValueError for a line of no known form."""
+        self._found.clear()
         context: Context | None = None
         extension: Extension | None = None
         section, last = "", 0
@@ -79,6 +84,7 @@ class Dialplan:
 
     def set_step(self, context: str, exten: str, priority: int, app: str, data: str, *, replace: bool) -> bool:
         """Add one step while running; False if there is one and `replace` is not asked for."""
+        self._found.clear()
         extensions = self.contexts.setdefault(context, Context()).extensions
         extension = extensions.setdefault(exten, Extension(exten))
         if priority in extension.steps and not replace:
@@ -98,8 +104,16 @@ class Dialplan:
         extension = self.extension(context, exten)
         return None if extension is None else extension.labels.get(label)
 
-    def extension(self, context: str, exten: str, depth: int = 0) -> Extension | None:
-        """The best match for a number in a context and what it includes."""
+    def extension(self, context: str, exten: str) -> Extension | None:
+        """The best match for a number in a context and what it includes. Remembered: each step of each call asks."""
+        key = (context, exten)
+        if key not in self._found:
+            if len(self._found) >= FOUND_MAX:
+                self._found.clear()
+            self._found[key] = self._match(context, exten, 0)
+        return self._found[key]
+
+    def _match(self, context: str, exten: str, depth: int) -> Extension | None:
         found = self.contexts.get(context)
         if found is None or depth > 10:
             return None
@@ -109,7 +123,7 @@ class Dialplan:
         if matching:
             return found.extensions[min(matching, key=_vagueness)]
         for name in found.includes:
-            if (included := self.extension(name, exten, depth + 1)) is not None:
+            if (included := self._match(name, exten, depth + 1)) is not None:
                 return included
         return None
 
