@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from html import escape
-from typing import TYPE_CHECKING
 
 from simulation.plan import Plan
-
-if TYPE_CHECKING:
-    from simulation.whatif import Hour, Outcome
+from simulation.whatif_outcome import COLUMNS, Hour, Outcome, cells
 
 WIDTH, HEIGHT = 760, 260
 LEFT, RIGHT, TOP, BOTTOM = 54, 16, 14, 30
@@ -66,8 +63,6 @@ def _what(plan: Plan) -> str:
 
 
 def _table(outcomes: Sequence[Outcome]) -> str:
-    from simulation.whatif import COLUMNS, cells
-
     rows = []
     for outcome in outcomes:
         mark = "" if outcome.lawful else ' class="over"'

@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 from daemon.cli.main import app
 from daemon.errors import SettingsError
 from simulation import plan as plans
-from simulation.whatif import Outcome, Variant, simulate, variants
+from simulation.whatif import simulate, variants
+from simulation.whatif_outcome import Outcome, Variant
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "examples" / "plan.toml"
 SMALL = """
