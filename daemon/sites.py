@@ -35,7 +35,8 @@ log = structlog.get_logger(__name__)
 RESTARTS_MAX = 3
 RESTARTS_WINDOW_S = 600.0
 DRAIN_GRACE_S = 5.0
-"""So much longer than its bound an engine is waited for as the daemon stops: it may be in the middle of a batch."""
+"""As the daemon stops, so much longer than its bound an engine is waited for (it may be in the middle of a batch); and
+so long the database, lest the service manager's patience ends before the log says what is left."""
 
 PbxFactory = Callable[[SiteTable], Pbx]
 Sync = Coroutine[Any, Any, None]
@@ -240,9 +241,9 @@ class Sites:
         for runner in runners:
             if runner.lease is not None:
                 try:
-                    await self._store.release_lease(runner.lease)
-                except StoreError as error:
-                    log.warning("lease.not_released", site=runner.site, error=str(error))
+                    await asyncio.wait_for(self._store.release_lease(runner.lease), DRAIN_GRACE_S)
+                except (StoreError, TimeoutError) as error:
+                    log.warning("lease.not_released", site=runner.site, error=str(error) or "no answer in time")
 
     async def _drain(self, runner: SiteRunner, bound_s: float) -> None:
         """One site's; what is still open as the bound is reached is told."""

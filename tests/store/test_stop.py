@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from daemon import sites
 from daemon.app import Application, build
 from daemon.calls.lead_records import LeadDraft
 from daemon.calls.records import Agent, Campaign, Client, Group, LeadList, Line, PauseCode
@@ -26,11 +27,13 @@ from simulation.world import pbx, rules_folder
 
 
 class Away:
-    """A database that can be away."""
+    """A database that can be away, or take a lease back without ever saying so."""
 
-    away = False
+    away = mute = False
 
     async def before(self, op: str) -> None:
+        if self.mute and op == "release_lease":
+            await asyncio.Event().wait()
         if self.away:
             raise StoreUnavailable("away")
 
@@ -161,3 +164,23 @@ async def test_a_stop_that_can_keep_nothing_is_an_error(tmp_path: Path) -> None:
         stop.set()
         with pytest.raises(FactsLost, match=r"site main: \d+ facts could not be kept: .*no space left"):
             await asyncio.wait_for(running, 20)
+
+
+async def test_a_database_that_does_not_answer_does_not_hold_up_a_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sites, "DRAIN_GRACE_S", 0.2)
+    office = Office(tmp_path)
+    await office.furnish()
+    async with AsyncExitStack() as stack:
+        port = await office.pbx.listen(0)
+        stack.push_async_callback(office.pbx.close)
+        app, stop = office.build(port, drain_s=15.0), asyncio.Event()
+        running = asyncio.create_task(app.run(stop))
+        await until(lambda: "main" in app.hub.runners and app.hub.runners["main"].core.live.link.synced)
+        office.database.mute = True
+        with capture_logs() as logs:
+            stop.set()
+            await asyncio.wait_for(running, 20)
+        events = [row["event"] for row in logs]
+        assert "lease.not_released" in events and "site.stopped" in events
