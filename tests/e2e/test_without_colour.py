@@ -30,6 +30,7 @@ async def test_states_and_thresholds_are_named_in_grey(browser: Browser) -> None
         await debugger.send("Emulation.setEmulatedVisionDeficiency", {"type": "achromatopsia"})
         found = {}
         for state in STATES:
+            await expect(page.locator(f"tr.row .chip.s-{state}").first).to_be_visible()
             [found[state], *_] = await signs(page, f"tr.row .chip.s-{state}")
         for (one, a), (other, b) in combinations(found.items(), 2):
             assert a[0] and a[1] and a[1] != b[1], (one, other)
