@@ -84,7 +84,7 @@ function speed(c) {
     h('div', { class: 'toolbar' }, h('label', { for: 'speed' }, t('col.speed')),
       h('input', { id: 'speed', type: 'range', min: 0, max: 10, step: 1, value: shown, 'aria-valuetext': said, disabled: Boolean(whyNot()) || !may('steer'), onchange: (e) => setSpeed(c, Number(e.target.value)) }), stepper(c),
       h('input', { class: 'speed', type: 'number', min: 0, max: 10, step: 1, value: shown, 'aria-label': t('speed.number'), disabled: Boolean(whyNot()) || !may('steer'), onchange: (e) => { if (e.target.value !== '' && e.target.checkValidity()) setSpeed(c, Number(e.target.value)); } })),
-    h('p', { class: 'muted' }, asked ? t('speed.asked', { now: num(c.speed), wanted: num(asked.wanted) }) : said),
+    h('p', { class: 'muted' }, asked ? [t('speed.asked', { now: num(c.speed), wanted: num(asked.wanted) }), ' · ', t('speed.from_to', { band: band(shown), was: pct(target(c), 1), now: pct(target({ ...c, speed: shown }), 1) })] : said),
   ];
 }
 // Of causes that hold nothing back: how many there are.
