@@ -50,7 +50,9 @@ def set_up_logs(level: str, form: str, clock: Clock) -> None:
 
     renderer: Any = structlog.processors.JSONRenderer(ensure_ascii=False)
     if form != "json":
-        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=28)
+        # Never with the values of local variables, as structlog's own choice would: secrets and people's numbers.
+        plain = structlog.dev.plain_traceback
+        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=28, exception_formatter=plain)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

@@ -10,9 +10,13 @@ from typing import Any
 import asyncpg
 import msgspec
 
-from daemon.errors import StoreConflict, StoreUnavailable
+from daemon.errors import SettingsError, StoreConflict, StoreUnavailable
 
 ACQUIRE_TIMEOUT_S = 5.0
+DSN_ALLOWED = (
+    "postgresql://user@host:5432/name, with the parameters libpq knows; a password goes into database.password_file,"
+    " or has its special characters as %xx"
+)
 
 _UNAVAILABLE = (
     OSError,
@@ -41,6 +45,8 @@ def mapped() -> Iterator[None]:
     """Runs what talks to PostgreSQL: its exceptions leave as StoreUnavailable or StoreConflict."""
     try:
         yield
+    except asyncpg.ClientConfigurationError:
+        raise  # a ValueError, which is the settings' fault: see Database.open
     except asyncpg.IntegrityConstraintViolationError as error:
         raise StoreConflict(str(error), field_of(getattr(error, "constraint_name", None))) from error
     except _UNAVAILABLE as error:
@@ -96,29 +102,33 @@ class Database:
         self._pool: asyncpg.Pool | None = None
 
     async def open(self) -> None:
-        """Connect. Raises StoreUnavailable."""
+        """Connect. Raises StoreUnavailable; SettingsError for an address that can't be one, without showing it or what
+        its reader says of it: either may hold a password."""
         if self._pool is not None:
             return
-        with mapped():
-            self._pool = await asyncpg.create_pool(
-                self.dsn,
-                min_size=1,
-                max_size=self._pool_size,
-                password=self._password,
-                timeout=ACQUIRE_TIMEOUT_S,
-                # A second longer here than there, so that the server's own, clearer word comes first.
-                command_timeout=self._timeout_s + 1.0,
-                max_inactive_connection_lifetime=300.0,
-                init=_prepare,
-                connection_class=_Connection,
-                server_settings={
-                    "application_name": self._application,
-                    "timezone": "UTC",
-                    "statement_timeout": str(int(self._timeout_s * 1000)),
-                    "idle_in_transaction_session_timeout": str(int(self._timeout_s * 3000)),
-                    "jit": "off",
-                },
-            )
+        try:
+            with mapped():
+                self._pool = await asyncpg.create_pool(
+                    self.dsn,
+                    min_size=1,
+                    max_size=self._pool_size,
+                    password=self._password,
+                    timeout=ACQUIRE_TIMEOUT_S,
+                    # A second longer here than there, so that the server's own, clearer word comes first.
+                    command_timeout=self._timeout_s + 1.0,
+                    max_inactive_connection_lifetime=300.0,
+                    init=_prepare,
+                    connection_class=_Connection,
+                    server_settings={
+                        "application_name": self._application,
+                        "timezone": "UTC",
+                        "statement_timeout": str(int(self._timeout_s * 1000)),
+                        "idle_in_transaction_session_timeout": str(int(self._timeout_s * 3000)),
+                        "jit": "off",
+                    },
+                )
+        except ValueError:
+            raise SettingsError("database.dsn", "•••", DSN_ALLOWED) from None
 
     def in_use(self) -> tuple[int, int]:
         """Connections at work now, and how many there may be."""
