@@ -37,11 +37,12 @@ class CountsAnswer(Answer, kw_only=True):
 
 
 class HeldQuery(Query, kw_only=True):
-    """Of one list, or of all lists of a campaign. `reason`: `due`, or what a count names: `recycling`, `consent`, …"""
+    """Of one list, of all lists of a campaign, or of a group. `reason`: `due`, or what a count names."""
 
     reason: Annotated[str, Meta(pattern=r"^[a-z_]{1,40}$")] = "due"
     list_id: Id | None = None
     campaign_id: Id | None = None
+    group_id: IdOrZero = 0
     limit: Limit = 50
     after: After | None = None
 
@@ -79,7 +80,7 @@ async def held_leads(ask: Ask) -> Reply:
     elif query.list_id:
         lists = [(await scope.get(ask, LeadList, query.list_id)).id]
     else:
-        raise CommandError("field_missing", {"field": "list_id"})
+        lists = [row.id for row in await scope.all_of(ask, LeadList, scope.home_group(ask, query.group_id))]
     now = ask.deps.clock.utcnow()
     try:
         page = await ask.deps.store.held_leads(lists, query.reason, now, query.limit, query.after)
