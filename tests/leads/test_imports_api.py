@@ -14,6 +14,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from daemon.api.app import build_app
+from daemon.calls.causes import Outcome
 from daemon.calls.lead_records import LeadDraft
 from daemon.calls.records import LeadList
 from daemon.compliance.rules import load_rule_sets
@@ -22,6 +23,7 @@ from daemon.settings import HttpTable
 from tests.api.fakes import World, make_world
 from tests.leads.test_running import BY_PLACE, EXPECTED, HEADER, TABLE
 from tests.leads.workbooks import write_xls, write_xlsx
+from tests.store.world import World as Facts
 
 
 class Door:
@@ -222,11 +224,19 @@ async def test_duplicates(door: Door, policy: str, after: tuple[str, str]) -> No
     now = door.world.clock.utcnow()
     await store.add_consent(client_id, "+33612345678", {"at": now, "source": "web"})
     await store.set_dnc(client_id, "+33612345678", True, "anne", "phone")
+    lease = await store.acquire_lease("main", "test", 4.0)
+    assert lease is not None
+    rows = door.world.rows
+    past = Facts(store, door.world.clock, rows["group"], rows["client"], rows["list"], rows["campaign"], lease)  # type: ignore[arg-type]
+    attempt = await past.place("+33612345678", 1, site="main", attempts_max=0)
+    await past.apply(past.ended(attempt, Outcome.NO_ANSWER, 1))
     await door.imported(NEW, duplicates=policy)
     [lead] = await door.leads()
     assert (lead["first_name"], lead["email"]) == after
     facts = await store.lead_facts(1)
     assert facts is not None and facts.dnc and facts.consent_at == now
+    assert len(facts.attempt_times) == 1, "what was tried before still counts"
+    assert [row["outcome"] for row in await door.ask("GET", "/leads/1/history")] == ["no_answer"]
 
 
 @pytest.mark.feature("IMPT-08", clause="phone, e-mail, name; accents and case folded")
