@@ -8,6 +8,7 @@ themselves or are hung up before a test is over; `clean` checks that none is lef
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -48,7 +49,7 @@ async def test_auto_finds_the_mode_that_the_rights_allow(ground: Ground, mode: s
 @pytest.mark.feature("S100-04", clause="a login without the right to originate: named in the status, link stays up")
 @pytest.mark.feature("PBX-02", clause="rights probed, what is missing is named")
 async def test_a_user_who_may_not_originate(ground: Ground, mode: str) -> None:
-    changes = {"driver": "ari", "tcp_port": ground.http_port} if mode == "ari" else {}
+    changes: dict[str, Any] = {"driver": "ari", "tcp_port": ground.http_port} if mode == "ari" else {}
     async with site_on(ground, "nocalls", wanted_mode=mode, **changes) as site:
         status = site.driver.status()
         assert "permission denied: originate" in status.missing

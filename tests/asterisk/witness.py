@@ -86,8 +86,9 @@ def _parsed(reader: Iterable[list[str]]) -> Iterator[Row]:
     for fields in reader:
         if len(fields) != 9:
             continue
-        event, at, *texts, extra = fields
-        yield Row(event, float(at), *texts, extra=json.loads(extra) if extra else {})
+        event, at, uniqueid, linkedid, channel, userfield, application, data, extra = fields
+        more = json.loads(extra) if extra else {}
+        yield Row(event, float(at), uniqueid, linkedid, channel, userfield, application, data, more)
 
 
 def calls(seen: list[Row], site: str = "", killed_at: Iterable[float] = ()) -> dict[str, CallSeen]:

@@ -233,9 +233,9 @@ class FakeCrm:
             id = self.add_contact(first=body["user"]["name"], phone=body["user"]["phone"])
             return web.json_response({"user": {"id": int(id)}}, status=201)
         if rest == "tickets.json":
-            number = 500 + len(self.tickets)
-            self.tickets[number] = {"made": body["ticket"], "updates": []}
-            return web.json_response({"ticket": {"id": number}}, status=201)
+            ticket = 500 + len(self.tickets)
+            self.tickets[ticket] = {"made": body["ticket"], "updates": []}
+            return web.json_response({"ticket": {"id": ticket}}, status=201)
         if found := re.fullmatch(r"tickets/(\d+).json", rest):
             self.tickets[int(found[1])]["updates"].append(body["ticket"])
             return web.json_response({"ticket": {"id": int(found[1])}})

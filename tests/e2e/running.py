@@ -17,7 +17,7 @@ from uuid import UUID
 import msgspec
 from playwright.async_api import Browser, Page
 
-from daemon.api.auth import new_token
+from daemon.api.auth import hash_of, new_token
 from daemon.app import Application, build
 from daemon.calls.records import Agent, ApiToken, Campaign, Role, TokenKind
 from daemon.clock import SystemClock
@@ -56,7 +56,7 @@ class Running:
         secret = new_token(TokenKind.OPERATOR, "DEMO", random.Random(agent.id).randbytes)
         row = ApiToken(
             group_id=agent.group_id, name=agent.name, role=Role.AGENT, agent_id=agent.id,
-            sha256=demo.hash_of(secret), tail=secret[-4:], created_at=SystemClock().utcnow(),
+            sha256=hash_of(secret), tail=secret[-4:], created_at=SystemClock().utcnow(),
         )  # fmt: skip
         await self.store.create(row)
         return secret

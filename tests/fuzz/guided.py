@@ -13,7 +13,7 @@ import re
 import sys
 import tempfile
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import islice, pairwise
 from pathlib import Path
@@ -163,7 +163,9 @@ def seeds(target: str, folder: Path) -> None:
 def _workbooks(folder: Path) -> None:
     from tests.leads.workbooks import write_xls, write_xlsx
 
-    table = {"Feuille": [["Nom", "Téléphone"], ["Durand", "0199000001"]]}
+    table: dict[str, Sequence[Sequence[str | int | float | None]]] = {
+        "Feuille": [["Nom", "Téléphone"], ["Durand", "0199000001"]]
+    }
     for write, name in ((write_xlsx, "leads.xlsx"), (write_xls, "leads.xls")):
         write(folder / name, table)
 

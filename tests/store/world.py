@@ -115,35 +115,27 @@ class World:
         return rows
 
     def ended(self, attempt_id: UUID, outcome: Outcome, lead_id: int = 0, **fields: Any) -> f.AttemptEnded:
-        return f.AttemptEnded(
-            **(
-                {
-                    "at": self.clock.utcnow(),
-                    "attempt_id": attempt_id,
-                    "campaign_id": self.campaign.id,
-                    "client_id": self.client.id,
-                    "lead_id": lead_id,
-                    "outcome": outcome,
-                }
-                | fields
-            )
-        )
+        given: dict[str, Any] = {
+            "at": self.clock.utcnow(),
+            "attempt_id": attempt_id,
+            "campaign_id": self.campaign.id,
+            "client_id": self.client.id,
+            "lead_id": lead_id,
+            "outcome": outcome,
+        }
+        return f.AttemptEnded(**(given | fields))
 
     def disposed(self, attempt_id: UUID, lead_id: int, code: str, **fields: Any) -> f.DispositionSet:
-        return f.DispositionSet(
-            **(
-                {
-                    "at": self.clock.utcnow(),
-                    "attempt_id": attempt_id,
-                    "campaign_id": self.campaign.id,
-                    "client_id": self.client.id,
-                    "lead_id": lead_id,
-                    "agent_id": 4,
-                    "code": code,
-                }
-                | fields
-            )
-        )
+        given: dict[str, Any] = {
+            "at": self.clock.utcnow(),
+            "attempt_id": attempt_id,
+            "campaign_id": self.campaign.id,
+            "client_id": self.client.id,
+            "lead_id": lead_id,
+            "agent_id": 4,
+            "code": code,
+        }
+        return f.DispositionSet(**(given | fields))
 
 
 async def make_world(store: Store, clock: FixedClock, order: LeadOrder = LeadOrder.OLDEST) -> World:

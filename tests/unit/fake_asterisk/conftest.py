@@ -126,7 +126,7 @@ class Client:
                 return dict(reversed(message))
         raise AssertionError(f"no response to {action_id}")
 
-    def ask(self, action: str, *headers: tuple[str, str], **more: str) -> dict[str, str]:
+    def ask(self, action: str, *headers: tuple[str, str], **more: Any) -> dict[str, str]:
         """Send, and return the response."""
         return self.response(self.send(action, *headers, **more))
 
@@ -145,7 +145,7 @@ class Client:
         """Names of the events that carry this Uniqueid (or DestUniqueid), in order."""
         return [e["Event"] for e in self.events() if uniqueid in (e.get("Uniqueid"), e.get("DestUniqueid"))]
 
-    def list(self, action: str, **more: str) -> list[dict[str, str]]:
+    def list(self, action: str, **more: Any) -> list[dict[str, str]]:
         """Items of a list action."""
         action_id = self.send(action, **more)
         return [e for e in self.events() if e.get("ActionID") == action_id and "EventList" not in e]
@@ -161,8 +161,11 @@ class Rig:
     def __init__(self, config: FakeConfig | None = None, seed: int = 1) -> None:
         self.loop = Loop()
         self.fake = FakeAsterisk(
-            config or lab.config(), loop=self.loop, rng=random.Random(seed), wall=lambda: EPOCH + self.loop.time()
-        )  # type: ignore[arg-type]
+            config or lab.config(),
+            loop=self.loop,  # type: ignore[arg-type]
+            rng=random.Random(seed),
+            wall=lambda: EPOCH + self.loop.time(),
+        )
 
     def connect(self, address: str = "127.0.0.1") -> Client:
         return Client(self.loop, self.fake, address)
@@ -176,7 +179,7 @@ class Rig:
     def run(self, seconds: float) -> None:
         self.loop.run(seconds)
 
-    def originate(self, client: Client, uniqueid: str, channel: str, *headers: tuple[str, str], **more: str) -> None:
+    def originate(self, client: Client, uniqueid: str, channel: str, *headers: tuple[str, str], **more: Any) -> None:
         """An asynchronous originate into AsyncAGI unless told otherwise; nothing is waited for."""
         if "Application" not in more and "Context" not in more:
             more |= {"Application": "AGI", "Data": "agi:async"}
