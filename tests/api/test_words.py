@@ -25,7 +25,7 @@ def test_every_word_a_page_asks_for_exists() -> None:
         text = script.read_text("utf-8")
         for key in re.findall(r"""\bt\(\s*'([a-z_.0-9]+)'""", text):
             assert key in FR, f"{script.name}: {key}"
-        for start in re.findall(r"""\bt\(`([a-z_]+\.)\$\{""", text):
+        for start in re.findall(r"""\bt\(`([a-z_]+\.[a-z_]*)\$\{""", text):
             assert any(key.startswith(start) for key in FR), f"{script.name}: {start}"
         for name in re.findall(r"""\bword\('([a-z_]+)'""", text):
             assert any(key.startswith(name + ".") for key in FR), f"{script.name}: {name}"

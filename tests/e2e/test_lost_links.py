@@ -81,6 +81,7 @@ async def test_a_lost_stream_stops_timers_hatches_figures_and_cuts_the_plots(bro
     """At 6 s an age in words, at 20 s nothing on the page passes for live. The page's clock is the test's."""
     async with furnished(browser, "fr", "light") as site:
         page = await site.context.new_page()
+        await page.set_viewport_size({"width": 1366, "height": 768})
         await page.clock.install(time=datetime.now(UTC))
         await page.goto(site.url("/"))
         await expect(page.locator("svg.plot polyline")).not_to_have_count(0)
