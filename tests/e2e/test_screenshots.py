@@ -28,7 +28,10 @@ PAGES = (
     "listes", "listes/importer", "listes/recherche", "listes/rouge", "listes/rappels", "lignes", "conformite",
     "rapports", "rapports/appels", "acces", "integrations", "alertes", "debut",
 )  # fmt: skip
-UNWORDED = re.compile(r"undefined|\[object|\bNaN\b|\b(?:col|tip|name|tab|do|error|blocked|state|outcome|search|list|report|stats|desk)\.[a-z_]+\b")
+UNWORDED = re.compile(
+    r"undefined|\[object|\bNaN\b|"
+    r"\b(?:col|tip|name|tab|do|error|blocked|state|outcome|search|list|report|stats|desk)\.[a-z_]+\b"
+)
 
 
 async def sound(page: Page, name: str) -> None:
