@@ -57,7 +57,6 @@ def test_progressive_campaign_to_its_end(mode: str) -> None:
     run(main, seed=3)
 
 
-@pytest.mark.feature("CAMP-03", clause="never more customer legs than ready agents, and nobody is abandoned")
 def test_turbo_reserves_an_agent_for_each_call() -> None:
     async def main(loop: VirtualLoop) -> None:
         world = await _campaign(loop, "asyncagi")
