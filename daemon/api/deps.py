@@ -6,6 +6,7 @@ import random
 import secrets
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -97,4 +98,6 @@ class Deps:
     webhook_overlap_s: float = 86_400.0
     demo_token: str = ""
     walls: dict[str, Any] = field(default_factory=dict)
+    consents: dict[tuple[int, int], tuple[datetime, list[dict[str, Any]]]] = field(default_factory=dict)
+    """Consents by state as last counted, by group and days of validity: counting reads them all."""
     alerts: AlertBook
