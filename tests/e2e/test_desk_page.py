@@ -42,6 +42,7 @@ async def test_a_person_shown_can_be_passed_over_with_a_reason_or_never_be_calle
         band = page.locator(".deskband")
         await expect(band).to_contain_text("Aperçu")
         await expect(band).to_contain_text("réservée encore")
+        await expect(page.get_by_role("button", name="D Appeler")).to_be_enabled()
         await page.keyboard.press("s")
         await page.keyboard.press("3")
         button = page.get_by_role("button", name="L Ne plus appeler")
@@ -69,6 +70,7 @@ async def test_an_objection_in_the_call_holds_before_the_form_is_sent(browser: B
         page = await site.open("/desk")
         await expect(page.get_by_role("heading", name="Jean DUPONT")).to_be_visible()
         await expect(page.get_by_text("présenté 01")).to_be_visible()
+        await expect(page.get_by_role("button", name="L Ne plus appeler")).to_be_enabled()
         await page.keyboard.press("l")
         await page.keyboard.press("l")
         await expect(page.get_by_role("button", name="L Ne sera plus appelé")).to_be_disabled()
@@ -124,6 +126,7 @@ async def test_a_letter_without_its_button_does_nothing(browser: Browser) -> Non
         assert not door.commands, "nothing was asked of the engine"
         await page.keyboard.press("s")
         await expect(page.locator(".deskband")).to_contain_text("REPAS")
+        await expect(page.get_by_role("button", name="R Prêt")).to_be_enabled()
         await page.keyboard.press("p")
         await expect(page.locator("details.menu[open]")).to_contain_text("FORMATION")
         await page.keyboard.press("Escape")

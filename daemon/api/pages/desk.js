@@ -327,13 +327,13 @@ function onKey(e) {
   if (e.ctrlKey && e.key === 'Enter') { e.preventDefault(); validate(e.shiftKey ? 'paused' : 'ready'); return; }
   const typing = /^(INPUT|TEXTAREA|SELECT)$/.test(e.target.tagName) && !['radio', 'checkbox'].includes(e.target.type);
   if (typing) { if (e.key === 'Escape') e.target.blur(); return; }
-  if (e.ctrlKey || e.altKey || e.metaKey || !fresh() || !keysOn()) return;
+  if (e.ctrlKey || e.altKey || e.metaKey || !keysOn()) return; // without the daemon its buttons are disabled; the form is not
   if (e.key === '?') { own.help = !own.help; paint(); return; }
   const menu = document.querySelector('details.menu[open]');
   if (e.key === 'Escape') { if (menu) menu.open = false; own.help = false; paint(); return; }
   if (own.keypad && a.state === 'on_call' && !menu) {
     const sent = (/^[*#]$/.test(e.key) && e.key) || /^(?:Digit|Numpad)([0-9])$/.exec(e.code)?.[1];
-    if (sent) { press(sent); e.preventDefault(); return; }
+    if (sent) { if (fresh()) press(sent); e.preventDefault(); return; }
   }
   const digit = /^(Digit|Numpad)([1-9])$/.exec(e.code);
   if (digit) {
@@ -341,7 +341,7 @@ function onKey(e) {
     if (buttons?.[digit[2] - 1]) { buttons[digit[2] - 1].click(); e.preventDefault(); }
     return;
   }
-  if (e.key === 'Enter' && a.state === 'signed_out' && e.target.tagName !== 'BUTTON') { act('sign-in', own.begin, { ready: own.begin === 'ready' }); return; }
+  if (e.key === 'Enter' && fresh() && a.state === 'signed_out' && e.target.tagName !== 'BUTTON') { act('sign-in', own.begin, { ready: own.begin === 'ready' }); return; }
   // A letter does what the button that carries it does, and nothing where there is none.
   const letter = e.key.toUpperCase();
   if (letter === 'N') { document.querySelector('[name=notes]')?.focus(); e.preventDefault(); return; }
