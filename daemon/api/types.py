@@ -89,6 +89,7 @@ class InboundBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     missed_call_owner: Annotated[str, Meta(pattern="^(default_user|pool)$")] = "pool"
     default_agent_id: IdOrZero = 0
     call_back: bool = False
+    show_name: bool = False
 
 
 class RecyclingBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

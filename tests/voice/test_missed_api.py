@@ -94,3 +94,15 @@ async def test_the_blacklist(client: Client, world: World) -> None:
     path = f"/api/v1/blacklist/{row['id']}"
     async with client.delete(path, headers={**headers, "If-Match": "*"}) as response:
         assert response.status == 204
+
+
+@pytest.mark.feature("ZAD-16", clause="the option of a campaign is set over the API, and what was read goes back whole")
+async def test_the_name_on_the_phone_is_an_option(client: Client, world: World) -> None:
+    path, headers = f"/api/v1/campaigns/{world.rows['campaign'].id}", world.auth("manager")
+    async with client.get(path, headers=headers) as response:
+        inbound = (await response.json())["inbound"]
+    assert inbound["show_name"] is False
+    changed = {"inbound": {**inbound, "show_name": True}}
+    async with client.patch(path, headers={**headers, "If-Match": "*"}, json=changed) as response:
+        assert response.status == 200, await response.text()
+        assert (await response.json())["inbound"] == changed["inbound"]
