@@ -20,7 +20,12 @@ const band = (key, sign, ...text) => h('p', { key, class: 'band watch', role: 'a
 export function linkBands() {
   const silent = age();
   if (silent === null) return null;
-  if (!fresh()) return band('age', 'watch', silent < 15 ? t('age.old', { s: Math.round(silent) }) : t('age.lost', { at: clock(new Date(live.beatAt + live.skew)) }));
+  if (!fresh()) {
+    const lost = t('age.lost', { at: clock(new Date(live.beatAt + live.skew)) });
+    if (silent >= 15) return band('age', 'watch', lost);
+    // seconds that count up are for the eye alone: a reader would be told anew each second
+    return band('age', 'watch', h('span', { 'aria-hidden': 'true' }, t('age.old', { s: Math.round(silent) })), h('span', { class: 'sr' }, lost));
+  }
   return [
     live.beat.links.filter((l) => !l.up).map((l) => band(l.site, 'lost', t('error.pbx_unreachable_since', { site: l.site, since: clock(new Date(l.since)), for: duration(since(l.since)) }))),
     live.beat.store_ok === false && band('store', 'lost', t('error.store_unavailable'), ' ', t('link.journal', { n: num(live.beat.journal_pending) })),

@@ -5,7 +5,7 @@ import { t, has } from '../lib/i18n.js';
 import { field, select } from '../lib/ui.js';
 
 const AMD = ['initial_silence', 'greeting', 'after_greeting_silence', 'total_analysis_time', 'min_word_length', 'between_words_silence', 'maximum_words', 'silence_threshold', 'notsure_hangs_up'];
-const INBOUND = ['dids', 'greeting', 'greeting_s', 'queue_max', 'wait_max_s', 'announce_every_s', 'overflow', 'closed_message', 'closed_message_s', 'skill', 'missed_call_owner', 'default_agent_id', 'call_back'];
+const INBOUND = ['dids', 'greeting', 'greeting_s', 'queue_max', 'wait_max_s', 'announce_every_s', 'overflow', 'closed_message', 'closed_message_s', 'skill', 'missed_call_owner', 'default_agent_id', 'call_back', 'show_name'];
 export const SECTIONS = {
   agent: ['screen_pop_url', 'script', 'preview_timeout_s', 'extend_s'],
   machines: ['amd', ...AMD.map((name) => `amd_settings.${name}`), 'voicemail_message'],
