@@ -70,6 +70,7 @@ async def test_a_day_by_the_hour_is_one_sheet(browser: Browser) -> None:
         await a_whole_day(site)
         page = await site.open("/#/rapports/by_hour?p=custom&du=2025-01-14&au=2025-01-14&c=1")
         await expect(page.locator("main tbody tr")).to_have_count(25)
+        await expect(page.get_by_label("Campagne").first).to_have_value("1")  # its name comes by the stream
         [sheet] = await on_paper(page)
         for text in ("Rapports", "Du:14/01/2025", "Au:14/01/2025", "Campagne:AssuranceAuto31", "Site:main",
                      "règles:fr-b2c-2026", "calculéle", "parroot", "by_hour.sql", "1/1", "14/0123:00",

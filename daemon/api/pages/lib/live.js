@@ -117,7 +117,10 @@ export function restart(who) {
   if (feed) feed.restart();
 }
 
-// Printing draws at once, and whole.
-for (const [event, now] of [['beforeprint', true], ['afterprint', false]]) addEventListener(event, () => { live.printing = now; for (const fn of [...listeners]) fn(); });
+// Printing draws at once, and whole; twice, as the sheet's head reads the filters off the page, which may not have drawn
+// the last click yet.
+const draw = () => { for (const fn of [...listeners]) fn(); };
+addEventListener('beforeprint', () => { draw(); live.printing = true; draw(); });
+addEventListener('afterprint', () => { live.printing = false; draw(); });
 setInterval(paint, 1000); // timers and ages
 document.addEventListener('visibilitychange', paint);
