@@ -48,6 +48,7 @@ async def test_pages_reflow_and_lose_nothing(browser: Browser, width: int, heigh
 
 
 async def on_paper(page: Page) -> list[str]:
+    await expect(page.locator(".chain")).to_contain_text("PBX main")  # the stream has told sites, rules and names
     return pages(await page.pdf(prefer_css_page_size=True))
 
 
