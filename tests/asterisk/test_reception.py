@@ -81,10 +81,9 @@ def served(rows: list[witness.Row]) -> list[Served]:
     return [Served(number.get(id, ""), row.channel, id, row.at, met.get(id)) for id, row in came.items()]
 
 
-async def furnish(cadran: Cadran, mode: str, folder: Path) -> tuple[lab_campaign.Campaign, int]:
-    """An outbound campaign at work, and a reception for the same ten agents: campaign, id of the reception."""
-    outbound = await lab_campaign.set_up(cadran, extensions=EXTENSIONS, on_demand=(), capacity=20, calls_per_second=4.0)
-    reception = await cadran.create(
+async def a_reception(cadran: Cadran, mode: str, agents: list[int]) -> int:
+    """A campaign for who calls the number of this way in; its id."""
+    return await cadran.create(
         "campaigns",
         client_id=await cadran.create("clients", name="Caller's own"),
         name="Réception",
@@ -93,8 +92,14 @@ async def furnish(cadran: Cadran, mode: str, folder: Path) -> tuple[lab_campaign
         rule_set="lab-anytime",
         wrap_up_max_s=1.0,
         inbound={"dids": ["+33" + WAYS_IN[mode][1:]], "wait_max_s": 120.0},
-        agent_ids=outbound.agents,
+        agent_ids=agents,
     )
+
+
+async def furnish(cadran: Cadran, mode: str, folder: Path) -> tuple[lab_campaign.Campaign, int]:
+    """An outbound campaign at work, and a reception for the same ten agents: campaign, id of the reception."""
+    outbound = await lab_campaign.set_up(cadran, extensions=EXTENSIONS, on_demand=(), capacity=20, calls_per_second=4.0)
+    reception = await a_reception(cadran, mode, outbound.agents)
     file = folder / "leads.csv"
     lab_campaign.write_numbers(file, [f"019900{habit}{n:02}" for habit in ("11", "14") for n in range(100)])
     await cadran.command("import", str(file), "--list", str(outbound.list_id))
@@ -119,7 +124,7 @@ async def dialling(cadran: Cadran, outbound: lab_campaign.Campaign) -> None:
         raise TimeoutError(f"{why}\n{agents}\n{cadran.last_words()}") from None
 
 
-async def answer(cadran: Cadran, reception: int, outbound: int) -> set[str]:
+async def answer(cadran: Cadran, reception: int, outbound: int, calls: int = CALLS) -> set[str]:
     """Agents end each caller's conversation after TALK_S, until every caller has been served. What the API said keeps
     the outbound campaign from dialling meanwhile."""
     why: set[str] = set()
@@ -137,7 +142,7 @@ async def answer(cadran: Cadran, reception: int, outbound: int) -> set[str]:
             causes = (await cadran.get(f"/api/v1/campaigns/{outbound}/why"))["causes"]
             why |= {cause["code"] for cause in causes if cause["name"] == "agents"}
         rows = await cadran.attempts(reception)
-        if len(rows) >= CALLS and all(row["outcome"] for row in rows):
+        if len(rows) >= calls and all(row["outcome"] for row in rows):
             return why
         await asyncio.sleep(0.1)
 
@@ -178,6 +183,38 @@ async def test_fifty_calls_in_five_seconds(fresh_lab: Lab, sipp: str, tmp_path: 
     compare_waits(people, {national(row["e164"]): row for row in attempts})
     assert "inbound_waiting" in why
     assert placed_while_waiting(people, log) == []
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("mode", list(WAYS_IN))
+@pytest.mark.feature(
+    "CAMP-05", clause="on a real Asterisk: two agents whose phones ring call by call serve five callers"
+)
+async def test_phones_that_ring_for_each_caller(fresh_lab: Lab, sipp: str, tmp_path: Path, mode: str) -> None:
+    numbers = [f"061200020{n}" for n in range(5)]
+    async with Cadran(mode, port_of(fresh_lab.bed, mode), EXTENSIONS) as cadran:
+        outbound = await lab_campaign.set_up(cadran, extensions=EXTENSIONS[:2], on_demand=EXTENSIONS[:2])
+        reception = await a_reception(cadran, mode, outbound.agents)
+        for agent_id in outbound.agents:
+            await cadran.post(f"/api/v1/agents/{agent_id}/sign-in", {"campaign_ids": [reception], "ready": True})
+        await cadran.post(f"/api/v1/campaigns/{reception}/start")
+        callers = Callers(sipp, tmp_path / "callers", fresh_lab.bed.ports.sip, WAYS_IN[mode], numbers, PER_S)
+        await asyncio.to_thread(callers.start)
+        try:
+            async with asyncio.timeout(60):
+                await answer(cadran, reception, outbound.id, len(numbers))
+        finally:
+            callers.close()
+        await cadran.post(f"/api/v1/campaigns/{reception}/stop")
+        await lab_campaign.release(cadran, outbound, fresh_lab)
+        attempts = await cadran.attempts(reception)
+        log = witness.rows(fresh_lab.bed.cel_file)
+    people = served(log)
+    assert sorted(person.number for person in people if person.met) == numbers, "each met an agent's phone"
+    assert [row["outcome"] for row in attempts] == ["connected"] * len(numbers)
+    rung = [row for row in log if row.event == "CHAN_START" and witness.AGENT_LEG.fullmatch(row.uniqueid)]
+    picked_up = [row for row in log if row.event == "ANSWER" and witness.AGENT_LEG.fullmatch(row.uniqueid)]
+    assert len(rung) == len(picked_up) == len(numbers), "a phone is rung once for each caller"
 
 
 def overtaken(came: list[float]) -> float:
