@@ -3,7 +3,8 @@
 Weighed is all that can be reached from the running application (engine, journal, driver, streams, caches); the store
 and the fake PBX, which keep history by design, and code are left out. Besides: tasks, timers, open calls, leases,
 actions that wait for the PBX, journal bytes (a segment is kept until it is full). After two days nothing may grow by
-more than 5 %. Last line: `soak: ...`.
+more than 5 %, but the hours of the abandonment ledger, which are kept for 32 days and counted apart. Last line:
+`soak: ...`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 
 from daemon.calls.lead_records import LeadDraft
 from daemon.calls.records import Campaign, CampaignMode
+from daemon.dialer.ledger import DAYS_KEPT, Ledger
 from daemon.engine import commands as c
 from daemon.engine import store_work
 from daemon.store.journal import SEGMENT_BYTES
@@ -32,6 +34,8 @@ WARM_UP_DAYS = 2
 GROWTH_MAX = 0.05
 SMALL = 20
 """Counts this small may differ by as much from night to night."""
+BOUNDS = {"journal_bytes": 2 * SEGMENT_BYTES, "ledger_hours": 24 * DAYS_KEPT}
+"""What fills up to a bound of its own before it lets go."""
 HISTORY = ("leads", "leads_of_list", "leads_of_number", "attempts", "attempt_of_number", "attempts_of_person",
            "attempts_of_lead", "events", "pacing", "audit", "outbox", "refusals", "refusals_of_lead")  # fmt: skip
 """What the store in memory, which looks through all of it, forgets each night."""
@@ -51,6 +55,7 @@ class Night:
     leases: int
     actions_waiting: int
     journal_bytes: int
+    ledger_hours: int
 
 
 def weigh(root: object, *but: object) -> tuple[int, int]:
@@ -127,7 +132,9 @@ class Soak:
         bounds = {bound.name: bound.used for bound in runner.bounds()}
         left_out = (world, world.store, world.store.tables, world.fake, self.loop, self.loop.network, world.life)
         files = [part for files in world.journals.values() for part in (files, files.data)]
-        count, size = weigh(world.app, *left_out, *files, vars(world.store.tables))
+        ledgers = [one for one in gc.get_objects() if isinstance(one, Ledger)]
+        hours = [part for ledger in ledgers for part in vars(ledger).values() if isinstance(part, dict)]
+        count, size = weigh(world.app, *left_out, *files, *hours, vars(world.store.tables))
         return Night(
             count,
             size,
@@ -137,6 +144,7 @@ class Soak:
             sum(line.in_use for line in live.pool.lines.values()),
             int(bounds["pbx_actions_waiting"]),
             int(bounds["journal_bytes"]),
+            max((len(ledger.rows()) for ledger in ledgers), default=0),
         )
 
 
@@ -148,8 +156,8 @@ def grown(nights: list[Night]) -> list[str]:
     found = []
     for field in fields(Night):
         before, after = getattr(first, field.name), getattr(last, field.name)
-        most = before * (1 + GROWTH_MAX) + SMALL
-        if after > (max(most, 2 * SEGMENT_BYTES) if field.name == "journal_bytes" else most):
+        most = max(before * (1 + GROWTH_MAX) + SMALL, BOUNDS.get(field.name, 0))
+        if after > most:
             found.append(f"{field.name}: {before} at the end of day {WARM_UP_DAYS}, {after} at the end")
     return found
 
