@@ -277,5 +277,6 @@ async def gather(cadran: Cadran, campaign: Campaign, lab: Lab, outages: Sequence
     for far_end in (lab.line_a, lab.line_b):
         invited.update(far_end.invited())
     attempts = await cadran.attempts(campaign.id)
-    calls = witness.calls(witness.rows(lab.bed.cel_file), SITE, lab.bed.killed_at)
+    log = await asyncio.to_thread(witness.rows_when_over, lab.bed.cel_file, killed_at=lab.bed.killed_at)
+    calls = witness.calls(log, SITE, lab.bed.killed_at)
     return Evidence(attempts, calls, invited, campaign.lines, list(outages))

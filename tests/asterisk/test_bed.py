@@ -19,6 +19,11 @@ def leg(n: int) -> str:
     return f"bed-{n:032x}"
 
 
+def told_of(lab: Lab, channel_id: str) -> set[str]:
+    """The kinds of rows that Asterisk has written of a channel."""
+    return {row.event for row in witness.rows(lab.bed.cel_file) if row.uniqueid == channel_id}
+
+
 async def originate(ami: AmiClient, channel_id: str, number: str, line: str = "line-a", **headers: str) -> None:
     said = await ami.action(
         "Originate",
@@ -54,15 +59,15 @@ async def test_unanswered_calls_end_with_the_cause_of_their_far_end(
     async with AmiClient(lab.bed.ports.ami) as ami:
         await originate(ami, channel_id, number)
         await ami.event("Hangup", Uniqueid=channel_id)
-    call = witness.calls(witness.rows(lab.bed.cel_file))[channel_id]
+    call = witness.calls(witness.rows_when_over(lab.bed.cel_file, channel_id))[channel_id]
     assert (call.answered, call.cause, call.line) == (None, cause, "line-a")
-    assert lab.line_a.invited()[number] == 1
     wait_until(
         f"the far end noted {far_end_saw}",
         lambda: far_end_saw in {line.what for line in lab.line_a.seen() if line.number == number},
-        2,
+        5,
     )
-    assert lab.bed.channels() == []
+    assert lab.line_a.invited()[number] == 1
+    wait_until("no channel left", lambda: lab.bed.channels() == [], 5)
 
 
 async def test_a_conversation_is_measured_alike_by_asterisk_and_the_far_end(lab: Lab) -> None:
@@ -80,7 +85,7 @@ async def test_a_conversation_is_measured_alike_by_asterisk_and_the_far_end(lab:
         await ami.event("AsyncAGIExec", CommandId="c1")
         await ami.action("Hangup", Channel=agent)
         await ami.event("Hangup", Uniqueid=agent)
-    seen = witness.calls(witness.rows(lab.bed.cel_file))
+    seen = witness.calls(witness.rows_when_over(lab.bed.cel_file, customer, agent))
     (conversation,) = seen[customer].conversations
     assert (conversation.agent_id, seen[customer].line) == (7, "line-b")
     answered, left = (
@@ -119,6 +124,7 @@ async def test_a_killed_asterisk_comes_back_without_calls(fresh_lab: Lab) -> Non
     async with AmiClient(fresh_lab.bed.ports.ami) as ami:
         await originate(ami, leg(300), "0199001201")
         await ami.event("AsyncAGIStart", Uniqueid=leg(300))
+    wait_until("the answer is written", lambda: "ANSWER" in told_of(fresh_lab, leg(300)), 5)
     fresh_lab.bed.kill()
     fresh_lab.bed.start()
     assert fresh_lab.bed.channels() == []

@@ -121,7 +121,8 @@ async def test_a_conversation_from_ring_to_end(lab: Lab, link: tuple[AmiDriver, 
         await heard.wait(ev.LegParked, mine, count=2)
     else:
         await heard.wait(ev.LegHungUp, mine)
-    call = witness.calls(witness.rows(lab.bed.cel_file))[theirs]
+    log = await asyncio.to_thread(witness.rows_when_over, lab.bed.cel_file, theirs)
+    call = witness.calls(log)[theirs]
     assert (call.number, call.line) == ("0199001001", "line-a")
     assert [conversation.agent_leg for conversation in call.conversations] == [mine]
     assert call.talked_s == pytest.approx(3, abs=1)

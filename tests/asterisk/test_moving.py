@@ -105,7 +105,6 @@ async def test_a_conference_without_its_agent_outlives_the_daemon(fresh_lab: Lab
         await lab_campaign.release(cadran, campaign, fresh_lab)
         (row,) = await cadran.attempts(campaign.id)
         assert row["outcome"] == "connected"
-        customers = [
-            leg for leg in witness.calls(witness.rows(fresh_lab.bed.cel_file)) if witness.CUSTOMER_LEG.fullmatch(leg)
-        ]
+        log = await asyncio.to_thread(witness.rows_when_over, fresh_lab.bed.cel_file)
+        customers = [leg for leg in witness.calls(log) if witness.CUSTOMER_LEG.fullmatch(leg)]
         assert len(customers) == 1, "called once"

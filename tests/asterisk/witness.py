@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -80,6 +81,23 @@ def rows(file: Path) -> list[Row]:
         return []
     with file.open(encoding="utf-8", errors="replace", newline="") as lines:
         return sorted(_parsed(csv.reader(lines)), key=lambda row: row.at)
+
+
+def rows_when_over(file: Path, *uniqueids: str, killed_at: Iterable[float] = (), within_s: float = 5.0) -> list[Row]:
+    """All rows by time, once the end of `uniqueids` is among them; of every channel, where none is named.
+
+    Asterisk writes these rows on a thread of their own: AMI tells of a hangup before its row is in the file. What
+    was open at an instant of `killed_at` has no end and is not waited for. After `within_s` what is there is returned:
+    it is for the test to say what is missing.
+    """
+    deadline, last_kill = time.monotonic() + within_s, max(killed_at, default=0.0)
+    while True:
+        found = rows(file)
+        over = {row.uniqueid for row in found if row.event == "HANGUP"}
+        made = {row.uniqueid for row in found if row.event == "CHAN_START" and row.at > last_kill}
+        if over.issuperset(uniqueids or made) or time.monotonic() > deadline:
+            return found
+        time.sleep(0.05)
 
 
 def _parsed(reader: Iterable[list[str]]) -> Iterator[Row]:
