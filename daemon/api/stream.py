@@ -221,7 +221,7 @@ class Streams:
         view = self.door.view()
         system = next(iter(view.get("system", {}).values()), None)
         links = [
-            {"site": link.site, "up": link.up, "since": link.since, "code": link.code}
+            {"site": link.site, "up": link.up, "since": link.since, "code": link.code, "next_try_at": link.next_try_at}
             for link in view.get("links", {}).values()
             if isinstance(link, LinkView)
         ]

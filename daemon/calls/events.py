@@ -48,10 +48,12 @@ class LinkUp(PbxEvent, frozen=True, kw_only=True, gc=False):
 
 
 class LinkDown(PbxEvent, frozen=True, kw_only=True, gc=False):
-    """No link: what happens on the PBX is unknown until the next snapshot. `code` is stable (see PbxUnavailable)."""
+    """No link: what happens on the PBX is unknown until the next snapshot. `code` is stable (see PbxUnavailable);
+    `next_try_in_s`: what the driver waits before it tries again, None if it does not say."""
 
     code: str
     message: str
+    next_try_in_s: float | None = None
 
 
 class PbxStopping(PbxEvent, frozen=True, kw_only=True, gc=False):

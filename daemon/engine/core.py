@@ -217,7 +217,7 @@ class EngineCore:
         elif isinstance(event, ev.LinkUp):
             self.link.up(event)
         elif isinstance(event, ev.LinkDown):
-            self.link.down(event.code, event.message)
+            self.link.down(event)
         elif isinstance(event, ev.PbxSnapshot):
             self.recovery.reconcile(event)
             live.touch("links", live.site.id)

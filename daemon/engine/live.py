@@ -272,7 +272,8 @@ class CampaignLive:
 
 @dataclass(slots=True)
 class LinkState:
-    """The link to the PBX as the engine knows it. `synced`: a snapshot has been reconciled since the login."""
+    """The link to the PBX as the engine knows it. `synced`: a snapshot has been reconciled since the login;
+    `next_try_utc`: when the driver tries again, None while up and where it does not say."""
 
     up: bool = False
     synced: bool = False
@@ -285,6 +286,7 @@ class LinkState:
     missing: tuple[str, ...] = ()
     restarted: bool = False
     stopping: bool = False
+    next_try_utc: datetime | None = None
 
 
 @dataclass(slots=True, frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from daemon.agents.states import AgentState, LegState
 from daemon.calls import events as ev
 from daemon.calls.facts import LinkChanged
@@ -21,6 +23,7 @@ class PbxLink:
         link = live.link
         link.up, link.synced, link.since_utc = True, False, live.utc
         link.code, link.message, link.stopping = "", "", False
+        link.next_try_utc = None
         link.mode, link.version = event.mode, event.version
         link.capabilities, link.missing = event.capabilities, event.missing
         link.restarted = event.restarted
@@ -29,15 +32,17 @@ class PbxLink:
         live.fact(LinkChanged(at=live.utc, site=live.site.id, up=True, mode=event.mode))
         live.touch("links", live.site.id)
 
-    def down(self, code: str, message: str) -> None:
-        """Not connected, and why: a code of the driver and its words."""
+    def down(self, event: ev.LinkDown) -> None:
+        """Not connected; why, as a code of the driver and its words; when it tries again."""
         live = self._live
         link = live.link
         if link.up:
             link.since_utc = live.utc
-            live.fact(LinkChanged(at=live.utc, site=live.site.id, up=False, code=code, message=message))
+            live.fact(LinkChanged(at=live.utc, site=live.site.id, up=False, code=event.code, message=event.message))
         link.up = link.synced = False
-        link.code, link.message = code, message
+        link.code, link.message = event.code, event.message
+        wait_s = event.next_try_in_s
+        link.next_try_utc = None if wait_s is None else live.utc + timedelta(seconds=wait_s)
         live.touch("links", live.site.id)
         self.all_dirty()
 

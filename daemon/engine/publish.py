@@ -115,6 +115,7 @@ class Publisher:
             capabilities=tuple(sorted(link.capabilities)),
             missing=link.missing,
             synced=link.synced,
+            next_try_at=link.next_try_utc,
         )
 
     def _calls(self, id: UUID) -> CallView | None:

@@ -19,7 +19,8 @@ LISTEN = "listen"
 
 
 class LinkView(msgspec.Struct, frozen=True, kw_only=True):
-    """One site's PBX link; `next_try_in_s` while down."""
+    """One site's PBX link. `next_try_at`: while down, when the driver tries again; once it has passed, a try is under
+    way."""
 
     site: str
     up: bool
@@ -33,6 +34,7 @@ class LinkView(msgspec.Struct, frozen=True, kw_only=True):
     capabilities: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     synced: bool = False
+    next_try_at: datetime | None = None
 
 
 class WindowView(msgspec.Struct, frozen=True, kw_only=True):

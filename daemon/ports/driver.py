@@ -144,7 +144,8 @@ class Driver:
     def _went_down(self, why: PbxUnavailable, next_try_in_s: float) -> None:
         self._up = False
         self._error, self._next_try_in_s = (why.code, str(why)), next_try_in_s
-        self._emit(ev.LinkDown(at=self._clock.now(), code=why.code, message=str(why)))
+        down = ev.LinkDown(at=self._clock.now(), code=why.code, message=str(why), next_try_in_s=next_try_in_s)
+        self._emit(down)
 
     def _went_up(self, link_up: ev.LinkUp, devices: Iterable[PbxEvent]) -> None:
         """The resync is done: LinkUp and the devices are told; the snapshot is the next thing to tell."""

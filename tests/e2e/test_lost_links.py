@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from playwright.async_api import Browser, Page, expect
 
@@ -74,6 +74,29 @@ async def test_a_lost_pbx_leaves_no_state_as_if_it_were_known(browser: Browser) 
         await expect(panel).to_contain_text("On n’appelle pas")
         await expect(panel).to_contain_text("le PBX main ne répond pas")
         assert [text.strip() for text in await panel.locator(".row").first.locator("b").all_inner_texts()] == ["?"] * 3
+        assert not site.troubles, site.troubles
+
+
+async def test_a_lost_pbx_says_when_it_is_tried_again(browser: Browser) -> None:
+    """The seconds are for the eye: a screen reader is told once, in words that stand still."""
+    async with open_site(browser) as site:
+        page, door, now = await site.open("/"), site.world.door, datetime.now(UTC)
+        band = page.locator(".band.watch")
+        seen, heard = band.locator("> span[aria-hidden]"), band.locator(".sr")
+        door.change("links", "main", up=False, since=now, next_try_at=now + timedelta(minutes=5))
+        await expect(seen).to_contain_text(re.compile(r"Nouvel essai dans 2\d\d\ss\.$"))
+        await expect(heard).to_have_text(re.compile(r"Le PBX main ne répond plus depuis \d\d:\d\d:\d\d\. Aucun nouvel"))
+        first = await heard.inner_text()
+        door.change("links", "main", next_try_at=now - timedelta(seconds=1))
+        await expect(seen).to_contain_text("Nouvel essai en cours.")
+        assert await heard.inner_text() == first
+        door.change("links", "main", next_try_at=None)
+        await expect(seen).not_to_contain_text("Nouvel essai")
+        await page.get_by_role("button", name="EN", exact=True).click()
+        door.change("links", "main", next_try_at=now + timedelta(minutes=5))
+        await expect(seen).to_contain_text(re.compile(r"Next try in 2\d\d s\.$"))
+        door.change("links", "main", up=True, since=now, next_try_at=None)
+        await expect(band).to_have_count(0)
         assert not site.troubles, site.troubles
 
 

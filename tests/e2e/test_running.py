@@ -107,3 +107,8 @@ async def test_a_pbx_that_goes_is_named_on_the_page(browser: Browser) -> None:
         await site.fake.close()
         await expect(page.locator(".chain .down")).to_contain_text("PBX demo")
         await expect(page.locator("tr.why").first).to_contain_text("le PBX demo ne répond pas")
+        band = page.locator(".band.watch")
+        await expect(band.locator("[aria-hidden=true]").last).to_contain_text("Nouvel essai")
+        answer = await page.context.request.get(f"{site.app.http_address}/api/v1/status")
+        [link] = (await answer.json())["links"]
+        assert not link["up"] and link["next_try_at"] > link["since"]

@@ -2,7 +2,7 @@
 import { h, icon } from './dom.js';
 import { t } from './i18n.js';
 import { clock, duration, num } from './format.js';
-import { live, age, fresh, since } from './live.js';
+import { live, age, fresh, serverNow, since } from './live.js';
 
 export function chain() {
   const silent = age();
@@ -17,6 +17,15 @@ export function chain() {
 }
 
 const band = (key, sign, ...text) => h('p', { key, class: 'band watch', role: 'alert' }, icon(sign), ' ', ...text);
+// What a reader is told once (the alert's words stand still) and what the eye sees: how long, and when it is tried again.
+function lostPbx(l) {
+  const at = clock(new Date(l.since));
+  const next = live.state.links[l.site]?.next_try_at || l.next_try_at; // the beat comes each 2 s, the stream at once
+  const wait = next ? Math.ceil((Date.parse(next) - serverNow()) / 1000) : null;
+  const again = wait === null ? '' : ` ${wait > 0 ? t('link.next_try', { s: num(wait) }) : t('link.trying')}`;
+  return band(l.site, 'lost', h('span', { 'aria-hidden': 'true' }, t('error.pbx_unreachable_since', { site: l.site, since: `${at} (${duration(since(l.since))})` }), again),
+    h('span', { class: 'sr' }, t('error.pbx_unreachable_since', { site: l.site, since: at })));
+}
 export function linkBands() {
   const silent = age();
   if (silent === null) return null;
@@ -27,7 +36,7 @@ export function linkBands() {
     return band('age', 'watch', h('span', { 'aria-hidden': 'true' }, t('age.old', { s: Math.round(silent) })), h('span', { class: 'sr' }, lost));
   }
   return [
-    live.beat.links.filter((l) => !l.up).map((l) => band(l.site, 'lost', t('error.pbx_unreachable_since', { site: l.site, since: clock(new Date(l.since)), for: duration(since(l.since)) }))),
+    live.beat.links.filter((l) => !l.up).map(lostPbx),
     live.beat.store_ok === false && band('store', 'lost', t('error.store_unavailable'), ' ', t('link.journal', { n: num(live.beat.journal_pending) })),
   ];
 }
