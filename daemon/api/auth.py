@@ -73,12 +73,12 @@ class Auth:
 
     def known(self, request: web.Request) -> bool:
         """Whether the request carries a token accepted before: it is not locked out by its neighbour's errors."""
-        token = _bearer(request) or request.headers.get("X-API-Key", "") or request.cookies.get(COOKIE, "")
+        token = shown_token(request) or request.cookies.get(COOKIE, "")
         return bool(token) and hash_of(token) in self._rows
 
     async def identify(self, request: web.Request, peer: str, peer_trusted: bool) -> Principal:
         """The principal of a request; NOBODY if it shows no credential. Raises token_invalid, csrf_missing."""
-        if (token := _bearer(request)) or (token := request.headers.get("X-API-Key", "")):
+        if token := shown_token(request):
             return await self.by_token(token)
         header = self._http.proxy_user_header
         if header and peer_trusted and (user := request.headers.get(header, "")):
@@ -181,6 +181,11 @@ def principal(row: ApiToken, csrf: str) -> Principal:
         sha256=row.sha256,
         csrf=csrf,
     )
+
+
+def shown_token(request: web.Request) -> str:
+    """The token a program sends; "" if none. Not the pages' cookie."""
+    return _bearer(request) or request.headers.get("X-API-Key", "")
 
 
 def _bearer(request: web.Request) -> str:

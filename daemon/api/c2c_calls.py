@@ -1,7 +1,7 @@
 """Placing a click-to-call: quota, number, phone, call, log; at most once for an Idempotency-Key (features C2C-01…13).
 
 A phone is leased, the engine rings it, and the answer is given once the PBX has its leg. Errors are CommandErrors; each
-request leaves one row of the log.
+request leaves one row of the log (daemon.api.c2c_log).
 """
 
 from __future__ import annotations
@@ -15,13 +15,12 @@ from uuid import UUID
 
 from aiohttp import web
 
-from daemon.api import fraud
+from daemon.api import c2c_log, fraud
 from daemon.api.c2c_alerts import C2CAlerts
 from daemon.api.c2c_pool import PhonePool
 from daemon.api.c2c_types import C2CAnswer, C2CData
 from daemon.api.deps import Deps
 from daemon.api.errors import clicsipx
-from daemon.api.guard import PEER
 from daemon.api.quota import Hour
 from daemon.api.routes import Ask, Reply
 from daemon.api.shared import Shared
@@ -29,7 +28,7 @@ from daemon.calls.records import Client, Group
 from daemon.compliance.numbers import NumberRefusal, normalise
 from daemon.engine.commands import CallExtension
 from daemon.engine.views import CallView, Changes
-from daemon.errors import CommandError
+from daemon.errors import CommandError, StoreUnavailable
 
 FORBIDDEN = {NumberRefusal.EMERGENCY: "urgence", NumberRefusal.PREMIUM: "surtaxé", NumberRefusal.SHORT: "numéro court"}
 TRY_NEXT = frozenset({"extension_busy", "extension_unregistered"})
@@ -83,6 +82,7 @@ def make_service(deps: Deps) -> Service:
     """Pool and memory of an app; it hears of calls from the engine and of edited rows from the API."""
     service = Service(PhonePool(deps.store, deps.door, deps.clock, deps.rng), C2CAlerts(deps.notify))
     deps.door.listen(service.on_changes, ("calls",))
+    deps.guard.refused = c2c_log.refusals(deps, service.alerts)
     deps.auth.listeners.append(service.pool.forget)
     return service
 
@@ -139,13 +139,24 @@ async def place_call(ask: Ask, group: Group, attempt_id: UUID) -> Reply:
     except CommandError as error:
         await _finish(ask, request, error)
         raise
-    except asyncio.CancelledError:
-        if request.taken:
-            deps.quotas.release(group.id)
+    except StoreUnavailable as error:
+        await _finish(ask, request, CommandError("store_unavailable"))
+        raise CommandError("store_unavailable") from error
+    except BaseException:
+        _break_off(ask, request)
         raise
     response_ms = (deps.clock.now() - request.started) * 1000.0
     await _finish(ask, request, None)
     return _success(ask, request, response_ms, await deps.quotas.hour(group.id))
+
+
+def _break_off(ask: Ask, request: Request) -> None:
+    """Its client is gone, or we failed: the phone may ring all the same, so the log has it; the quota is given back."""
+    response_ms = (ask.deps.clock.now() - request.started) * 1000.0
+    status, body = clicsipx(CommandError("broken_off"))
+    if request.taken:
+        ask.deps.quotas.release(request.group.id, body["error"], response_ms)
+    _note(ask, request, status, body["error"], response_ms)
 
 
 def _number(value: str | int) -> str:
@@ -265,19 +276,18 @@ async def _finish(ask: Ask, request: Request, error: CommandError | None) -> Non
     deps.metrics.c2c.labels(error.code if error else "ok").inc()
     no_line = error is not None and error.code == "line_unavailable"
     service_of(ask).alerts.look(request.group, await deps.quotas.hour(request.group.id), no_line=no_line)
-    deps.quotas.note(
-        {
-            "created_at": deps.clock.utcnow(),
-            "group_id": request.group.id,
-            "token_id": ask.who.token_id,
-            "endpoint": "click2call",
-            "number_called": request.number[:40],
-            "phone_line_used": request.line,
-            "call_id": request.call_id or None,
-            "success": error is None,
-            "status": status,
-            "error": body["error"],
-            "ip_address": ask.request[PEER],
-            "response_time_ms": response_ms,
-        }
+    _note(ask, request, status, body["error"], response_ms)
+
+
+def _note(ask: Ask, request: Request, status: int, error: str, response_ms: float) -> None:
+    c2c_log.note(
+        ask.deps,
+        ask.request,
+        group_id=request.group.id,
+        token_id=ask.who.token_id,
+        status=status,
+        error=error,
+        response_ms=response_ms,
+        line=request.line,
+        call_id=request.call_id,
     )

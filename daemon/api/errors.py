@@ -257,6 +257,12 @@ ERRORS: Mapping[str, ErrorRow] = {
         "Quota of {limit} calls an hour reached; reset at {reset_at}.",
         "Rate limit dépassé",
     ),
+    "broken_off": E(
+        499,
+        "Le programme appelant n'a pas attendu la réponse.",
+        "The calling program did not wait for its answer.",
+        "Requête interrompue",
+    ),
     "bad_requests": E(
         429,
         "Trop de requêtes refusées depuis votre adresse. Réessayez dans une minute.",

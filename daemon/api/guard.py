@@ -31,6 +31,7 @@ PEER_TRUSTED = web.RequestKey("peer_trusted", bool)
 STYLE = web.RequestKey("style", str)
 ROUTE = web.RequestKey("route", str)
 CORS_ORIGIN = web.RequestKey("cors_origin", str)
+REFUSED = web.RequestKey("refused", CommandError)
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -53,10 +54,12 @@ STREAMS = ("/stream", "/events")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Refused = Callable[[web.Request, CommandError, float], Awaitable[None]]
 
 
 class Guard:
-    """One per app. `wrap` is the middleware's body."""
+    """One per app. `wrap` is the middleware's body. `refused`: told of each request that ends in an error, and of the
+    milliseconds it took; not of those that a neighbour who guesses tokens sends past his measure."""
 
     def __init__(self, http: HttpTable, clock: Clock, rng: random.Random, auth: Auth, metrics: Metrics) -> None:
         self._http, self._clock, self._rng, self._auth, self._metrics = http, clock, rng, auth, metrics
@@ -64,6 +67,7 @@ class Guard:
         self._trusted = [ipaddress.ip_network(network, strict=False) for network in http.trusted_proxies]
         self._bad: OrderedDict[str, tuple[float, int]] = OrderedDict()
         self._active = 0
+        self.refused: Refused | None = None
 
     async def wrap(self, request: web.Request, call: Next) -> web.StreamResponse:
         """Run a request through all checks; its errors become bodies, and headers are added."""
@@ -79,6 +83,8 @@ class Guard:
             response = await self._answer(request, call)
         finally:
             self._active -= counted
+        if (error := request.get(REFUSED)) is not None and self.refused is not None and not self._floods(request):
+            await self.refused(request, error, (self._clock.now() - started) * 1000.0)
         if response.status in BAD_STATUSES:
             self._count_bad(request[PEER])
         self._metrics.request(request, response.status, self._clock.now() - started)
@@ -131,6 +137,7 @@ class Guard:
         """The body of an error in the style of the door that was used."""
         if keep is not None and keep.status < 400:
             return keep
+        request[REFUSED] = error
         language = language_of(request)
         if request[STYLE] == "clicsipx":
             status, body = clicsipx(error)
@@ -177,12 +184,16 @@ class Guard:
             raise CommandError("address_not_allowed", {"address": request[PEER]})
 
     def _check_throttle(self, request: web.Request) -> None:
+        if self._floods(request):
+            self._metrics.refused("throttle")
+            left = THROTTLE_WINDOW_S - (self._clock.now() - self._bad[request[PEER]][0])
+            raise CommandError("bad_requests", {"retry_after_s": max(1, round(left))})
+
+    def _floods(self, request: web.Request) -> bool:
+        """Whether the address has used up its bad requests of the minute; not for one that shows a good token."""
         since, count = self._bad.get(request[PEER], (0.0, 0))
-        left = THROTTLE_WINDOW_S - (self._clock.now() - since)
-        if count < self._http.bad_requests_per_minute or left <= 0 or self._auth.known(request):
-            return
-        self._metrics.refused("throttle")
-        raise CommandError("bad_requests", {"retry_after_s": max(1, round(left))})
+        over = count >= self._http.bad_requests_per_minute and self._clock.now() - since < THROTTLE_WINDOW_S
+        return over and not self._auth.known(request)
 
     def _count_bad(self, peer: str) -> None:
         now = self._clock.now()

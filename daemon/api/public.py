@@ -12,7 +12,7 @@ from datetime import timedelta
 import structlog
 from aiohttp import web
 
-from daemon.api import cors
+from daemon.api import c2c_log, cors
 from daemon.api.c2c_calls import call_once, place_call, service_of
 from daemon.api.c2c_types import C2CAnswer, C2CBody, LastHour, LinesStatus, RateLimit, StatusAnswer, StatusData
 from daemon.api.deps import Deps
@@ -74,6 +74,7 @@ def preflight(deps: Deps) -> Callable[[web.Request], Awaitable[web.StreamRespons
 @routes.post("/click2call", permission=Permission.C2C, body=C2CBody, reply=C2CAnswer, style="clicsipx", extra=(504,))
 async def click2call(ask: Ask) -> web.StreamResponse | Reply:
     """Ring a phone of the pool, then dial the number."""
+    ask.request[c2c_log.NUMBER] = str(ask.body.number_to_call).strip()
     group = await _group(ask)
     _check_origin(ask, group)
     key = ask.request.headers.get("Idempotency-Key", "")[:KEY_CHARS_MAX]

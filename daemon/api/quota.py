@@ -107,17 +107,22 @@ class Quotas:
         hour.in_flight += 1
         return hour
 
-    def release(self, group_id: int) -> None:
-        """Give back what `take` reserved for a request that was broken off: its client is gone, nothing is counted."""
+    def release(self, group_id: int, error: str, response_ms: float) -> None:
+        """As `settle` for a request that was broken off: its client is gone, and nothing may be awaited any more."""
         hour = self._hours.get(group_id)
         if hour is not None:
             hour.in_flight = max(0, hour.in_flight - 1)
+            self._count(hour, error, response_ms)
 
     async def settle(self, group_id: int, *, taken: bool, error: str, response_ms: float) -> None:
         """Count a finished request; only a success uses the quota up."""
         hour = await self.hour(group_id)
         if taken:
             hour.in_flight = max(0, hour.in_flight - 1)
+        self._count(hour, error, response_ms)
+
+    @staticmethod
+    def _count(hour: Hour, error: str, response_ms: float) -> None:
         hour.calls += 1
         hour.response_ms += response_ms
         if error:
