@@ -182,6 +182,9 @@ class AnswerRate:
     UP_Z, DOWN_Z = 2.0, 3.0
     SHORT_S, LONG_S = 40.0, 600.0
     """In large teams the memories span at least this long: 120 calls may be two seconds of a thousand agents."""
+    COHORTS_MAX = 150
+    """Seconds with calls that are not folded yet: more than a phone may ring for. `refresh` folds sooner, but only who
+    asks how many to place comes to it: without this bound other modes kept each second of the day."""
 
     def __init__(
         self, prior: float, prior_calls: float, short_calls: float = 120.0, long_calls: float = 3000.0
@@ -195,7 +198,12 @@ class AnswerRate:
         self.value = prior
 
     def started(self, at: float) -> None:
-        self._cohorts.setdefault(int(at), [0.0, 0.0])[0] += 1.0
+        cohort = self._cohorts.get(int(at))
+        if cohort is None:
+            cohort = self._cohorts[int(at)] = [0.0, 0.0]
+            if len(self._cohorts) > self.COHORTS_MAX:
+                self._fold(*self._cohorts.pop(next(iter(self._cohorts))))
+        cohort[0] += 1.0
 
     def answered(self, started_at: float) -> None:
         cohort = self._cohorts.get(int(started_at))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 import random
 
 import numpy as np
@@ -73,6 +74,24 @@ def test_calls_that_were_not_placed_say_nothing_about_people() -> None:
         rate.started(1.0)
         rate.never_reached(1.0)
     assert rate.refresh(100.0, [1.0] * CALL_BINS, 26.0) == pytest.approx(0.5, abs=0.01)
+
+
+@pytest.mark.feature(
+    "RELY-10", clause="a campaign that never asks how many to call keeps no more than minutes of calls"
+)
+def test_seconds_of_calls_are_folded_though_nobody_asks() -> None:
+    """One call an agent, for an hour: nothing is asked of the estimate. What it learned is there all the same."""
+    rate = AnswerRate(prior=0.9, prior_calls=12)
+    weights = []
+    for second in range(3600):
+        for n in range(3):
+            rate.started(second + n / 4)
+        if second >= 5:
+            rate.answered(second - 5 + 0.1)
+        if second in (600, 3599):
+            weights.append(len(pickle.dumps(rate)))
+    assert weights[1] <= 1.05 * weights[0]
+    assert rate.refresh(3630.0, ANSWERED_BY, 26.0) == pytest.approx(1 / 3, abs=0.03)
 
 
 def test_survival_counts_conversations_still_going_on() -> None:
