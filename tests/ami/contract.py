@@ -154,16 +154,16 @@ async def test_ringing_ends_with_our_timeout(site: Site, mode: str, ground: Grou
 
 
 async def test_a_hang_up_while_ringing(site: Site, mode: str, ground: Ground) -> None:
-    leg = site.customer(ground.numbers["rings"])
+    leg = site.customer(ground.numbers["rings"], ring_timeout_s=60.0)
     await site.seen(ev.LegRinging, leg=leg)
     site.driver.perform(Hangup(leg=leg))
     assert not (await site.seen(ev.LegHungUp, leg=leg)).was_up
 
 
 async def test_a_hang_up_behind_its_own_originate(site: Site, mode: str, ground: Ground) -> None:
-    leg = site.customer(ground.numbers["rings"])
+    leg = site.customer(ground.numbers["rings"], ring_timeout_s=60.0)
     site.driver.perform(Hangup(leg=leg))
-    await site.seen(ev.LegHungUp, leg=leg, within_s=4)
+    await site.seen(ev.LegHungUp, leg=leg)
 
 
 async def test_a_phone_that_is_not_registered(site: Site, mode: str, ground: Ground) -> None:
@@ -236,7 +236,7 @@ async def test_a_message_that_nobody_hears_to_its_end(site: Site, mode: str, gro
 async def test_the_pbx_itself_ends_a_customer_nobody_takes(site: Site, mode: str, ground: Ground) -> None:
     """Nobody commands anything after the originate: what happens would also happen with the daemon gone."""
     customer = await site.parked_customer(ground.numbers["talks"], hold_s=1.0, safe_message=ground.sound)
-    await site.seen(ev.LegHungUp, leg=customer, within_s=7)
+    await site.seen(ev.LegHungUp, leg=customer, within_s=20)
     if mode == "dialplan":
         assert (await site.seen(ev.MessagePlayed, leg=customer)).heard
 
@@ -308,7 +308,7 @@ async def test_a_cut_and_what_the_snapshot_finds(ground: Ground, mode: str, clea
     async with Proxy(ground.port_of(mode)) as cord, site_on(ground, mode, tcp_port=cord.port) as cut:
         agent, customer = await cut.conversation(ground.numbers["talks"], ground.phones["talker"])
         waiting = await cut.parked_agent(ground.phones["second"], 8)
-        ringing = cut.customer(ground.numbers["rings"])
+        ringing = cut.customer(ground.numbers["rings"], ring_timeout_s=60.0)
         doomed = await cut.parked_customer(ground.numbers["talks"])
         await cut.seen(ev.LegRinging, leg=ringing)
         since = len(cut.events)

@@ -50,7 +50,7 @@ name = "Test bed"
 {link}
 extensions = [{extensions}]
 ping_interval_s = 2.0
-ping_deadline_s = 2.0
+ping_deadline_s = 5.0
 backoff_min_s = 0.2
 backoff_max_s = 2.0
 """
@@ -176,7 +176,7 @@ class Cadran:
         """Until the PBX link is up and resynced, and came up later than `since` (epoch seconds)."""
         while True:
             links = (await self.get("/api/v1/status"))["links"]
-            if any(link["up"] and datetime.fromisoformat(link["since"]).timestamp() > since for link in links):
+            if any(link["synced"] and datetime.fromisoformat(link["since"]).timestamp() > since for link in links):
                 return
             await asyncio.sleep(0.1)
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import socket
 import subprocess
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -112,13 +111,13 @@ class Callers:
 
     def start(self) -> None:
         """RuntimeError with SIPp's own words if it does not run."""
+        rtp_port = far_ends.free_rtp_port()
         with (self._folder / "stdout").open("wb") as out:
             self._process = subprocess.Popen(
-                [*self._words, "-mp", str(far_ends.free_rtp_port())], cwd=self._folder, stdin=subprocess.DEVNULL,
+                [*self._words, "-mp", str(rtp_port)], cwd=self._folder, stdin=subprocess.DEVNULL,
                 stdout=out, stderr=out, preexec_fn=die_with_parent,
             )  # fmt: skip
-        time.sleep(0.3)
-        if self._process.poll() is not None:
+        if not far_ends.listens(self._process, rtp_port):
             said = (self._folder / "stdout").read_text("utf-8", "replace")[-2000:]
             raise RuntimeError(f"SIPp ended at once with {self._process.returncode}:\n{said}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ TALK_TOLERANCE_S = 1.0
 IN_FLIGHT_S = 0.25
 """What happened this shortly before the link was cut may have been on its way to the daemon still, unread in a socket,
 and is lost with the connection: for the daemon it is as what happened during the outage."""
-RELEASE_TIMEOUT_S = 20.0
+RELEASE_TIMEOUT_S = 60.0
 
 
 def national(e164: str) -> str:
@@ -140,6 +140,28 @@ async def begin(cadran: Cadran, campaign: Campaign) -> None:
     await cadran.post(f"/api/v1/campaigns/{campaign.id}/start")
 
 
+async def until(cadran: Cadran, what: str, holds: Callable[[], Awaitable[bool]], timeout_s: float = 60.0) -> None:
+    """Until `holds()`. TimeoutError names `what`, and tells what the daemon shows and its last words."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            while not await holds():  # noqa: ASYNC110 - it is asked over HTTP, of Asterisk's console or of a file
+                await asyncio.sleep(0.2)
+    except TimeoutError:
+        view = await cadran.get("/api/v1/snapshot")
+        shown = {name: view[name] for name in ("calls", "agents", "campaigns")}
+        raise TimeoutError(f"not within {timeout_s:g} s: {what}; {shown}\n{cadran.last_words()}") from None
+
+
+async def until_running(cadran: Cadran, campaign_id: int) -> None:
+    """Until the campaign is at work: a command is answered before it is done."""
+
+    async def runs() -> bool:
+        campaigns = (await cadran.get("/api/v1/snapshot"))["campaigns"]
+        return bool(campaigns.get(str(campaign_id), {}).get("state") == "running")
+
+    await until(cadran, f"campaign {campaign_id} runs", runs)
+
+
 async def until_over(cadran: Cadran, campaign: Campaign, count: int, timeout_s: float) -> None:
     """Until every lead has been tried and no call is open. TimeoutError tells why it does not go on."""
     why: Any = None
@@ -170,6 +192,11 @@ async def release(cadran: Cadran, campaign: Campaign, lab: Lab) -> None:
         raise TimeoutError(f"not released after {RELEASE_TIMEOUT_S:g} s:\n{left}\n{cadran.last_words()}") from None
 
 
+def leg_of(attempt: dict[str, Any]) -> str:
+    """The channel id of the customer whom this attempt called."""
+    return f"{SITE}-{attempt['id'].replace('-', '')}"
+
+
 @dataclass
 class Evidence:
     """The daemon's record beside what Asterisk and the far ends wrote."""
@@ -184,7 +211,7 @@ class Evidence:
     """What may become of each habit."""
 
     def leg(self, attempt: dict[str, Any]) -> str:
-        return f"{SITE}-{attempt['id'].replace('-', '')}"
+        return leg_of(attempt)
 
     def problems(self) -> list[str]:
         """Everything that does not agree, one line each; empty when all is well."""
@@ -273,10 +300,12 @@ class Evidence:
 
 async def gather(cadran: Cadran, campaign: Campaign, lab: Lab, outages: Sequence[tuple[float, float]] = ()) -> Evidence:
     """All evidence; the calls must be over."""
+    attempts = await cadran.attempts(campaign.id)
+    dialled = {leg_of(attempt) for attempt in attempts if attempt["outcome"] not in NO_CHANNEL}
+    killed = lab.bed.killed_at
+    log = await asyncio.to_thread(witness.rows_when_over, lab.bed.cel_file, killed_at=killed, told_of=dialled)
+    calls = witness.calls(log, SITE, killed)
     invited: Counter[str] = Counter()
     for far_end in (lab.line_a, lab.line_b):
         invited.update(far_end.invited())
-    attempts = await cadran.attempts(campaign.id)
-    log = await asyncio.to_thread(witness.rows_when_over, lab.bed.cel_file, killed_at=lab.bed.killed_at)
-    calls = witness.calls(log, SITE, lab.bed.killed_at)
     return Evidence(attempts, calls, invited, campaign.lines, list(outages))

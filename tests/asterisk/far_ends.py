@@ -153,7 +153,7 @@ def _branch(name: str, habit: Habit) -> str:
     steps += f'<label id="{name}up"/>\n'
     if habit.refuses:
         return steps + _reply(*habit.refuses) + '<recv request="ACK"/>\n' + _note("refused") + _go("over")
-    steps += _reply(200, "OK", sdp, retransmitted=True) + '<recv request="ACK"/>\n' + _note("answered")
+    steps += _note("lifts") + _reply(200, "OK", sdp, retransmitted=True) + '<recv request="ACK"/>\n' + _note("answered")
     if habit.voice:
         steps += f'<nop><action><exec rtp_stream="{habit.voice}.ulaw,-1,0"/></action></nop>\n'
     if habit.packets:
@@ -207,7 +207,10 @@ def scenario(patterns: dict[str, Habit]) -> str:
 
 @dataclass(frozen=True)
 class Seen:
-    """One line of a far end's log: `what` is invited, answered, refused, cancelled, leaves, hungup or over."""
+    """One line of a far end's log: `what` is invited, lifts, answered, refused, cancelled, leaves, hungup or over.
+
+    `lifts` and `leaves` are noted before the other side is told, the others after they were heard of.
+    """
 
     at: float
     what: str
@@ -231,6 +234,7 @@ _given: list[int] = []
 """RTP ports named before: a SIPp still starting has not bound its own yet, so none is named twice in a row."""
 
 START_TRIES = 5
+START_TIMEOUT_S = 20.0
 
 
 def free_rtp_port() -> int:
@@ -248,6 +252,20 @@ def free_rtp_port() -> int:
         _given.append(port)
         return port
     raise RuntimeError("no RTP ports free between 18000 and 32000")
+
+
+def listens(sipp: subprocess.Popen[bytes], rtp_port: int) -> bool:
+    """Wait until SIPp has bound all its ports (RTP's is the last), or has ended: a wrong scenario or a taken port ends
+    it. Asked of the kernel: a probing socket of ours could take the port that SIPp is about to bind."""
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while sipp.poll() is None:
+        bound = Path("/proc/net/udp").read_text("ascii").splitlines()[1:]
+        if rtp_port in {int(line.split()[1].rpartition(":")[2], 16) for line in bound}:
+            return True
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"SIPp did not listen on RTP port {rtp_port} within {START_TIMEOUT_S:g} s")
+        time.sleep(0.02)
+    return False
 
 
 class FarEnd:
@@ -273,17 +291,17 @@ class FarEnd:
 
     def _started(self, last: bool) -> bool:
         """One try; RuntimeError with SIPp's own words if it was the last."""
+        rtp_port = free_rtp_port()
         with (self.folder / "stdout").open("wb") as out:
             self._process = subprocess.Popen(
-                [*self._words, "-mp", str(free_rtp_port())],
+                [*self._words, "-mp", str(rtp_port)],
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
                 preexec_fn=die_with_parent,
             )
-        time.sleep(0.3)  # long enough for a wrong scenario or a taken port to end it
-        if self._process.poll() is None:
+        if listens(self._process, rtp_port):
             return True
         if last:
             said = (self.folder / "stdout").read_text("utf-8", "replace")[-2000:]

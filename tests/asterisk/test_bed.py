@@ -13,6 +13,11 @@ from tests.asterisk.bed import wait_until
 from tests.asterisk.conftest import Lab
 from tests.asterisk.proxy import Proxy
 
+CLOCK_S = 0.005
+"""Instants of two programs on one machine may differ by this much in what each writes of its clock."""
+LATE_S = 1.0
+"""How late a program may note what another one did: on a busy machine it may have to wait for its turn."""
+
 
 def leg(n: int) -> str:
     """A customer's channel id of the shape the daemon uses."""
@@ -88,13 +93,13 @@ async def test_a_conversation_is_measured_alike_by_asterisk_and_the_far_end(lab:
     seen = witness.calls(witness.rows_when_over(lab.bed.cel_file, customer, agent))
     (conversation,) = seen[customer].conversations
     assert (conversation.agent_id, seen[customer].line) == (7, "line-b")
-    answered, left = (
-        next(line.at for line in lab.line_b.seen() if line.what == what and line.number == "0199001101")
-        for what in ("answered", "leaves")
-    )
-    assert seen[customer].answered == pytest.approx(answered, abs=0.2)
-    assert conversation.ended == pytest.approx(left, abs=0.2)
-    assert conversation.seconds == pytest.approx(left - answered, abs=0.5)
+    far = {line.what: line.at for line in lab.line_b.seen() if line.number == "0199001101"}
+    answered, ended = seen[customer].answered, conversation.ended
+    assert answered is not None and ended is not None
+    assert far["lifts"] <= answered <= far["answered"] + CLOCK_S, "200, Asterisk's note, ACK"
+    assert answered <= conversation.began <= far["leaves"] <= ended, "they met, then the customer said goodbye"
+    assert answered - far["lifts"] < LATE_S and ended - far["leaves"] < LATE_S
+    assert conversation.seconds == pytest.approx(far["leaves"] - far["lifts"], abs=LATE_S)
 
 
 async def test_voices_are_heard(lab: Lab) -> None:
@@ -142,7 +147,7 @@ async def test_a_cut_link_leaves_the_call_alone(lab: Lab) -> None:
             with contextlib.suppress(ConnectionError, TimeoutError):
                 await asyncio.wait_for(ami.action("Ping"), 1)
         async with AmiClient(proxy.port) as ami:
-            assert len(lab.bed.channels()) == 1
+            wait_until("only this call is left", lambda: len(lab.bed.channels()) == 1, 5)
             await ami.action("Hangup", Channel=leg(400))
         assert proxy.connections_count == 2
     wait_until("no channel left", lambda: lab.bed.channels() == [], 5)

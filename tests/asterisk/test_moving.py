@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +10,13 @@ import pytest
 
 from tests.asterisk import campaign as lab_campaign
 from tests.asterisk import witness
-from tests.asterisk.cadran import Cadran
+from tests.asterisk.cadran import Cadran, Refused
+from tests.asterisk.campaign import until
 from tests.asterisk.conftest import Lab
 
 EXTENSIONS = ("1001", "1002")
 TALKS, ASKED = "0199001201", "1003"
 Call = dict[str, Any]
-
-
-async def until(cadran: Cadran, what: str, holds: Callable[[], Awaitable[bool]], timeout_s: float = 30.0) -> None:
-    """Until `holds()`. TimeoutError with the daemon's last words."""
-    try:
-        async with asyncio.timeout(timeout_s):
-            while not await holds():  # noqa: ASYNC110 - it is asked over HTTP, or of Asterisk's console
-                await asyncio.sleep(0.2)
-    except TimeoutError:
-        view = await cadran.get("/api/v1/snapshot")
-        raise TimeoutError(f"{what}; {view['calls']} {view['agents']}\n{cadran.last_words()}") from None
 
 
 async def call_of(cadran: Cadran) -> Call | None:
@@ -62,7 +51,7 @@ async def conference_without_its_agent(cadran: Cadran, lab: Lab, folder: Path) -
     async def together() -> bool:
         try:
             await cadran.post(f"{desk}/conference")
-        except Exception:  # not there yet: 409
+        except Refused:  # not there yet: 409
             return False
         return True
 
@@ -91,10 +80,15 @@ async def test_a_conference_without_its_agent_outlives_the_daemon(fresh_lab: Lab
         campaign = await conference_without_its_agent(cadran, fresh_lab, tmp_path)
         await cadran.kill()
         await cadran.start()
+
+        async def adopted() -> bool:
+            call = await call_of(cadran)
+            return call is not None and call["stage"] == "talking"
+
+        await until(cadran, "the call is known again", adopted)
         await asyncio.sleep(3.0)  # longer than a wrong hang-up after the login would take
         assert await asyncio.to_thread(in_room, fresh_lab, 2), "they talk on"
-        call = await call_of(cadran)
-        assert call is not None and call["stage"] == "talking", call
+        assert await adopted(), await call_of(cadran)
         third = next(name for name in fresh_lab.bed.channels() if name.startswith(f"PJSIP/{ASKED}-"))
         fresh_lab.bed.cli(f"channel request hangup {third}")  # as if that phone had hung up
 
@@ -103,6 +97,7 @@ async def test_a_conference_without_its_agent_outlives_the_daemon(fresh_lab: Lab
 
         await until(cadran, "the customer is let go", over)
         await lab_campaign.release(cadran, campaign, fresh_lab)
+        await lab_campaign.until_over(cadran, campaign, 1, timeout_s=60)
         (row,) = await cadran.attempts(campaign.id)
         assert row["outcome"] == "connected"
         log = await asyncio.to_thread(witness.rows_when_over, fresh_lab.bed.cel_file)

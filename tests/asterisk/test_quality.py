@@ -10,6 +10,7 @@ import pytest
 
 from tests.asterisk import campaign as lab_campaign
 from tests.asterisk.cadran import Cadran
+from tests.asterisk.campaign import until
 from tests.asterisk.conftest import Lab
 from tests.asterisk.sounds import LOST_EVERY
 
@@ -33,6 +34,16 @@ async def lines(cadran: Cadran) -> dict[str, dict[str, Any]]:
 async def all_told(cadran: Cadran) -> bool:
     """Whether enough is known of each line for a score."""
     return all(line["quality"].get("mos") is not None for line in (await lines(cadran)).values())
+
+
+async def alerts(cadran: Cadran) -> list[str]:
+    """The alerts about lines' quality."""
+    every: list[str] = (await cadran.get("/api/v1/status"))["system"]["alerts"]
+    return [alert for alert in every if "line_quality" in alert]
+
+
+async def alerted(cadran: Cadran) -> bool:
+    return bool(await alerts(cadran))
 
 
 async def talking(cadran: Cadran, folder: Path) -> lab_campaign.Campaign:
@@ -67,13 +78,8 @@ async def test_a_bad_line_is_told_from_a_good_one(fresh_lab: Lab, tmp_path: Path
     may_hear(cadran, "reporting")
     async with cadran:
         campaign = await talking(cadran, tmp_path)
-        try:
-            async with asyncio.timeout(60):
-                while not await all_told(cadran):  # noqa: ASYNC110 - it is asked over HTTP
-                    await asyncio.sleep(0.5)
-            await asyncio.sleep(2.0)
-        except TimeoutError:
-            raise TimeoutError(f"{await lines(cadran)}\n{cadran.last_words()}") from None
+        await until(cadran, "a score of each line", lambda: all_told(cadran))
+        await until(cadran, "an alert", lambda: alerted(cadran))
         seen = await lines(cadran)
         print({name: line["quality"] for name, line in seen.items()})
         good, bad = seen["line-a"]["quality"], seen["line-b"]["quality"]
@@ -81,9 +87,8 @@ async def test_a_bad_line_is_told_from_a_good_one(fresh_lab: Lab, tmp_path: Path
         assert bad["loss"] == pytest.approx(1 / LOST_EVERY, abs=0.05)
         assert bad["mos"] < 4.0 and bad["jitter_s"] > good["jitter_s"]
         assert bad["delay_s"] is None, "this far end sends no reports of its own: nobody knows the round trip"
-        alerts = (await cadran.get("/api/v1/status"))["system"]["alerts"]
-        told = [alert for alert in alerts if "line_quality" in alert]
-        assert len(told) == 1 and "loss" in told[0] and str(seen["line-b"]["id"]) in told[0], alerts
+        told = await alerts(cadran)
+        assert len(told) == 1 and "loss" in told[0] and str(seen["line-b"]["id"]) in told[0], told
         await over(cadran, campaign, fresh_lab)
 
 
@@ -96,5 +101,5 @@ async def test_without_reports_nothing_is_known(fresh_lab: Lab, tmp_path: Path) 
         campaign = await talking(cadran, tmp_path)
         await asyncio.sleep(5.0)
         assert [line["quality"] for line in (await lines(cadran)).values()] == [{}, {}]
-        assert not [a for a in (await cadran.get("/api/v1/status"))["system"]["alerts"] if "line_quality" in a]
+        assert not await alerted(cadran)
         await over(cadran, campaign, fresh_lab)

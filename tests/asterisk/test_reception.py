@@ -198,6 +198,7 @@ async def test_phones_that_ring_for_each_caller(fresh_lab: Lab, sipp: str, tmp_p
         for agent_id in outbound.agents:
             await cadran.post(f"/api/v1/agents/{agent_id}/sign-in", {"campaign_ids": [reception], "ready": True})
         await cadran.post(f"/api/v1/campaigns/{reception}/start")
+        await lab_campaign.until_running(cadran, reception)
         callers = Callers(sipp, tmp_path / "callers", fresh_lab.bed.ports.sip, WAYS_IN[mode], numbers, PER_S)
         await asyncio.to_thread(callers.start)
         try:
@@ -256,7 +257,7 @@ NEVER = [{"days": [1, 2, 3, 4, 5, 6, 7], "start": "00:00", "end": "00:01"}]
 
 async def ended(cadran: Cadran, campaign: int, count: int) -> list[dict[str, Any]]:
     """The campaign's calls, once so many are over."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(40):
         while True:
             rows = await cadran.attempts(campaign)
             if len(rows) == count and all(row["outcome"] for row in rows):
@@ -281,6 +282,7 @@ async def test_who_is_not_let_in(fresh_lab: Lab, sipp: str, tmp_path: Path, mode
             inbound=settings,
         )  # fmt: skip
         await cadran.post(f"/api/v1/campaigns/{id}/start")
+        await lab_campaign.until_running(cadran, id)
         folder, numbers = tmp_path / "callers", [BLACKLISTED, LATE]
         callers = Callers(sipp, folder, fresh_lab.bed.ports.sip, WAYS_IN[mode], numbers, per_s=2.0)
         await asyncio.to_thread(callers.start)
@@ -292,6 +294,11 @@ async def test_who_is_not_let_in(fresh_lab: Lab, sipp: str, tmp_path: Path, mode
             callers.close()
         heard = {number: [seen.what for seen in callers.seen() if seen.number == number] for number in numbers}
         rows = await ended(cadran, id, 2)
+
+        async def task_made() -> bool:
+            return bool((await cadran.get("/api/v1/missed-calls"))["rows"])
+
+        await lab_campaign.until(cadran, "a missed call to return", task_made)
         missed = (await cadran.get("/api/v1/missed-calls"))["rows"]
     assert heard == {BLACKLISTED: ["over"], LATE: ["answered", "hungup", "over"]}
     assert {national(row["e164"]): row["outcome"] for row in rows} == {BLACKLISTED: "rejected", LATE: "missed"}

@@ -8,11 +8,12 @@ no row at all. The file is not in order of time and is read whole, after the cal
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -76,15 +77,22 @@ class CallSeen:
 
 
 def rows(file: Path) -> list[Row]:
-    """All rows by time. A last row cut short by a kill is left out."""
+    """All rows by time. A last row that is cut short, by a kill or since it is being written now, is left out."""
     if not file.exists():
         return []
-    with file.open(encoding="utf-8", errors="replace", newline="") as lines:
-        return sorted(_parsed(csv.reader(lines)), key=lambda row: row.at)
+    whole, end, _ = file.read_text("utf-8", "replace").rpartition("\n")
+    return sorted(_parsed(csv.reader(io.StringIO(whole + end, newline=""))), key=lambda row: row.at)
 
 
-def rows_when_over(file: Path, *uniqueids: str, killed_at: Iterable[float] = (), within_s: float = 5.0) -> list[Row]:
-    """All rows by time, once the end of `uniqueids` is among them; of every channel, where none is named.
+def rows_when_over(
+    file: Path,
+    *uniqueids: str,
+    killed_at: Iterable[float] = (),
+    told_of: Collection[str] = (),
+    within_s: float = 15.0,
+) -> list[Row]:
+    """All rows by time, once the end of `uniqueids` is among them; of every channel, where none is named, `told_of`
+    included even if nothing is written of those yet.
 
     Asterisk writes these rows on a thread of their own: AMI tells of a hangup before its row is in the file. What
     was open at an instant of `killed_at` has no end and is not waited for. After `within_s` what is there is returned:
@@ -94,8 +102,9 @@ def rows_when_over(file: Path, *uniqueids: str, killed_at: Iterable[float] = (),
     while True:
         found = rows(file)
         over = {row.uniqueid for row in found if row.event == "HANGUP"}
-        made = {row.uniqueid for row in found if row.event == "CHAN_START" and row.at > last_kill}
-        if over.issuperset(uniqueids or made) or time.monotonic() > deadline:
+        began = {row.uniqueid: row.at for row in found if row.event == "CHAN_START"}
+        made = {uniqueid for uniqueid, at in began.items() if at > last_kill}
+        if (over.issuperset(uniqueids or made) and began.keys() >= set(told_of)) or time.monotonic() > deadline:
             return found
         time.sleep(0.05)
 

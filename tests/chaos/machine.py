@@ -26,6 +26,8 @@ from tests.asterisk.conftest import Lab
 from tests.asterisk.proxy import Proxy
 
 AGENTS = 20
+NOTICED_S = 8.0
+"""Longer than the ping's interval and deadline of the bed's settings: a silent link is dropped within this time."""
 PBX = f"""
 [pbx]
 agents = {AGENTS}
@@ -178,7 +180,7 @@ class FakeMachine(Machine):
 
     async def _half_open(self) -> None:
         await self.pbx.tell("half_open", on=True)
-        await asyncio.sleep(3.0)
+        await asyncio.sleep(NOTICED_S)
         await self.pbx.tell("half_open", on=False)
 
 
@@ -277,7 +279,7 @@ class RealMachine(Machine):
 
     async def _half_open(self) -> None:
         self.valve.opened.clear()
-        await asyncio.sleep(5.0)  # longer than the ping's interval and deadline of the bed's settings
+        await asyncio.sleep(NOTICED_S)
         self.valve.opened.set()
 
     async def _journal_full(self) -> None:
