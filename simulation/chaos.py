@@ -22,11 +22,10 @@ from fake_asterisk import people
 from simulation.checkers import Violation, after_settling
 from simulation.loop import VirtualClock, VirtualLoop, run
 from simulation.schedule import Schedule, StoreFaults
+from simulation.settling import settle
 from simulation.shapes import AGENTS_MIN, ATTEMPTS_MIN, FAULTS_MIN, MINUTES_MIN, PACED, Shape
 from simulation.world import World, pbx
 
-SETTLE_S = 240.0
-REPLAY_S = 20.0
 LINES = (9, 6)
 MODES = ("asyncagi", "dialplan", "basic")
 ARI_SHARE = 0.25
@@ -125,7 +124,8 @@ class Run:
         for task in beside:
             task.cancel()
         await asyncio.gather(*beside, return_exceptions=True)
-        await self._settle(campaign)
+        self.store_faults.clear()
+        await settle(world, campaign.id)
         verdict = self._judge(minutes)
         await world.stop()
         return verdict
@@ -183,31 +183,6 @@ class Run:
         self.timeline.append(f"{self.loop.time():9.3f} {name} with {dict(sorted(states.items()))}")
 
     # ---- the end -----------------------------------------------------------------------------------------------
-
-    async def _settle(self, campaign: Campaign) -> None:
-        """Faults off, no new calls, everything comes to rest; both machines' journals are applied."""
-        world = self.world
-        world.fake.faults.clear()
-        world.fake.power.command("core abort shutdown")
-        world.fake.power.command("boot")
-        self.store_faults.clear()
-        if world.standby is not None:
-            world.take_over()
-        for files in world.journals.values():
-            files.room = 1 << 40
-        if world.life.dead:
-            await world.start()
-        await world.until(lambda: world.runner.leading and world.live.link.synced, 120.0)
-        for _ in range(20):
-            try:
-                await world.submit(c.StopCampaign(campaign_id=campaign.id))
-                break
-            except CommandError:
-                await asyncio.sleep(1.0)
-        await asyncio.sleep(SETTLE_S)
-        if world.other_has_facts:
-            await world.kill_and_start_other()
-            await asyncio.sleep(REPLAY_S)
 
     def _judge(self, minutes: float) -> Verdict:
         world = self.world
