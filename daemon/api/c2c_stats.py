@@ -14,6 +14,7 @@ from msgspec import Meta
 from daemon.api import scope
 from daemon.api.routes import Ask, Permission, Reply, Routes
 from daemon.api.types import Answer, IdOrZero, Query
+from daemon.calls.records import Group
 
 routes = Routes("/api/v1/stats", "reports")
 ERRORS_MAX = 10
@@ -78,7 +79,19 @@ class ErrorFigures(Answer, kw_only=True):
     advice_en: str
 
 
+class HourQuota(Answer, kw_only=True):
+    """A group's calls of this clock hour against its quota: `used` are successes and calls under way, failures do not
+    count; it starts anew at `reset_at`."""
+
+    group_id: int
+    used: int
+    limit: int
+    reset_at: datetime
+
+
 class C2CStats(Answer, kw_only=True):
+    """`quotas`: of every group the asker sees, by id."""
+
     start: datetime
     end: datetime
     calls: int
@@ -88,6 +101,7 @@ class C2CStats(Answer, kw_only=True):
     response_mean_ms: float | None
     lines: list[LineFigures]
     errors: list[ErrorFigures]
+    quotas: list[HourQuota]
 
 
 def advice_of(error: str) -> tuple[str, str]:
@@ -95,9 +109,15 @@ def advice_of(error: str) -> tuple[str, str]:
     return next((advice for begin, advice in ADVICE.items() if error.startswith(begin)), ("", ""))
 
 
+async def _quota(ask: Ask, group: Group) -> HourQuota:
+    hour = await ask.deps.quotas.hour(group.id)
+    used, reset_at = hour.succeeded + hour.in_flight, hour.start + timedelta(hours=1)
+    return HourQuota(group_id=group.id, used=used, limit=group.c2c_per_hour, reset_at=reset_at)
+
+
 @routes.get("/click2call", permission=Permission.WATCH, query=StatsQuery, reply=C2CStats)
 async def click2call_stats(ask: Ask) -> Reply:
-    """Click-to-call of the last hours: totals, by line, the most frequent errors with advice."""
+    """Click-to-call of the last hours: totals, by line, the most frequent errors with advice; this hour's quotas."""
     end = ask.deps.clock.utcnow()
     start = end - timedelta(hours=ask.query.hours)
     asked = {"group_id": scope.home_group(ask, ask.query.group_id), "start": start, "end": end}
@@ -134,5 +154,6 @@ async def click2call_stats(ask: Ask) -> Reply:
         response_mean_ms=total["response_mean_ms"],
         lines=lines,
         errors=errors,
+        quotas=[await _quota(ask, group) for group in await scope.all_of(ask, Group)],
     )
     return Reply(answer)

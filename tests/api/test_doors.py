@@ -57,11 +57,17 @@ async def test_click_to_call_in_figures(client: Client, world: World) -> None:
         ("Appel interdit : urgence", 2), ("Numéro invalide : abc", 1),
     ]  # fmt: skip
     assert all(each["advice_fr"] and each["advice_en"] for each in stats["errors"])
+    group = world.rows["group"]
+    [quota] = stats["quotas"]
+    assert (quota["group_id"], quota["used"], quota["limit"]) == (group.id, 2, group.c2c_per_hour)
+    assert quota["reset_at"] == "2026-11-24T14:00:00Z"
     async with client.get("/api/v1/stats/click2call", headers=world.auth("other_admin")) as response:
-        assert (await response.json())["calls"] == 0
+        other = await response.json()
+    assert other["calls"] == 0 and [x["used"] for x in other["quotas"]] == [0]
     world.clock.advance(timedelta(hours=25).total_seconds())
     async with client.get("/api/v1/stats/click2call", headers=world.auth("supervisor")) as response:
-        assert (await response.json())["calls"] == 0
+        later = await response.json()
+    assert later["calls"] == 0 and later["quotas"][0]["used"] == 0
 
 
 def test_each_documented_error_has_advice() -> None:

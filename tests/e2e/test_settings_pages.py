@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from playwright.async_api import Browser, Page, expect
@@ -215,7 +215,8 @@ async def test_an_agent_is_added_and_edited(browser: Browser) -> None:
 )
 async def test_click_to_call_figures_are_those_of_the_log(browser: Browser) -> None:
     async with open_site(browser) as site:
-        at = datetime.now(UTC)
+        at = datetime.now(UTC).replace(minute=30)
+        site.world.clock.fixed = at + timedelta(seconds=1)  # one clock hour for the whole test
         for ok, line, error in [(True, "8001", "")] * 3 + [(False, "", "Aucune ligne disponible")]:
             row = {
                 "created_at": at,
@@ -230,6 +231,16 @@ async def test_click_to_call_figures_are_those_of_the_log(browser: Browser) -> N
         await expect(api).to_contain_text("4 appels demandés, 3 réussis (75,0\u202f%), 20 ms en moyenne")
         await expect(api.get_by_role("row", name="8001")).to_contain_text("100,0")
         await expect(api).to_contain_text("Ajoutez des lignes au pool")
+        quota, group = api.locator("[data-quota]").first, site.world.rows["group"]
+        await expect(quota).to_contain_text("3 sur 1\u202f000 cette heure, remis à zéro à")
+        await expect(quota.get_by_role("meter")).to_have_attribute("aria-valuenow", "0.003")
+        await expect(quota.locator(".mark")).to_have_count(0)
+        for limit, said in ((4, None), (3, "à traiter maintenant")):
+            await site.world.store.update(Group, group.id, {"c2c_per_hour": limit}, None)
+            await page.reload()
+            await expect(quota).to_contain_text(f"3 sur {limit}")
+            await expect(quota.locator(".mark")).to_have_text([said] if said else [])
+        await shot(page, "lignes-quota-fr-light")
         assert not site.troubles
 
 

@@ -129,6 +129,10 @@ export function meter(w, label, target) {
       h('line', { class: 'ceiling', x1: 40 / 1.3, x2: 40 / 1.3, y1: 0, y2: 8, 'vector-effect': 'non-scaling-stroke' })));
 }
 
+// A part of what there is, 0..1, as a bar; said in words for those who do not see it.
+export const scale = (part, said) => h('svg', { class: 'bar', viewBox: '0 0 40 8', preserveAspectRatio: 'none', role: 'meter', 'aria-valuemin': 0, 'aria-valuemax': 1, 'aria-valuenow': Math.min(1, part).toFixed(3), 'aria-label': said },
+  h('rect', { class: 'back', x: 0, y: 0, width: 40, height: 8 }), h('rect', { class: 'fill', x: 0, y: 0, width: 40 * Math.min(1, part), height: 8 }));
+
 // ---- figures that may be unknown ----------------------------------------------------------------------------------
 // A wall screen is told of links by the beat alone.
 export const siteDown = (site) => (live.state.links[site] ? !live.state.links[site].up : (live.beat?.links || []).some((l) => l.site === site && !l.up));

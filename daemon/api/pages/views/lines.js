@@ -1,17 +1,18 @@
 // Lines: the pool with its toggles, the numbers presented, the state of the click-to-call API.
 import { h, icon } from '../lib/dom.js';
-import { t, word, lang } from '../lib/i18n.js';
-import { num, pct, share, clock, dateTime, phone } from '../lib/format.js';
+import { t, word } from '../lib/i18n.js';
+import { num, share, clock, phone } from '../lib/format.js';
 import { live, paint } from '../lib/live.js';
-import { all, get, post, may } from '../lib/api.js';
+import { all, post, may } from '../lib/api.js';
 import { attempt, confirm, field, formValues, request, select, waiting, whyNot } from '../lib/ui.js';
+import * as click2call from './click2call.js';
 import { edit } from './edit.js';
 
 const STRATEGIES = ['round_robin', 'least_used', 'priority', 'random'];
-const data = { callers: [], campaigns: [], groups: [], api: null };
+const data = { callers: [], campaigns: [], groups: [] };
 export async function enter() {
-  const [callers, campaigns, groups, api] = await Promise.all([attempt(() => all('/caller-ids')), attempt(() => all('/campaigns')), attempt(() => all('/groups')), attempt(() => get('/stats/click2call'))]);
-  Object.assign(data, { callers: callers || [], campaigns: campaigns || [], groups: groups || [], api: api || null });
+  const [callers, campaigns, groups] = await Promise.all([attempt(() => all('/caller-ids')), attempt(() => all('/campaigns')), attempt(() => all('/groups')), click2call.enter()]);
+  Object.assign(data, { callers: callers || [], campaigns: campaigns || [], groups: groups || [] });
   paint();
 }
 
@@ -46,7 +47,7 @@ function pool() {
       const asked = waiting(`line:${l.id}`);
       const full = l.capacity > 0 && l.in_use / l.capacity >= 0.8;
       return h('tr', { key: l.id }, h('th', { scope: 'row' }, l.name), h('td', null, t(`kind.${l.kind}`)),
-        h('td', null, h('span', { class: l.state === 'active' ? 's-ready' : l.state === 'off' ? 's-paused' : 'mark watch' }, icon(l.state === 'active' ? 'dot' : l.state === 'off' ? 'off' : 'watch'), ` ${word('line_state', l.state)}`), l.resting_until && ` ${t('lines.until', { at: clock(new Date(l.resting_until), false) })}`, l.reason && h('span', { class: 'muted' }, ` ${l.reason}`), h('span', { class: l.quality?.mos && l.quality.mos < 4 ? 'mark watch' : 'muted' }, ` ${l.quality?.mos ? t('lines.mos', { mos: num(l.quality.mos, 1), loss: num(l.quality.loss * 100, 1), jitter: num(l.quality.jitter_s * 1000) }) : t('lines.mos_unknown')}`)),
+        h('td', null, h('span', { class: l.state === 'active' ? 's-ready' : l.state === 'off' ? 's-paused' : 'mark watch' }, icon(l.state === 'active' ? 'dot' : l.state === 'off' ? 'off' : 'watch'), ` ${word('line_state', l.state)}`), l.resting_until && ` ${t('lines.until', { at: clock(new Date(l.resting_until), false) })}`, l.reason && h('span', { class: 'muted' }, ` ${l.reason}`), h('span', { class: l.quality?.mos && l.quality.mos < 4 ? 'mark watch' : 'muted' }, ` · ${l.quality?.mos ? t('lines.mos', { mos: num(l.quality.mos, 1), loss: num(l.quality.loss * 100, 1), jitter: num(l.quality.jitter_s * 1000) }) : t('lines.mos_unknown')}`)),
         h('td', { class: 'n' }, full && h('span', { class: 'mark watch' }, icon('watch')), ` ${num(l.in_use)}/${num(l.capacity)}`), h('td', { class: 'n' }, num(l.priority)), h('td', { class: 'n' }, num(l.calls)), h('td', { class: 'n' }, share(l.succeeded, l.calls, (a, b) => t('share.of', { a, b }), 0)),
         h('td', null, asked ? h('span', { class: 'asked slow' }, t('pending.asked')) : may('administer') && h('button', { disabled: Boolean(off), title: off, role: 'switch', 'aria-checked': String(l.state === 'active'), onclick: () => toggle(l) }, t(l.state === 'active' ? 'lines.switch_off' : l.state === 'resting' ? 'lines.put_back' : 'lines.switch_on')), may('administer') && !asked && [' ', h('button', { 'aria-label': t('edit.of', { name: l.name }), onclick: () => editLine(l) }, t('do.edit'))]));
     })));
@@ -68,7 +69,7 @@ function caller(c) {
   const shown = names((x) => x.group_id === c.group_id && (x.caller_id_ids.includes(c.id) || (c.pool && x.caller_id_pool === c.pool)));
   const takes = names((x) => x.group_id === c.group_id && x.inbound.dids.includes(c.e164));
   return h('tr', { key: c.id }, h('th', { scope: 'row', title: c.e164 }, h('b', null, phone(c.e164)), ` ${c.name}`), h('td', null, c.pool || '—'), h('td', { title: shown }, shown || '—'), h('td', { title: takes }, takes || '—'), h('td', { class: 'n' }, c.daily_cap ? num(c.daily_cap) : '—'),
-    h('td', null, t(c.enabled ? 'list.active' : 'list.inactive'), may('administer') && [' ', h('button', { 'aria-label': t('edit.of', { name: phone(c.e164) }), onclick: () => editCaller(c) }, t('do.edit'))]));
+    h('td', null, t(c.enabled ? 'access.live' : 'access.dead'), may('administer') && [' ', h('button', { 'aria-label': t('edit.of', { name: phone(c.e164) }), onclick: () => editCaller(c) }, t('do.edit'))]));
 }
 export function view() {
   const sites = Object.keys(live.state.links);
@@ -78,18 +79,5 @@ export function view() {
     h('div', { class: 'columns pools' },
       h('section', { class: 'card' }, h('h2', null, t('lines.caller_ids')), data.callers.length === 0 ? h('p', { class: 'empty' }, t('lines.no_caller_ids')) : h('table', { class: 'grid', 'data-numbers': true }, h('thead', null, h('tr', null, ['caller_id', 'pool', 'shown_by', 'answered_by', 'cap', 'state'].map((n) => h('th', { key: n, scope: 'col', class: n === 'cap' ? 'n' : '' }, t(`lines.${n}`))))), h('tbody', null, data.callers.map(caller))),
         may('administer') && h('form', { class: 'toolbar', onsubmit: addCaller }, h('input', { name: 'e164', required: true, placeholder: '+33…', 'aria-label': t('lines.caller_id') }), h('input', { name: 'name', placeholder: t('campaign.name'), 'aria-label': t('campaign.name') }), h('input', { name: 'pool', size: 10, placeholder: t('lines.pool'), 'aria-label': t('lines.pool') }), h('button', null, t('do.add')))),
-      api())];
-}
-
-// Click-to-call of the last 24 h: what was asked for, by phone of the pool, what failed and what usually mends it (C2C-11).
-function api() {
-  const a = data.api;
-  const ms = (v) => (v === null ? '—' : `${num(v)} ms`);
-  return h('section', { class: 'card', 'data-api': true }, h('h2', null, t('lines.api')),
-    data.groups.map((g) => h('p', { key: g.id }, h('b', null, g.name || g.code), ` : ${t(`strategy.${g.c2c_strategy}`)}, ${t('access.quota', { n: num(g.c2c_per_hour) })} `, may('administer') && h('button', { 'aria-label': t('edit.of', { name: g.name || g.code }), onclick: () => editGroup(g) }, t('do.edit')))),
-    !a || a.calls === 0 ? h('p', { class: 'empty' }, t('lines.api_none')) : [
-      h('p', { title: 'api_calls.sql' }, t('lines.api_day', { calls: num(a.calls), ok: num(a.succeeded), rate: pct(a.success_rate, 1), ms: ms(a.response_mean_ms) })),
-      h('table', { class: 'grid', title: 'api_calls_by_line.sql' }, h('thead', null, h('tr', null, ['phone', 'calls', 'success', 'mean', 'last'].map((n, i) => h('th', { key: n, scope: 'col', class: i ? 'n' : '' }, t(`lines.api_${n}`))))),
-        h('tbody', null, a.lines.map((l) => h('tr', { key: l.line }, h('th', { scope: 'row' }, l.line || t('lines.no_phone')), h('td', { class: 'n' }, num(l.calls)), h('td', { class: 'n' }, pct(l.success_rate, 1)), h('td', { class: 'n' }, ms(l.response_mean_ms)), h('td', { class: 'n num' }, l.last_at ? dateTime(l.last_at) : '—'))))),
-      a.errors.length > 0 && h('ul', { class: 'list', title: 'api_errors.sql' }, a.errors.map((x, i) => h('li', { key: i }, h('b', { class: 'num' }, num(x.calls)), h('span', null, ` ${x.error} `, h('span', { class: 'muted' }, lang === 'fr' ? x.advice_fr : x.advice_en)))))]);
+      click2call.view(data.groups, editGroup))];
 }
