@@ -1,15 +1,18 @@
 """The pool of phones that click-to-call may ring (features C2C-05, C2C-06): lines of kind extension, one group each.
 
 A phone is leased from the choice until its call is gone from the engine's views, so that concurrent requests never get
-the same one. Choosing and leasing happen without an await in between.
+the same one. Choosing and leasing happen without an await in between. How often and when a phone was used before this
+daemon started is read from the log with the group's phones.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from datetime import timedelta
 from uuid import UUID
 
+from daemon.api.shared import Shared
 from daemon.calls.records import Line, LineKind, Strategy
 from daemon.clock import Clock
 from daemon.engine.views import Changes, EngineDoor, LineView
@@ -18,6 +21,8 @@ from daemon.pool.lines import LinePool, LineState
 from daemon.ports import Store
 
 CACHE_S = 1.0
+PAST_DAYS = 30
+"""Calls longer ago than this don't make a phone used: it bounds what the first request after a start waits for."""
 SETTLE_S = 10.0
 """A lease whose call the engine has not shown by then was never a call."""
 
@@ -31,6 +36,8 @@ class PhonePool:
         self._lines: dict[int, tuple[float, list[Line]]] = {}
         self._reading: set[int] = set()
         self._leases: dict[UUID, tuple[int, float]] = {}
+        self._recalled: set[int] = set()
+        self._past = Shared()
         self._held: set[int] = set()
         """Phones whose every call is leased: not even looked at."""
 
@@ -59,10 +66,26 @@ class PhonePool:
             for row in rows:
                 if self._pool.set(row).free(now) > 0:
                     self._held.discard(row.id)
+            if group_id not in self._recalled:
+                await self._past.once(group_id, lambda: self._recall(group_id, rows))
             self._lines[group_id] = (now, rows)
         finally:
             self._reading.discard(group_id)
         return rows
+
+    async def _recall(self, group_id: int, rows: Sequence[Line]) -> None:
+        """Once: what the log knows of the group's phones."""
+        end = self._clock.utcnow()
+        start = end - timedelta(days=PAST_DAYS)
+        past = await self._store.report("api_calls_by_line", group_id=group_id, start=start, end=end)
+        if group_id in self._recalled:
+            return
+        self._recalled.add(group_id)
+        used = {row["phone_line_used"]: row for row in past}
+        for line in rows:
+            if (row := used.get(line.endpoint)) is not None:
+                ago_s = (end - row["last_at"]).total_seconds()
+                self._pool.recall(line.id, row["calls"], self._clock.now() - ago_s)
 
     def usable(self, lines: Sequence[Line]) -> list[Line]:
         """Those enabled, and not off, resting or unavailable as the engine sees them now."""

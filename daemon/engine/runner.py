@@ -18,7 +18,7 @@ from daemon.bounds import Bound, Bounded
 from daemon.calls.events import LegSeen, PbxEvent
 from daemon.calls.lead_records import Lease
 from daemon.clock import Clock
-from daemon.engine import own_numbers
+from daemon.engine import line_use, own_numbers
 from daemon.engine.commands import AnyCommand, ConfigChanged, DatabaseReconciled, Drain
 from daemon.engine.configuration import TABLES, Configuration
 from daemon.engine.core import EngineCore
@@ -94,6 +94,7 @@ class SiteRunner:
         self._watchdog = Watchdog(core.live, core.calls, core.desks)
         self._log: FactLog | None = None
         self.leading = False
+        self._taken_at = clock.utcnow()
         self.batches = 0
         self.slow_batches = 0
 
@@ -123,6 +124,8 @@ class SiteRunner:
                 group.create_task(self._store_work.count_leads(), name=f"counts {self.site}")
                 group.create_task(self._configuration.run(), name=f"rows {self.site}")
                 group.create_task(self._audit(), name=f"audit {self.site}")
+                past = line_use.recall(self.core.live, self._store, self._taken_at, self._inbox.put)
+                group.create_task(past, name=f"line use {self.site}")
         finally:
             self.leading = False
 
@@ -131,6 +134,7 @@ class SiteRunner:
         lease = await self._lease.acquire()
         self._log = await self._open_log(lease)
         self.leading = True
+        self._taken_at = self._clock.utcnow()
         await self._load_all()
         log.info("site.leading", site=self.site, fence=lease.fence)
 

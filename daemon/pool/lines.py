@@ -1,7 +1,7 @@
 """The line pool: capacity, strategies (C2C-06), rest after failures (TELC-11), device state.
 
-A lease is the open attempt itself: `take` at intent, `give_back` at its end; the counters here are rebuilt from open
-attempts after a restart. Ties are broken by id so that a run repeats under a seed.
+A lease is the open attempt itself: `take` at intent, `give_back` at its end. After a restart leases are made anew from
+open attempts, and how often a line was used from past ones (`recall`). Ties are broken by id: a seed repeats its run.
 """
 
 from __future__ import annotations
@@ -96,6 +96,13 @@ class LinePool:
         if line is not None and lease not in line.leases:
             line.in_use += 1
             line.leases.add(lease)
+
+    def recall(self, line_id: int, calls: int, last_used_at: float) -> None:
+        """Count what the line carried before this pool knew it; a line gone changes nothing."""
+        line = self.lines.get(line_id)
+        if line is not None:
+            line.calls += calls
+            line.last_used_at = max(line.last_used_at, last_used_at)
 
     def give_back(self, line_id: int, lease: object) -> None:
         """End a lease; a second time, or of a line gone, changes nothing."""

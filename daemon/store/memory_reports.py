@@ -8,7 +8,7 @@ from typing import Any
 
 from daemon.calls.records import Agent, Campaign, Client, Record
 from daemon.compliance.zones import zone
-from daemon.store import memory_dear, memory_law, memory_minutes
+from daemon.store import memory_dear, memory_law, memory_lines, memory_minutes
 from daemon.store.memory_people import attempt_row
 from daemon.store.memory_tables import AttemptRow, IntervalRow, MemoryTables
 from daemon.store.reports import load
@@ -334,6 +334,7 @@ _REPORTS: dict[str, Callable[[MemoryTables, Given], Rows]] = {
     "by_campaign": _by("campaign_id", lambda row, given: row.campaign_id),
     "by_agent": _by("agent_id", lambda row, given: row.agent_id),
     "by_line": _by("line_id", lambda row, given: row.line_id),
+    "line_use": memory_lines.line_use,
     "by_outcome": _by("outcome", lambda row, given: row.outcome),
     "by_status": _by("disposition", lambda row, given: row.disposition),
     "attempts": _attempts,

@@ -47,6 +47,25 @@ async def test_fewest_calls_is_not_longest_ago(
     assert await used(client, world, 7) == expected
 
 
+@pytest.mark.feature("C2C-06", clause="fewest calls and longest unused are still known after a restart")
+@pytest.mark.parametrize(
+    ("strategy", "expected"),
+    [
+        (Strategy.LEAST_USED, ["8003", "8002", "8003", "8002"]),  # 3, 1, 0 calls before
+        (Strategy.ROUND_ROBIN, ["8003", "8001", "8002", "8003"]),  # 8002 was the last
+    ],
+)
+async def test_a_restart_forgets_no_phones_calls(
+    serve: Any, world: World, strategy: Strategy, expected: list[str]
+) -> None:
+    await world.store.update(Group, world.rows["group"].id, {"c2c_strategy": strategy}, None)
+    before = await serve()
+    assert await used(before, world, 3, phone_line_used="8001") == ["8001"] * 3
+    assert await used(before, world, 1, phone_line_used="8002") == ["8002"]
+    await before.app[DEPS].quotas.close()
+    assert await used(await serve(), world, 4) == expected
+
+
 @pytest.mark.feature("C2C-06", clause="random: every phone about as often, in no fixed order")
 async def test_random(client: Client, world: World) -> None:
     await world.store.update(Group, world.rows["group"].id, {"c2c_strategy": Strategy.RANDOM}, None)

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from daemon.calls.records import Line, LineKind
+from daemon.calls.records import Group, Line, LineKind, Strategy
 from daemon.engine import commands as c
 from daemon.errors import CommandError
 from fake_asterisk import Behaviour, FakeConfig, people
@@ -218,6 +218,38 @@ def test_a_daemon_that_takes_over_knows_which_phones_are_taken() -> None:
         first = world.store.tables.attempts[UUID(int=1)]
         assert first.outcome == "connected" and first.talk_s is not None and 25.0 < first.talk_s < 35.0
         assert not world.live.passing and not world.live.calls
+        await world.stop()
+
+    run(main, seed=3)
+
+
+@pytest.mark.feature(
+    "C2C-06", clause="the least used trunk is still known to a daemon that was killed and started anew"
+)
+def test_the_least_used_trunk_outlives_a_restart() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        world = await office(loop, two_trunks(2, {}), lines=(10, 10))
+        assert world.store is not None and world.group is not None
+        await world.store.update(Group, world.group.id, {"c2c_strategy": Strategy.LEAST_USED}, None)
+        await world.submit(c.ConfigChanged(table="Group", ids=(world.group.id,)))
+        first = next(line for line in await world.store.find(Line) if line.endpoint == "trunk")
+
+        async def call(number: int, line_id: int = 0) -> None:
+            command = c.CallExtension(
+                attempt_id=UUID(int=number), site="main", group_id=first.group_id, extension="1001",
+                e164=f"+3319900012{number}", line_id=line_id,
+            )  # fmt: skip
+            await world.submit(command)
+            await asyncio.sleep(60.0)
+
+        for number in (1, 2):
+            await call(number, first.id)
+        world.kill()
+        await world.start()
+        for number in (3, 4, 5, 6):
+            await call(number)
+        trunks = [trunk_of(leg.name) for leg in sorted(customers(world), key=lambda leg: leg.made_at)]
+        assert trunks == ["trunk", "trunk", "spare", "spare", "trunk", "spare"]
         await world.stop()
 
     run(main, seed=3)
