@@ -39,6 +39,30 @@ ADVICE: Mapping[str, tuple[str, str]] = {
         "Ajoutez le domaine du site aux origines du groupe.",
         "Add the web site's domain to the group's origins.",
     ),
+    "Champ": (
+        "Le corps de la requête n'est pas celui de la documentation : il faut au moins number_to_call.",
+        "The request's body is not the documented one: it needs number_to_call at least.",
+    ),
+    "JSON invalide": (
+        "Le corps de la requête doit être du JSON en UTF-8.",
+        "The request's body must be JSON in UTF-8.",
+    ),
+    "Content-Type": (
+        "Envoyez l'en-tête Content-Type: application/json.",
+        "Send the header Content-Type: application/json.",
+    ),
+    "API Token invalide": (
+        "Le jeton a expiré, a été désactivé ou mal copié : régénérez-le et mettez-le à jour chez l'appelant.",
+        "The token has lapsed, was disabled or badly copied: renew it, and put the new one where the calls come from.",
+    ),
+    "Adresse non autorisée": (
+        "Ajoutez l'adresse de l'appelant à [http] allow, si elle doit pouvoir appeler.",
+        "Add the caller's address to [http] allow, if it is to be let in.",
+    ),
+    "Requête interrompue": (
+        "Le programme appelant n'a pas attendu la réponse : laissez-lui dix secondes.",
+        "The calling program did not wait for its answer: give it ten seconds.",
+    ),
     "Numéro invalide": (
         "Envoyez le numéro complet, par exemple 0612345678 ou +33612345678.",
         "Send the whole number, for instance 0612345678 or +33612345678.",
