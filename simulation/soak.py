@@ -37,7 +37,8 @@ SMALL = 20
 BOUNDS = {"journal_bytes": 2 * SEGMENT_BYTES, "ledger_hours": 24 * DAYS_KEPT}
 """What fills up to a bound of its own before it lets go."""
 HISTORY = ("leads", "leads_of_list", "leads_of_number", "attempts", "attempt_of_number", "attempts_of_person",
-           "attempts_of_lead", "events", "pacing", "audit", "outbox", "refusals", "refusals_of_lead")  # fmt: skip
+           "attempts_of_lead", "events", "pacing", "audit", "outbox", "refusals", "refusals_of_lead",
+           "tally")  # fmt: skip
 """What the store in memory, which looks through all of it, forgets each night."""
 CROWD = people.People(answer_chance=0.4, talk_mean_s=60.0, ring_mean_s=6.0, machine_share=0.0)
 _CODE = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.CodeType, type, types.MethodType)

@@ -188,9 +188,7 @@ class MemoryDialling:
         def work() -> list[str]:
             campaign = self.tables.config[Campaign].get(campaign_id)
             lists = self._lists(campaign) if isinstance(campaign, Campaign) else []
-            return sorted(
-                {self.tables.leads[id].tz_group for each in lists for id in self.tables.leads_of_list[each.id]}
-            )
+            return self.tables.tally.groups(each.id for each in lists)
 
         groups: list[str] = await self._do("tz_groups", work)
         return groups

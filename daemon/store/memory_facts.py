@@ -393,3 +393,4 @@ def block_for_dnc(tables: MemoryTables, lead_ids: Sequence[int]) -> None:
         lead = tables.leads[lead_id]
         if not lead.blocked_for_good:
             lead.blocked_by, lead.eligible_at = "dnc", None
+            tables.touch(lead)

@@ -71,13 +71,7 @@ def _lists(tables: MemoryTables) -> list[LeadList]:
 
 def _counts(tables: MemoryTables, list_id: int, now: datetime) -> dict[str, int]:
     listed = tables.config[LeadList].get(list_id)
-    counts: dict[str, int] = {}
-    if isinstance(listed, LeadList):
-        leads, active = tables.leads, listed.active
-        reasons = [held_by(leads[lead_id], active, now) for lead_id in tables.leads_of_list[list_id]]
-        for reason in dict.fromkeys(reasons):
-            counts[reason] = reasons.count(reason)
-    return counts
+    return tables.tally.counts(list_id, listed.active, now) if isinstance(listed, LeadList) else {}
 
 
 def _next(tables: MemoryTables, list_ids: Sequence[int], now: datetime) -> datetime | None:

@@ -17,6 +17,7 @@ import msgspec
 
 from daemon.calls.lead_records import LeadDraft
 from daemon.calls.records import LeadList, LeadOrder, Record
+from daemon.store.memory_tally import Tally
 from daemon.store.tables import TABLES, TURNS, order_key
 
 Person = tuple[int, str]
@@ -174,6 +175,7 @@ class MemoryTables:
         self.leases: dict[str, tuple[str, int, float]] = {}
         self.marks: dict[tuple[str, int], int] = defaultdict(int)
         self.leads: dict[int, LeadRow] = {}
+        self.tally = Tally(self.leads)
         self.leads_of_list: dict[int, list[int]] = defaultdict(list)
         self.leads_of_number: dict[str, list[int]] = defaultdict(list)
         self.attempts: dict[UUID, AttemptRow] = {}
@@ -211,7 +213,9 @@ class MemoryTables:
     # -- queues --------------------------------------------------------------------------------------------------------
 
     def touch(self, lead: LeadRow) -> None:
-        """Put the lead where its state belongs. Old entries stay and are passed over when they come up."""
+        """Put the lead where its state belongs; to be called after whatever changes that. Old entries stay and are
+        passed over when they come up."""
+        self.tally.moved(lead)
         if lead.ready:
             for order in LeadOrder:
                 if order in self._orders[lead.list_id]:
@@ -258,6 +262,7 @@ class MemoryTables:
                 heapq.heappop(self._ready[place, zone, turn, order])
                 taken.append(self.leads[lead_id])
                 taken[-1].claimed_by = ""  # so that a second entry of it is passed over; the claim names the site
+                self.tally.moved(taken[-1])
                 self._offer(heads, each, zone, turn, order)
         return taken
 
