@@ -58,7 +58,8 @@ async def test_lines_and_numbers_are_edited_on_their_page(browser: Browser) -> N
         await page.get_by_role("button", name="Modifier Ouest").click()
         await page.locator("[data-edit] [name=c2c_strategy]").select_option("least_used")
         await save(page, c2c_per_hour="250", cors_origins="https://a.example, https://b.example")
-        await expect(page.locator("[data-api]")).to_contain_text("Moins utilisée, 250 appels")
+        await expect(page.locator("[data-api]")).to_contain_text("Moins utilisée")
+        await expect(page.locator("[data-quota]").first).to_contain_text("0 sur 250 cette heure")
         group = await store.get(Group, rows["group"].id)
         assert group is not None and group.cors_origins == ["https://a.example", "https://b.example"]
         phone = page.get_by_role("row", name="P8001")

@@ -97,8 +97,23 @@ function draw() {
   document.body.classList.toggle('stale', age() !== null && age() >= 15);
   mount(root, rail(), h('div', { class: 'right-side' }, top(), session.who.demo && h('p', { key: 'demo', class: 'band info' }, t('demo.band')), linkBands(), reloadBand(), h('main', { id: 'main', tabindex: '-1' }, live.printing && sheetHead(t(`nav.${route.page}`), current().computedAt?.()), current().view(route)), ui.drawer && h('aside', { class: 'drawer' }, ui.drawer())), toasts(), dialog());
   showDialog();
+  drawerFocus();
   markForms();
   if (live.printing) sheetFoot();
+}
+
+// A drawer that opens takes the focus, so that it is read next; one that closes gives it back to what opened it.
+let opener = null;
+function drawerFocus() {
+  const heading = document.querySelector('aside.drawer h2');
+  if (heading && !opener) {
+    opener = document.activeElement || document.body;
+    heading.tabIndex = -1;
+    heading.focus({ preventScroll: true });
+  } else if (!heading && opener) {
+    if (opener.isConnected && document.activeElement === document.body) opener.focus({ preventScroll: true });
+    opener = null;
+  }
 }
 
 // While the database is away nothing can be saved or searched: forms keep what was typed, and say so before they are sent.

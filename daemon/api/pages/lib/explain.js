@@ -11,7 +11,7 @@ const QUERY = {
   'col.month': 'abandonment.sql', 'col.room': 'abandonment.sql', 'col.due': 'leads.sql', occupancy: 'agent_durations.sql', 'plot.abandon': 'abandonment.sql',
   'plot.occupancy': 'agents_by_minute.sql', 'plot.wait': 'agents_by_minute.sql', 'plot.placed': 'calls_by_minute.sql', 'plot.conversations': 'calls_by_minute.sql', 'plot.abandon_minute': 'calls_by_minute.sql',
 };
-export const query = (name) => QUERY[name] || (name.startsWith('state.') ? 'agent_states.sql' : name.startsWith('stage.') ? 'attempts.sql' : '');
+export const query = (name) => QUERY[name] || (name.startsWith('term.') ? 'pacing.sql' : '') || (name.startsWith('state.') ? 'agent_states.sql' : name.startsWith('stage.') ? 'attempts.sql' : '');
 
 // Properties of the element that shows a figure.
 export function explain(name) {
@@ -34,11 +34,14 @@ function around(el) {
 export function explainHere() {
   const focused = document.activeElement && document.activeElement !== document.body ? document.activeElement : pointed;
   const names = around(focused);
-  if (!names.length) return;
+  if (names.length) openExplained(names);
+}
+// `first`: the one asked for, marked among them.
+export function openExplained(names, first) {
   const at = clock(new Date(serverNow()));
   ui.drawer = () => [
     h('h2', null, t('explain.title'), h('button', { class: 'quiet right', 'aria-label': t('do.close'), onclick: () => { ui.drawer = null; paint(); } }, '×')),
-    h('dl', { class: 'explained' }, names.map((name) => [h('dt', { key: `t${name}` }, t(`name.${name}`)), h('dd', { key: `d${name}` }, t(`tip.${name}`), query(name) && h('span', { class: 'muted' }, ` ${query(name)}`))])),
+    h('dl', { class: 'explained' }, names.map((name) => [h('dt', { key: `t${name}`, class: name === first ? 'asked-for' : '' }, t(`name.${name}`)), h('dd', { key: `d${name}` }, t(`tip.${name}`), query(name) && h('span', { class: 'muted' }, ` ${query(name)}`))])),
     h('p', { class: 'muted' }, t('explain.at', { at }))];
   paint();
 }

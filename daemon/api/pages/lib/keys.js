@@ -20,7 +20,7 @@ export function help(pages) {
     h('h2', null, t('keys.title'), h('button', { class: 'quiet right', 'aria-label': t('do.close'), onclick: close }, '×')),
     h('p', null, keysSwitch()),
     h('dl', { class: 'keys' }, pages.map(([letter, label]) => line(`g ${letter}`, label)),
-      ['/', 'j k', '.', '[ ]', 'o', 'z', 'i', 'Esc', '?'].map((key) => line(key, t(`keys.${key}`))), line(t('keys.shift_s'), t('keys.S'))),
+      ['/', 'j k', '.', '[ ]', '← →', 'o', 'z', 'i', 'Esc', '?'].map((key) => line(key, t(`keys.${key}`))), line(t('keys.shift_s'), t('keys.S'))),
   ];
   paint();
 }

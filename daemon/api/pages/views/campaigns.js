@@ -6,6 +6,7 @@ import { live, paint } from '../lib/live.js';
 import { all, get, post, patch, request as http, may } from '../lib/api.js';
 import { meter, roomText, request, waiting, whyNot, field, select, formValues, toast, attempt, complain, levelMark, windowLevel, linkFigure } from '../lib/ui.js';
 import { decisions } from './decisions.js';
+import { termed } from '../lib/terms.js';
 import { sections, changed } from './fields.js';
 import { lists, numbers } from './picks.js';
 import { heldLink, reasons } from './held.js';
@@ -117,7 +118,7 @@ function cadence(c) {
         c.windows.length === 0 ? h('p', { class: 'empty' }, t('campaign.no_windows')) : h('table', { class: 'grid' }, h('tbody', null, c.windows.map((w) => h('tr', { key: w.name }, h('th', { scope: 'row' }, word('window', w.name)), h('td', { class: 'n' }, meter(w, word('window', w.name), c.mode === 'predictive' ? target(c) : 0)), h('td', { class: 'n' }, w.live < 30 ? '' : t('share.of', { a: num(w.abandoned), b: num(w.live) })), h('td', { class: 'n' }, roomText(w)))))),
           c.windows.filter((w) => w.abandoned > 0 && w.room <= 0).map((w) => h('p', { key: w.name, class: 'mark act' }, icon('alert'), ` ${word('window', w.name)} : ${roomText(w, { full: true })}`)),
         h('p', { class: 'muted' }, c.mode === 'predictive' && c.windows.length > 0 && `${t('abandon.target', { target: pct(target(c), 1) })}. `, t('campaign.at_ceiling')))),
-    h('section', { class: 'card' }, h('h2', null, t('campaign.why_number'), h('button', { class: 'quiet right', onclick: () => decisions(c.id) }, t('decisions.button'))), h('p', null, why(c))),
+    h('section', { class: 'card' }, h('h2', null, t('campaign.why_number'), h('button', { class: 'quiet right', onclick: () => decisions(c.id) }, t('decisions.button'))), h('p', null, termed(why(c), c.id))),
     h('div', { class: 'columns' },
       h('section', { class: 'card' }, h('h2', null, t('campaign.why_not')), h('ol', { class: 'causes' }, c.causes.map((x, i) => cause(c, x, i))),
         integrations.map((x) => h('p', { key: x.id, 'data-integration': x.id }, icon('watch'), ' ', t('why.integration', { name: x.name, state: t(`crm.is.${x.state}`), n: num(x.waiting) })))),

@@ -5,6 +5,7 @@ import { num, pct, duration, clock } from '../lib/format.js';
 import { live, since, paint } from '../lib/live.js';
 import { post, may } from '../lib/api.js';
 import { explain } from '../lib/explain.js';
+import { termed } from '../lib/terms.js';
 import { ahead } from './ahead.js';
 import { concerns } from './alerts.js';
 import * as first from './first.js';
@@ -138,7 +139,7 @@ function campaignRows(c) {
       h('td', { class: 'n', ...explain('col.room') }, least ? h('span', { title: least.abandoned || least.room > 0 ? false : t('abandon.from_tip', { n: num(Math.ceil(1 / least.ceiling)), live: num(least.live) }) }, roomText(least), levelMark(windowLevel(least))) : '—'),
       h('td', { class: 'n', ...explain('col.due') }, dueOf(c) === undefined ? '?' : num(dueOf(c)))),
     h('tr', { key: `w${c.id}`, class: 'why' },
-      h('td', { colspan: 8, title: why(c) }, c.suspended && h('span', { class: 'mark act' }, icon('alert'), ` ${c.suspended} `), why(c),
+      h('td', { colspan: 8 }, c.suspended && h('span', { class: 'mark act' }, icon('alert'), ` ${c.suspended} `), termed(why(c), c.id),
         ' ', h('a', { href: `#/campagnes/${c.id}` }, t('direct.why'))),
       h('td', { colspan: 3, class: 'n' }, controls(c))),
   ];
