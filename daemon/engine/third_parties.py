@@ -207,7 +207,10 @@ class ThirdParties:
         elif isinstance(event, ev.ActionRefused) and event.action == "join" and call.room:
             call.room, call.returns = "", True
             side = self.third_of(call)
-            self.drop(side) if side is not None else self._holding.return_to_desk(call)
+            if side is not None:
+                self.drop(side)
+            else:
+                self._holding.return_to_desk(call)
         else:
             return isinstance(event, ev.LegLeft)
         return True
@@ -218,8 +221,10 @@ class ThirdParties:
         side = self.third_of(call)
         if side is not None and side.goal is Goal.CUSTOMER and side.state is SideState.PARKED:
             self._give(side)
+        elif side is None and call.returns:
+            self._holding.return_to_desk(call)
         elif side is None:
-            self._holding.return_to_desk(call) if call.returns else self._nobody(call)
+            self._nobody(call)
 
     def _nobody(self, call: Call) -> None:
         """Parked with neither agent nor third party: the transfer failed while the customer was on the way."""
