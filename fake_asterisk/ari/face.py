@@ -41,6 +41,10 @@ class App:
         """Whether somebody listens."""
         return self.send is not None
 
+    def hears(self, kind: str) -> bool:
+        """Whether somebody listens who is told events of this kind."""
+        return self.send is not None and self.wants(kind)
+
     def wants(self, kind: str) -> bool:
         """Whether its filter lets events of this kind through."""
         return kind not in self.disallowed and (not self.allowed or kind in self.allowed)
@@ -92,14 +96,14 @@ class Ari:
 
     def tell(self, app: App, kind: str, fields: Message, *, at_end: Message | None = None) -> None:
         """One message to one application."""
-        if app.send is not None and app.wants(kind):
+        if app.send is not None and app.hears(kind):
             head = {"type": kind, "timestamp": shapes.stamp(self.pbx.wall())}
             tail = {"asterisk_id": shapes.ENTITY_ID, "application": app.name}
             app.send({**fields, **head, **(at_end or {}), **tail})
 
     def _about(self, channel: "Channel", kind: str, fields: Message) -> None:
         for app in self.apps.values():
-            if channel.uniqueid in app.ids:
+            if channel.uniqueid in app.ids and app.hears(kind):
                 self.tell(app, kind, fields, at_end={"channel": shapes.channel(channel)})
 
     def channel_event(self, name: str, channel: "Channel", extra: str) -> None:
@@ -133,13 +137,13 @@ class Ari:
             dialled.functions["dialstring"] = values.get("DialString", "")
         fields = {"dialstatus": status, "forward": "", "dialstring": dialled.functions.get("dialstring", "")}
         for app in self.apps.values():
-            if dialled.uniqueid in app.ids:
+            if dialled.uniqueid in app.ids and app.hears("Dial"):
                 self.tell(app, "Dial", fields, at_end={"peer": shapes.channel(dialled)})
 
     def moved(self, kind: str, bridge: "Bridge", channel: "Channel") -> None:
         """ChannelEnteredBridge or ChannelLeftBridge."""
         for app in self.apps.values():
-            if bridge.uniqueid in app.ids and bridge.uniqueid not in app.channels:
+            if bridge.uniqueid in app.ids and bridge.uniqueid not in app.channels and app.hears(kind):
                 both = {"bridge": shapes.bridge(bridge), "channel": shapes.channel(channel)}
                 self.tell(app, kind, {}, at_end=both)
 

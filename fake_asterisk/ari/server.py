@@ -1,20 +1,19 @@
-"""ARI on the wire: HTTP with basic authentication, and the WebSocket that events leave by. aiohttp does the bytes."""
+"""ARI on the wire: HTTP with basic authentication, and the WebSocket that events leave by."""
 
 import asyncio
 import base64
-import json
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import web
-from aiohttp.web_protocol import RequestHandler
+import msgspec
 
 from fake_asterisk.ari import rest
 from fake_asterisk.ari.gate import Gate
+from fake_asterisk.ari.http import Connection, Request, Response
 
 if TYPE_CHECKING:
+    from fake_asterisk.ari.face import App
     from fake_asterisk.pbx import FakeAsterisk
-
-QUEUE_MAX = 10_000  # messages not yet written; a reader that far behind is cut off
 
 
 class Server:
@@ -22,104 +21,86 @@ class Server:
 
     def __init__(self, pbx: "FakeAsterisk") -> None:
         self.pbx = pbx
-        self._http = web.Server(self._handle, loop=pbx.loop, access_log=None, handler_cancellation=True)
+        self._connections: dict[Connection, None] = {}
 
     def __call__(self) -> asyncio.BaseProtocol:
-        return Gate(self.pbx.faults, self._http())
+        return Gate(self.pbx.faults, Connection(self._connections, self._handle, self.pbx.wall))
 
     def abort(self) -> int:
         """Reset every connection; how many."""
-        open_ = [c.transport for c in self._http.connections if isinstance(c, RequestHandler) and c.transport]
-        for transport in open_:
-            transport.abort()
+        open_ = list(self._connections)
+        for connection in open_:
+            connection.abort()
         return len(open_)
 
     def flush(self) -> None:
         """What a silence held back goes out."""
-        for connection in self._http.connections:
-            wire = getattr(connection, "transport", None)
-            if wire is not None:
-                wire.flush()
+        for connection in self._connections:
+            wire: Any = connection.transport
+            wire.flush()
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """End all."""
         self.abort()
-        await self._http.shutdown(0)
 
-    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _handle(self, request: Request) -> Response | None:
         power = self.pbx.power
         if not power.port_open or not power.running:
-            if request.transport is not None:
-                request.transport.abort()
-            return web.Response(status=503)
+            request.connection.abort()
+            return None
         user = self._user(request)
         if user is None:
             return _answer(401, {"message": "Authentication required"})
         path = request.path.removeprefix("/ari")
         if path == "/events":
-            return await self._events(request)
+            self._events(request)
+            return None
         if not power.booted:
             return _answer(503, {"message": "Asterisk not booted"})
-        if user.read_only and request.method != "GET":
-            return _answer(403, {"message": "Write access denied"})
-        parameters: dict[str, Any] = dict(request.query)
-        if request.can_read_body:
-            parameters |= json.loads(await request.text() or "{}")
-        faults = self.pbx.faults
         changes = request.method != "GET"
+        if user.read_only and changes:
+            return _answer(403, {"message": "Write access denied"})
+        parameters: dict[str, Any] = request.query
+        if request.body:
+            parameters |= msgspec.json.decode(request.body)
+        faults = self.pbx.faults
         if changes and faults.loses_action():
-            await self._never()
+            return None
         status, body = await rest.dispatch(self.pbx, request.method, path, parameters)
         if changes and faults.loses_response():
-            await self._never()
+            return None
         return _answer(status, body)
 
-    async def _never(self) -> None:
-        """No answer until the client gives up and closes."""
-        await asyncio.Event().wait()
-
-    def _user(self, request: web.BaseRequest) -> Any:
-        given = request.headers.get("Authorization", "").removeprefix("Basic ")
-        try:
-            name, _, password = base64.b64decode(given).decode().partition(":")
-        except ValueError:
-            return None
+    def _user(self, request: Request) -> Any:
+        name, password = _credentials(request.headers.get("authorization", ""))
         user = self.pbx.config.ari_users.get(name)
         return user if user is not None and user.password == password else None
 
-    async def _events(self, request: web.BaseRequest) -> web.WebSocketResponse:
-        socket = web.WebSocketResponse(autoping=True)
-        await socket.prepare(request)
-        queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue(QUEUE_MAX)
+    def _events(self, request: Request) -> None:
+        """A WebSocket for the applications that the query names."""
+        ari = self.pbx.ari
 
         def send(message: dict[str, Any]) -> None:
-            if queue.full():
-                if request.transport is not None:
-                    request.transport.abort()
-            else:
-                queue.put_nowait(message)
+            socket.send(msgspec.json.encode(message))
 
-        async def write() -> None:
-            while True:
-                text = json.dumps(await queue.get())
-                try:
-                    await socket.send_str(text)
-                except ConnectionError:
-                    return
-
-        apps = [self.pbx.ari.connected(name, send) for name in request.query.get("app", "").split(",")]
-        writer = self.pbx.loop.create_task(write())
-        try:
-            async for _ in socket:
-                pass  # nothing is asked by the WebSocket
-        finally:
-            writer.cancel()
+        def gone() -> None:
             for app in apps:
-                self.pbx.ari.disconnected(app, send)
-        return socket
+                ari.disconnected(app, send)
+
+        apps: list[App] = []
+        socket = request.connection.upgrade(request, gone)
+        apps += [ari.connected(name, send) for name in request.query.get("app", "").split(",")]
 
 
-def _answer(status: int, body: Any) -> web.Response:
-    if body is None:
-        return web.Response(status=status)
-    return web.Response(status=status, text=json.dumps(body), content_type="application/json")
+@lru_cache(maxsize=64)
+def _credentials(header: str) -> tuple[str, str]:
+    """Name and password of a header for basic authentication; empty if it is none."""
+    try:
+        name, _, password = base64.b64decode(header.removeprefix("Basic ")).decode().partition(":")
+    except ValueError:
+        return "", ""
+    return name, password
+
+
+def _answer(status: int, body: Any) -> Response:
+    return Response(status, b"" if body is None else msgspec.json.encode(body))

@@ -1,6 +1,7 @@
 """Channels, bridges and stamps as ARI's JSON has them."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from fake_asterisk.render import STATE_TEXT
@@ -14,7 +15,12 @@ ENTITY_ID = "02:00:00:00:00:01"
 
 def stamp(epoch: float) -> str:
     """Milliseconds and a numeric zone without a colon."""
-    text = datetime.fromtimestamp(epoch, UTC).isoformat(timespec="milliseconds")
+    return _stamp(round(epoch * 1_000_000) // 1000)
+
+
+@lru_cache(maxsize=4096)
+def _stamp(epoch_ms: int) -> str:
+    text = datetime.fromtimestamp(epoch_ms / 1000, UTC).isoformat(timespec="milliseconds")
     return text.replace("+00:00", "+0000")
 
 
