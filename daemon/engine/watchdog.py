@@ -36,7 +36,8 @@ class Watchdog:
         """Once an audit, in the engine's own time."""
         self._seen = set()
         for line_id, line in self._live.pool.lines.items():
-            for lease in sorted(line.leases, key=str):
+            spare = [lease for lease in line.leases if lease not in self._live.calls]  # few: in order, for the log
+            for lease in sorted(spare, key=str):
                 self._lease(line_id, lease)
         for desk in list(self._live.desks.values()):
             self._desk(desk)
@@ -66,8 +67,7 @@ class Watchdog:
 
     def _lease(self, line_id: int, lease: object) -> None:
         live = self._live
-        held = lease in live.calls or any(side.lease == lease for side in live.sides.values())
-        if held or not self._twice("line", lease):
+        if any(side.lease == lease for side in live.sides.values()) or not self._twice("line", lease):
             return
         live.pool.give_back(line_id, lease)
         live.touch("lines", line_id)
