@@ -8,14 +8,26 @@ import PHONE from '@salesforce/schema/Lead.Phone';
 export default class CadranCall extends LightningElement {
   @api recordId;
   @wire(getRecord, { recordId: '$recordId', fields: [PHONE] }) record;
+  busy = false;
+
+  get phone() {
+    return getFieldValue(this.record.data, PHONE);
+  }
+
+  get blocked() {
+    return this.busy || !this.phone;
+  }
 
   async dial() {
-    const phone = getFieldValue(this.record.data, PHONE);
+    if (this.blocked) return; // a second click while the first is on its way would be a second call
+    this.busy = true;
     try {
-      const id = await call({ phone, recordId: this.recordId });
-      this.dispatchEvent(new ShowToastEvent({ title: `Appel ${id}`, message: phone, variant: 'success' }));
+      const id = await call({ phone: this.phone });
+      this.dispatchEvent(new ShowToastEvent({ title: `Appel ${id}`, message: this.phone, variant: 'success' }));
     } catch (error) {
       this.dispatchEvent(new ShowToastEvent({ title: 'Cadran', message: error.body.message, variant: 'error' }));
+    } finally {
+      this.busy = false;
     }
   }
 }
