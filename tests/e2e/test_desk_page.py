@@ -44,13 +44,15 @@ async def test_a_person_shown_can_be_passed_over_with_a_reason_or_never_be_calle
         await expect(band).to_contain_text("réservée encore")
         await expect(page.get_by_role("button", name="D Appeler")).to_be_enabled()
         await page.keyboard.press("s")
-        await page.keyboard.press("3")
+        async with page.expect_response("**/preview/skip"):
+            await page.keyboard.press("3")
         button = page.get_by_role("button", name="L Ne plus appeler")
         await expect(button).to_be_visible()
         await page.keyboard.press("l")
         await expect(page.get_by_role("button", name="L Encore L pour confirmer")).to_be_visible()
         assert not door.of(c.LeadsChanged), "asked for once is not confirmed"
-        await page.keyboard.press("l")
+        async with page.expect_response("**/preview/skip"):
+            await page.keyboard.press("l")
         await expect(page.locator(".toast")).to_contain_text("liste rouge")
         assert await site.world.store.on_red_list(campaign.client_id, "+33199001234")
         door.change("agents", agent, state="ready", lead_id=0, preview_until=None)

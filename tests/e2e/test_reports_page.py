@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from playwright.async_api import Browser, Page, expect
@@ -10,9 +11,11 @@ from playwright.async_api import Browser, Page, expect
 from daemon.calls.causes import Outcome
 from tests.api.test_recent import a_call, lease_of
 from tests.e2e.site import Site, WallClock, open_site
+from tests.e2e.test_accessible import serious
 from tests.e2e.test_pages import shot
 
-NOON = datetime.now(UTC).replace(hour=9, minute=5, second=0, microsecond=0)
+NOON = datetime.now(ZoneInfo("Europe/Paris")).replace(hour=10, minute=5, second=0, microsecond=0).astimezone(UTC)
+"""Of the day that it is where the page's clock is: near midnight that is another day than UTC's."""
 
 
 async def some_days(site: Site) -> None:
@@ -59,7 +62,8 @@ async def test_reports_by_hour_and_for_chosen_days(browser: Browser) -> None:
         assert await attempts(page) == ["4"]
         assert f"du={day(6)}" in page.url
         await page.get_by_label("Par", exact=True).select_option("by_day")
-        await expect(page.locator("main tbody tr td").first).to_contain_text(day(6))
+        year, month, number = day(6).split("-")
+        await expect(page.locator("main tbody tr td").first).to_have_text(f"{number}/{month}/{year}")
         await page.get_by_role("button", name="7 jours").click()
         await expect(page.locator("main tbody tr")).to_have_count(3)
         rows = await site.world.store.report("by_day", start=NOON - timedelta(days=8))
@@ -68,6 +72,42 @@ async def test_reports_by_hour_and_for_chosen_days(browser: Browser) -> None:
             await page.get_by_role("link", name="CSV").click()
         text = (await (await download.value).path()).read_text("utf-8-sig")
         assert len(text.splitlines()) == 3 and day(6) in text
+        assert not site.troubles, site.troubles
+
+
+@pytest.mark.feature("DASH-02", clause="any column as a curve, and against the last period, on the page")
+@pytest.mark.parametrize(("theme", "language"), [("light", "fr"), ("dark", "en")])
+async def test_a_curve_of_any_column_against_the_last_period(browser: Browser, theme: str, language: str) -> None:
+    locale = "fr-FR" if language == "fr" else "en-GB"
+    async with open_site(browser, color_scheme=theme, locale=locale) as site:
+        await some_days(site)
+        page = await site.open(f"/#/rapports/by_hour?p=custom&du={day(1)}&au={day(1)}")
+        curve, compared = page.locator("[data-curve]"), page.locator("tfoot")
+        await expect(curve.locator("rect.column")).to_have_count(24)
+        heights = [float(await curve.locator("rect.column").nth(i).get_attribute("height") or 0) for i in range(24)]
+        assert sorted(heights)[-3:] == [0.0, pytest.approx(max(heights) * 2 / 3), max(heights)]
+        await expect(compared).to_have_count(0)  # the day before had nothing to compare with
+        await page.goto(site.url(f"/#/rapports/by_day?p=custom&du={day(3)}&au={day(0)}"))
+        await expect(curve.locator(".key.before")).to_contain_text(day(7)[8:])
+        await expect(curve.locator("polyline.before")).to_have_count(1)
+        before, change = compared.locator("tr").nth(0).locator("td"), compared.locator("tr").nth(1).locator("td")
+        told = (await before.nth(0).inner_text(), await change.nth(0).inner_text())
+        assert told == ("4", "+1"), "five calls in these four days, four in the four before"
+        heads = await page.locator("thead th").all_inner_texts()
+        by_column = dict(zip(heads[1:], await change.all_inner_texts(), strict=True))
+        assert by_column["Rép." if language == "fr" else "Answer"] == ("+80,0 pt" if language == "fr" else "+80.0 pt")
+        await page.get_by_label("Colonne de la courbe" if language == "fr" else "Column of the curve").select_option(
+            "answer_rate"
+        )
+        await expect(page.locator("[data-curve=answer_rate]")).to_be_visible()
+        assert "col=answer_rate" in page.url
+        await expect(curve.locator("rect.column")).to_have_count(1)  # a rate of no calls is a gap, not a zero
+        assert await serious(page) == []
+        await shot(page, f"rapports-courbe-{language}-{theme}")
+        await page.reload()
+        await expect(page.locator("[data-curve=answer_rate]")).to_be_visible()
+        await page.set_viewport_size({"width": 320, "height": 700})
+        assert await page.evaluate("document.documentElement.scrollWidth") <= 320
         assert not site.troubles, site.troubles
 
 
