@@ -19,7 +19,7 @@ QUICK: dict[str, Any] = {
     "secret": lambda: "s3cret",
     "retry_first_s": 0.02,
     "boot_wait_s": 0.05,
-    "connect_deadline_s": 1.0,
+    "connect_deadline_s": 10.0,
 }
 
 
@@ -48,7 +48,7 @@ class Ours:
     async def running(self) -> AsyncIterator[AmiClient]:
         task = asyncio.create_task(self.client.run(self._logged_in))
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 await self.up.wait()
             yield self.client
         finally:
@@ -57,7 +57,7 @@ class Ours:
                 await task
 
 
-async def until(true: Callable[[], object], within_s: float = 3.0) -> None:
+async def until(true: Callable[[], object], within_s: float = 20.0) -> None:
     async with asyncio.timeout(within_s):
         while not true():  # noqa: ASYNC110 - what is waited for has no event of its own
             await asyncio.sleep(0.005)

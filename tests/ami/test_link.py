@@ -58,7 +58,7 @@ async def test_a_pbx_that_does_not_permit_our_address(pbx: ScriptedAmi) -> None:
     with capture_logs() as logs:
         task = asyncio.create_task(ours.client.run(ours._logged_in))
         for _ in range(3):
-            await shut(await asyncio.wait_for(pbx.connected.get(), 2))
+            await shut(await asyncio.wait_for(pbx.connected.get(), 20))
         pbx.banner = b"Asterisk Call Manager/11.0.0\r\n"  # the address was added to the list
         await until(ours.up.is_set)
         task.cancel()

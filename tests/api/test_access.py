@@ -214,7 +214,7 @@ async def test_revocation_closes_the_open_stream(client: Client, world: World) -
         row = world.rows["token_supervisor"]
         async with client.delete(f"/api/v1/tokens/{row.id}", headers=world.auth("administrator")) as response:
             assert response.status == 204
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             rest = await stream.content.read()
     assert b'event: bye\ndata: {"reason":"revoked"}' in rest
     async with client.get("/api/v1/status", headers=world.auth("supervisor")) as response:

@@ -31,8 +31,8 @@ async def call(client: Client, world: World, body: Any = NUMBER, **headers: str)
 
 
 async def until(true: Callable[[], bool]) -> None:
-    """Let the server's tasks run until something is true; five seconds at most."""
-    for _ in range(500):
+    """Let the server's tasks run until something is true; 30 s at most."""
+    for _ in range(3000):
         if true():
             return
         await asyncio.sleep(0.01)

@@ -32,7 +32,7 @@ class Events:
 
     async def next(self) -> tuple[str, Any, str]:
         fields: dict[str, str] = {}
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while True:
                 line = (await self.response.content.readline()).decode().rstrip("\n")
                 if not line and "event" in fields:

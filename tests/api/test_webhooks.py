@@ -327,7 +327,7 @@ async def test_the_sender_at_work_by_itself(client: Client, world: World, far: F
         made = await add(client, world, far.url)
         async with client.post(f"{PATH}/{made['id']}/test", headers=world.auth("administrator")):
             pass
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await far.came.wait()
     finally:
         working.cancel()
@@ -388,7 +388,7 @@ async def test_the_shipped_receivers(client: Client, world: World, program: str,
         assert (await get(client, world, f"{PATH}/{made['id']}"))["last_error"] == "HTTP 401", "an old message"
         assert process.stdout is not None
         printed = b""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while printed.count(b"call.ended") < 2:
                 printed += await process.stdout.read(4096)
     assert printed.index(b"call.ringing") < printed.index(b"call.ended")
@@ -402,7 +402,7 @@ def _real_now() -> Any:
 
 async def _answering(session: ClientSession, url: str) -> None:
     """Until it listens; unsigned, so it must answer 401."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while True:
             try:
                 async with session.post(url, data=b"{}") as response:

@@ -204,6 +204,14 @@ async def gather(cadran: Cadran, campaign: lab_campaign.Campaign, evidence: lab_
     """The daemon's own record beside the evidence."""
     evidence.outcomes = OUTCOMES
     id = str(campaign.id)
+    ended = Counter(attempt["outcome"] for attempt in evidence.attempts)
+
+    async def booked() -> bool:
+        """Whether the ledger has as many calls as the attempts; a row of it may be written after theirs."""
+        hours = await rows(cadran, "abandonment", campaign_id=id)
+        return all(sum(row[name] for row in hours) >= ended[name] for name in ("abandoned", "connected"))
+
+    await lab_campaign.until(cadran, f"the ledger has {dict(ended)}", booked)
     return Shift(
         evidence,
         len(campaign.agents),

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import re
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -252,7 +253,8 @@ def story(people: list[Served], attempts: list[dict[str, Any]]) -> str:
 
 
 BLACKLISTED, LATE = "0612000301", "0612000302"
-NEVER = [{"days": [1, 2, 3, 4, 5, 6, 7], "start": "00:00", "end": "00:01"}]
+NEVER = [{"days": [(datetime.now(UTC).isoweekday() + 2) % 7 + 1], "start": "00:00", "end": "00:01"}]
+"""Three days from now."""
 
 
 async def ended(cadran: Cadran, campaign: int, count: int) -> list[dict[str, Any]]:

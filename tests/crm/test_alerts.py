@@ -102,7 +102,7 @@ async def delivered(alerts: Alerts, mail: MailServer, count: int) -> None:
     """Let it work until so many mails are in."""
     working = asyncio.create_task(alerts.run())
     try:
-        for _ in range(500):
+        for _ in range(3000):
             if len(mail.mails) >= count:
                 return
             await asyncio.sleep(0.01)

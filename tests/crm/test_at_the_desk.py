@@ -146,7 +146,7 @@ async def test_our_own_calls_fire_the_hook(display: str, monkeypatch: pytest.Mon
             assert (shown["url"], shown["display"]) == (f"{office.crm.url}{where}", display)
             return
         assert shown["url"] == ""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not asked(office, where):  # noqa: ASYNC110 - what is waited for raises no event
                 await asyncio.sleep(0.01)
 

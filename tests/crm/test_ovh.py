@@ -115,7 +115,7 @@ async def read_script(*steps: Any) -> tuple[Script, list[float], list[str]]:
 
     stream = EventStream(server, ReadyToken(TOKEN), random.Random(1), url="https://events.example/", sleep=sleep)
     task = asyncio.create_task(stream.run(take))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await asked_all.wait()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

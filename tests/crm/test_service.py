@@ -28,7 +28,7 @@ async def at_work(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Office]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110 - what is waited for raises no event
             await asyncio.sleep(0.01)
 
@@ -95,7 +95,7 @@ async def test_what_the_daemon_before_was_sending_is_settled_first(monkeypatch: 
         task = asyncio.create_task(office.service.run())
         await until(lambda: len(office.crm.calls) == 2)
         figures: dict[str, object] = {}
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             while set(figures) != {"done"}:
                 figures = (await office.world.store.crm_figures([row.id]))[row.id]  # type: ignore[attr-defined]
                 await asyncio.sleep(0.01)

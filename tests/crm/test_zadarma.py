@@ -311,7 +311,7 @@ async def test_the_call_shows_on_the_stream_of_whose_phone_rings() -> None:
 
         bob = linked.office.agents[1].id
         await linked.ask("POST", "/users", 201, json={"agent_id": bob, "extension": "102"})
-        async with stream("ada") as hers, stream("bob") as his, asyncio.timeout(5):
+        async with stream("ada") as hers, stream("bob") as his, asyncio.timeout(30):
             await linked.tell("NOTIFY_INTERNAL", internal="101")
             await linked.tell("NOTIFY_INTERNAL", internal="102", pbx_call_id="in_2", caller_id="+33700000000")
             shown = []

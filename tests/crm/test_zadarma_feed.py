@@ -57,7 +57,7 @@ class Fed:
         )  # fmt: skip
 
     async def settle(self, events: int) -> list[dict[str, str]]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while self.feed.sent + self.feed.dropped < events:  # noqa: ASYNC110 - counters, not events
                 await asyncio.sleep(0.005)
         return self.receiver.got

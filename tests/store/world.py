@@ -41,8 +41,8 @@ class FixedClock:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Let the other tasks run until it holds; 5 s at most."""
-    async with asyncio.timeout(5):
+    """Let the other tasks run until it holds; 30 s at most."""
+    async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110 - what is waited for raises no event
             await asyncio.sleep(0.001)
 

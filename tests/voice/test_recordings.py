@@ -280,14 +280,14 @@ async def test_a_file_that_cannot_be_deleted(world: World, tmp_path: Path, monke
     monkeypatch.setattr(Path, "unlink", read_only)
     with capture_logs() as logs:
         job = asyncio.create_task(desk.tapes.run())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not logs:  # noqa: ASYNC110 - a log line raises no event
                 await asyncio.sleep(0.01)
         assert {line["event"] for line in logs} == {"recordings.not_deleted"} and not job.done()
         assert (await desk.row())["state"] == "kept" and kept.exists()  # noqa: ASYNC240
         monkeypatch.setattr(Path, "unlink", really)
         world.clock.advance(3600.0)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while (await desk.row())["state"] != "purged":  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
     assert not kept.exists() and not job.done()  # noqa: ASYNC240
