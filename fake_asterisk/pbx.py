@@ -248,7 +248,7 @@ class FakeAsterisk:
             fiber.drop()
         self._fibers.clear()
         if self.ari.server is not None:
-            self.ari.server.close()
+            await self.ari.server.close()
         await self.power.close()
 
     def hangup_all(self, cause_event: int) -> None:

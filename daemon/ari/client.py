@@ -21,15 +21,13 @@ import msgspec
 import structlog
 
 from daemon.ari.connector import LoopConnector
-from daemon.ari.rest import Answer, Closed, Connections, NotConnected, authority
 from daemon.errors import PbxInDoubt, PbxRejected, PbxUnavailable, SettingsError
 from daemon.ports.driver import Backoff, code_of
 
 log = structlog.get_logger(__name__)
 
 CONNECTIONS_MAX: Final = 16
-"""Asterisk serves 100 HTTP sessions by default (`session_limit`), other users' included; each request takes 1-3 ms.
-The WebSocket is one more."""
+"""Asterisk serves 100 HTTP sessions by default (`session_limit`), other users' included; each request takes 1-3 ms."""
 PENDING_MAX: Final = 2000
 """Requests not yet answered; more are refused here, as a PBX that far behind can't be helped by asking more."""
 KEEPALIVE_S: Final = 8.0
@@ -37,8 +35,6 @@ KEEPALIVE_S: Final = 8.0
 MESSAGE_BYTES_MAX: Final = 1 << 20
 FAREWELL_S: Final = 0.5
 """A close is answered at once; a link that is gone does not hold up the next one for longer."""
-REDIRECTED: Final = 300
-"""From this status on nothing was done."""
 FORBIDDEN: Final = 403
 
 Query = Mapping[str, str]
@@ -91,19 +87,20 @@ class AriClient:
         self.requests = 0
         self.request_s = 0.0
         """How long the latest request took."""
-        self._pbx_date = ""
-        """The PBX's clock, as its latest answer told it."""
+        self.pbx_utc: datetime | None = None
+        """The PBX's clock, as its latest answer told it, to the second."""
         self._on_event, self._on_down = on_event, on_down
         self._backoff = Backoff(rng, options.retry_first_s, options.retry_max_s)
-        self._connections: Connections | None = None
+        self._session: aiohttp.ClientSession | None = None
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._loss: PbxUnavailable | None = None
         self._dropped = asyncio.Event()
         self._pending = 0
         self._parted = True
         """The last WebSocket, if there was one, ended with a farewell."""
-        self._where = authority(options.host, options.tcp_port)
-        self._root = f"{options.prefix}/ari"
+        scheme = "https" if options.tls else "http"
+        self._where = f"{options.host}:{options.tcp_port}"
+        self._root = f"{scheme}://{self._where}{options.prefix}/ari"
 
     @property
     def connected(self) -> bool:
@@ -112,11 +109,6 @@ class AriClient:
     @property
     def pending(self) -> int:
         return self._pending
-
-    @property
-    def pbx_utc(self) -> datetime | None:
-        """The PBX's clock, as its latest answer told it, to the second; None if it told none."""
-        return _date(self._pbx_date) if self._pbx_date else None
 
     # -- life of the link -----------------------------------------------------------------------------------------
     async def run(self, on_connected: Callable[[], Awaitable[None]], watch: Watch | None = None) -> NoReturn:
@@ -144,18 +136,10 @@ class AriClient:
     async def _one_life(self, on_connected: Callable[[], Awaitable[None]], watch: Watch | None) -> NoReturn:
         self._loss = None
         self._dropped.clear()
-        options, credentials = self.options, self._credentials()
-        connector = LoopConnector(limit=0, keepalive_timeout=KEEPALIVE_S, tls=options.tls)
         timeout = aiohttp.ClientTimeout(total=None)
-        session = aiohttp.ClientSession(connector=connector, headers=credentials, timeout=timeout)
-        connections = self._connections = Connections(
-            options.host,
-            options.tcp_port,
-            headers=credentials,
-            limit=CONNECTIONS_MAX,
-            keep_s=KEEPALIVE_S,
-            tls=options.tls,
-        )
+        connector = LoopConnector(limit=CONNECTIONS_MAX, keepalive_timeout=KEEPALIVE_S, tls=self.options.tls)
+        session = aiohttp.ClientSession(connector=connector, headers=self._credentials(), timeout=timeout)
+        self._session = session
         abandoned = False
         try:
             if not self._parted:
@@ -174,8 +158,7 @@ class AriClient:
             abandoned = True  # thrown away with its loop, as by a kill in simulated time: nothing can be awaited
             raise
         finally:
-            self._connections = None
-            connections.close()
+            self._session = None
             socket_, self._socket = self._socket, None
             if abandoned:
                 if socket_ is not None:
@@ -250,7 +233,7 @@ class AriClient:
         try:
             async with asyncio.timeout(options.connect_deadline_s):
                 return await session.ws_connect(
-                    f"{'wss' if options.tls else 'ws'}://{self._where}{self._root}/events",
+                    f"{self._root}/events",
                     params=query,
                     heartbeat=options.ping_interval_s,
                     max_msg_size=MESSAGE_BYTES_MAX,
@@ -306,8 +289,8 @@ class AriClient:
         self, method: str, path: str, query: Query | None = None, body: Mapping[str, Any] | None = None
     ) -> Any:
         """One REST request below /ari; the decoded answer, None if it is empty."""
-        connections = self._connections
-        if connections is None or self._loss is not None or not self.connected:
+        session = self._session
+        if session is None or self._loss is not None or not self.connected:
             raise self._loss or PbxUnavailable("no link", "no_link")
         if self._pending >= PENDING_MAX:
             raise PbxUnavailable(f"{PENDING_MAX} requests wait for an answer", "busy")
@@ -315,33 +298,41 @@ class AriClient:
         asked = loop.time()
         self._pending += 1
         self.requests += 1
-        target, deadline_s = self._root + path, self.options.request_deadline_s
         try:
-            answer = await connections.ask(method, target, query, body, deadline_s=deadline_s)
+            async with asyncio.timeout(self.options.request_deadline_s):
+                return await self._exchange(session, method, path, query, body)
         except TimeoutError as error:
-            raise self._silent(f"{method} {path}: no answer within {deadline_s:g} s") from error
-        except NotConnected as error:
-            cause = error.__cause__ or error
-            why = PbxUnavailable(f"{self._where}: {_words(cause)}", code_of(cause))
+            raise self._silent(f"{method} {path}: no answer within {self.options.request_deadline_s:g} s") from error
+        except aiohttp.ClientConnectorError as error:
+            why = PbxUnavailable(f"{self._where}: {_words(error)}", code_of(_cause(error)))
             self.drop(why)
             raise why from error
-        except Closed as error:
-            raise self._loss or PbxUnavailable(str(error), "no_link") from error
-        except OSError as error:
+        except (aiohttp.ClientError, OSError) as error:
             raise self._silent(f"{method} {path}: the connection went before its answer ({_words(error)})") from error
         finally:
             self._pending -= 1
             self.request_s = loop.time() - asked
-        self._pbx_date = answer.date
-        return self._content_of(answer, method, path)
 
-    def _content_of(self, answer: Answer, method: str, path: str) -> Any:
-        if answer.status >= REDIRECTED:
-            raise AriRefused(answer.status, _message_of(answer.content) or f"HTTP {answer.status}")
-        try:
-            return msgspec.json.decode(answer.content) if answer.content else None
-        except msgspec.DecodeError as error:
-            raise AriRefused(answer.status, f"{method} {path}: the answer is not JSON") from error
+    async def _exchange(
+        self,
+        session: aiohttp.ClientSession,
+        method: str,
+        path: str,
+        query: Query | None,
+        body: Mapping[str, Any] | None,
+    ) -> Any:
+        data = msgspec.json.encode(body) if body is not None else None
+        headers = {"Content-Type": "application/json"} if body is not None else None
+        async with session.request(method, self._root + path, params=query, data=data, headers=headers) as answer:
+            content = await answer.read()
+            if "Date" in answer.headers:
+                self.pbx_utc = _date(answer.headers["Date"])
+            if answer.status >= 400:
+                raise AriRefused(answer.status, _message_of(content) or f"HTTP {answer.status}")
+            try:
+                return msgspec.json.decode(content) if content else None
+            except msgspec.DecodeError as error:
+                raise AriRefused(answer.status, f"{method} {path}: the answer is not JSON") from error
 
     def _silent(self, what: str) -> PbxInDoubt:
         self.drop(PbxUnavailable(what, "half_open"))

@@ -1,19 +1,20 @@
-"""ARI on the wire: HTTP with basic authentication, and the WebSocket that events leave by."""
+"""ARI on the wire: HTTP with basic authentication, and the WebSocket that events leave by. aiohttp does the bytes."""
 
 import asyncio
 import base64
-from functools import lru_cache
+import json
 from typing import TYPE_CHECKING, Any
 
-import msgspec
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
 
 from fake_asterisk.ari import rest
 from fake_asterisk.ari.gate import Gate
-from fake_asterisk.ari.http import Connection, Request, Response
 
 if TYPE_CHECKING:
-    from fake_asterisk.ari.face import App
     from fake_asterisk.pbx import FakeAsterisk
+
+QUEUE_MAX = 10_000  # messages not yet written; a reader that far behind is cut off
 
 
 class Server:
@@ -21,86 +22,104 @@ class Server:
 
     def __init__(self, pbx: "FakeAsterisk") -> None:
         self.pbx = pbx
-        self._connections: dict[Connection, None] = {}
+        self._http = web.Server(self._handle, loop=pbx.loop, access_log=None, handler_cancellation=True)
 
     def __call__(self) -> asyncio.BaseProtocol:
-        return Gate(self.pbx.faults, Connection(self._connections, self._handle, self.pbx.wall))
+        return Gate(self.pbx.faults, self._http())
 
     def abort(self) -> int:
         """Reset every connection; how many."""
-        open_ = list(self._connections)
-        for connection in open_:
-            connection.abort()
+        open_ = [c.transport for c in self._http.connections if isinstance(c, RequestHandler) and c.transport]
+        for transport in open_:
+            transport.abort()
         return len(open_)
 
     def flush(self) -> None:
         """What a silence held back goes out."""
-        for connection in self._connections:
-            wire: Any = connection.transport
-            wire.flush()
+        for connection in self._http.connections:
+            wire = getattr(connection, "transport", None)
+            if wire is not None:
+                wire.flush()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """End all."""
         self.abort()
+        await self._http.shutdown(0)
 
-    async def _handle(self, request: Request) -> Response | None:
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         power = self.pbx.power
         if not power.port_open or not power.running:
-            request.connection.abort()
-            return None
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response(status=503)
         user = self._user(request)
         if user is None:
             return _answer(401, {"message": "Authentication required"})
         path = request.path.removeprefix("/ari")
         if path == "/events":
-            self._events(request)
-            return None
+            return await self._events(request)
         if not power.booted:
             return _answer(503, {"message": "Asterisk not booted"})
-        changes = request.method != "GET"
-        if user.read_only and changes:
+        if user.read_only and request.method != "GET":
             return _answer(403, {"message": "Write access denied"})
-        parameters: dict[str, Any] = request.query
-        if request.body:
-            parameters |= msgspec.json.decode(request.body)
+        parameters: dict[str, Any] = dict(request.query)
+        if request.can_read_body:
+            parameters |= json.loads(await request.text() or "{}")
         faults = self.pbx.faults
+        changes = request.method != "GET"
         if changes and faults.loses_action():
-            return None
+            await self._never()
         status, body = await rest.dispatch(self.pbx, request.method, path, parameters)
         if changes and faults.loses_response():
-            return None
+            await self._never()
         return _answer(status, body)
 
-    def _user(self, request: Request) -> Any:
-        name, password = _credentials(request.headers.get("authorization", ""))
+    async def _never(self) -> None:
+        """No answer until the client gives up and closes."""
+        await asyncio.Event().wait()
+
+    def _user(self, request: web.BaseRequest) -> Any:
+        given = request.headers.get("Authorization", "").removeprefix("Basic ")
+        try:
+            name, _, password = base64.b64decode(given).decode().partition(":")
+        except ValueError:
+            return None
         user = self.pbx.config.ari_users.get(name)
         return user if user is not None and user.password == password else None
 
-    def _events(self, request: Request) -> None:
-        """A WebSocket for the applications that the query names."""
-        ari = self.pbx.ari
+    async def _events(self, request: web.BaseRequest) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse(autoping=True)
+        await socket.prepare(request)
+        queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue(QUEUE_MAX)
 
         def send(message: dict[str, Any]) -> None:
-            socket.send(msgspec.json.encode(message))
+            if queue.full():
+                if request.transport is not None:
+                    request.transport.abort()
+            else:
+                queue.put_nowait(message)
 
-        def gone() -> None:
+        async def write() -> None:
+            while True:
+                text = json.dumps(await queue.get())
+                try:
+                    await socket.send_str(text)
+                except ConnectionError:
+                    return
+
+        apps = [self.pbx.ari.connected(name, send) for name in request.query.get("app", "").split(",")]
+        writer = self.pbx.loop.create_task(write())
+        try:
+            async for _ in socket:
+                pass  # nothing is asked by the WebSocket
+        finally:
+            writer.cancel()
             for app in apps:
-                ari.disconnected(app, send)
-
-        apps: list[App] = []
-        socket = request.connection.upgrade(request, gone)
-        apps += [ari.connected(name, send) for name in request.query.get("app", "").split(",")]
+                self.pbx.ari.disconnected(app, send)
+        return socket
 
 
-@lru_cache(maxsize=64)
-def _credentials(header: str) -> tuple[str, str]:
-    """Name and password of a header for basic authentication; empty if it is none."""
-    try:
-        name, _, password = base64.b64decode(header.removeprefix("Basic ")).decode().partition(":")
-    except ValueError:
-        return "", ""
-    return name, password
-
-
-def _answer(status: int, body: Any) -> Response:
-    return Response(status, b"" if body is None else msgspec.json.encode(body))
+def _answer(status: int, body: Any) -> web.Response:
+    if body is None:
+        return web.Response(status=status)
+    return web.Response(status=status, text=json.dumps(body), content_type="application/json")
