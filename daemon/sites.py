@@ -27,7 +27,8 @@ from daemon.errors import DaemonError, FactsLost, StoreConflict, StoreError, Sto
 from daemon.ports import Pbx, Store
 from daemon.settings import Settings, SiteTable
 from daemon.store import mark
-from daemon.store.journal import Files, Folder, Journal, MemoryFiles
+from daemon.store.journal import Journal
+from daemon.store.journal_files import Files, Folder, MemoryFiles
 from daemon.store.writer import FactWriter, backoff_s, keep_synced
 
 log = structlog.get_logger(__name__)

@@ -26,7 +26,7 @@ from daemon.calls.records import Agent, Campaign, CampaignMode, Client, Group, L
 from daemon.engine import commands as c
 from daemon.errors import CommandError, StoreUnavailable
 from daemon.settings import AriTable, DaemonTable, HttpTable, Settings, SiteTable
-from daemon.store.journal import MemoryFiles
+from daemon.store.journal_files import MemoryFiles
 from daemon.store.memory import MemoryStore
 from fake_asterisk import FakeAsterisk, FakeConfig, lab, people
 from fake_asterisk.config import AriUser

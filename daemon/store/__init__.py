@@ -12,7 +12,8 @@ from pathlib import Path
 from daemon.clock import Clock
 from daemon.errors import SettingsError
 from daemon.store.embedded import EmbeddedPostgres, usable_folder
-from daemon.store.journal import Folder, Journal, MemoryFiles
+from daemon.store.journal import Journal
+from daemon.store.journal_files import Folder, MemoryFiles
 from daemon.store.memory import Faults, MemoryStore
 from daemon.store.memory_tables import MemoryTables
 from daemon.store.postgres import PostgresStore

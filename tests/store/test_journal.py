@@ -17,7 +17,8 @@ from daemon.calls.causes import Outcome
 from daemon.calls.facts import AnyFact, NumberedFact
 from daemon.calls.ids import uuid7
 from daemon.errors import SettingsError, StoreConflict, StoreUnavailable
-from daemon.store.journal import Folder, Journal, MemoryFiles
+from daemon.store.journal import Journal
+from daemon.store.journal_files import Folder, MemoryFiles
 from daemon.store.writer import BACKOFF_MAX_S, GATHER_S, FactWriter, backoff_s, keep_synced
 from tests.store.world import SITE, START, FixedClock, until
 

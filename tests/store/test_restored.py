@@ -12,7 +12,8 @@ import pytest
 from daemon.calls import facts as f
 from daemon.sites import SiteLog
 from daemon.store import EmbeddedPostgres, PostgresStore
-from daemon.store.journal import Folder, Journal
+from daemon.store.journal import Journal
+from daemon.store.journal_files import Folder
 from daemon.store.writer import keep_synced
 from tests.store.world import SITE, START, FixedClock, make_world
 

@@ -20,7 +20,7 @@ from daemon.clock import SystemClock
 from daemon.engine import commands as c
 from daemon.errors import FactsLost, StoreUnavailable
 from daemon.settings import DaemonTable, HttpTable, Settings, SiteTable
-from daemon.store.journal import MemoryFiles
+from daemon.store.journal_files import MemoryFiles
 from daemon.store.memory import MemoryStore
 from fake_asterisk import Behaviour, FakeAsterisk
 from simulation.world import pbx, rules_folder
