@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from playwright.async_api import Browser, Page, expect
 
+from daemon.calls.records import LeadList
 from daemon.engine.views import WindowView
 from tests.api.fakes import call_view
 from tests.e2e.site import open_site
+from tests.e2e.test_accessible import serious
 from tests.e2e.test_pages import ATTEMPT, people, shot
 from tests.e2e.test_screenshots import furnished
 
@@ -46,6 +49,47 @@ async def test_a_lost_database_is_counted_and_what_would_be_saved_waits(browser:
         await expect(add).to_have_attribute("aria-disabled", "false")
         await field.press("Enter")
         await expect(page.locator("main tbody th", has_text="Été 2027")).to_be_visible()
+        assert not site.troubles, site.troubles
+
+
+WHY = {"fr": "Impossible tant que la base ne répond pas", "en": "Not possible while the database does not answer"}
+
+
+@pytest.mark.parametrize(("theme", "language"), [("light", "fr"), ("dark", "en")])
+async def test_buttons_that_need_the_database_wait_and_say_why(browser: Browser, theme: str, language: str) -> None:
+    """Those outside forms too, and links to files; a key of the reader's lands on them, as on any other button."""
+    locale = "fr-FR" if language == "fr" else "en-GB"
+    async with open_site(browser, color_scheme=theme, locale=locale) as site:
+        page, now, door = await site.open("/#/listes"), datetime.now(UTC), site.world.door
+        verb = {"fr": "Désactiver", "en": "Switch off"}[language]
+        switch = page.locator("main tbody").get_by_role("button", name=verb).first
+        await expect(switch).to_be_enabled()
+        door.change("system", "cadran", store_ok=False, store_since=now, journal_pending=3)
+        await expect(switch).to_have_attribute("aria-disabled", "true")
+        await expect(switch).to_have_attribute("title", WHY[language])
+        await switch.focus()
+        await page.keyboard.press("Enter")
+        await expect(page.locator(".toast.alert").first).to_be_visible()
+        assert all(each.active for each in await site.world.store.find(LeadList))
+        assert await serious(page) == []
+        await page.goto(site.url("/#/rapports/by_hour"))
+        for needs in (
+            page.get_by_role("link", name="CSV"),
+            page.get_by_role("button", name={"fr": "Hier", "en": "Yesterday"}[language]),
+        ):
+            await expect(needs).to_have_attribute("aria-disabled", "true")
+        await page.goto(site.url("/#/campagnes/1"))
+        stop = page.get_by_role("button", name={"fr": "Arrêter", "en": "Stop"}[language]).first
+        await expect(stop).to_be_enabled()
+        await expect(stop).not_to_have_attribute("aria-disabled", "true")
+        decisions = page.locator("[data-store]").first
+        await expect(decisions).to_have_attribute("title", WHY[language])
+        await shot(page, f"campagnes-1-base-lost-{language}-{theme}")
+        door.change("system", "cadran", store_ok=True, store_since=now, journal_pending=0)
+        await expect(decisions).to_have_attribute("aria-disabled", "false")
+        await expect(decisions).not_to_have_attribute("title", WHY[language])
+        await decisions.click()
+        await expect(page.locator(".drawer")).to_be_visible()
         assert not site.troubles, site.troubles
 
 

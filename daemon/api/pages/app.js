@@ -98,7 +98,7 @@ function draw() {
   mount(root, rail(), h('div', { class: 'right-side' }, top(), session.who.demo && h('p', { key: 'demo', class: 'band info' }, t('demo.band')), linkBands(), reloadBand(), h('main', { id: 'main', tabindex: '-1' }, live.printing && sheetHead(t(`nav.${route.page}`), current().computedAt?.()), current().view(route)), ui.drawer && h('aside', { class: 'drawer' }, ui.drawer())), toasts(), dialog());
   showDialog();
   drawerFocus();
-  markForms();
+  markStore();
   if (live.printing) sheetFoot();
 }
 
@@ -116,20 +116,29 @@ function drawerFocus() {
   }
 }
 
-// While the database is away nothing can be saved or searched: forms keep what was typed, and say so before they are sent.
+// While the database is away nothing can be saved or searched: forms keep what was typed, and what would read or write it
+// (buttons marked data-store, links to files) says why it waits. Live views and commands to the engine go on.
 const unsaved = () => Boolean(session.who) && live.beat?.store_ok === false && !whyNot();
+const KEPT = ':is(main, aside.drawer) :is(form button:not([type=button]), [data-store], a[href^="/api/"])';
 let marked = false;
-function markForms() {
+function markStore() {
   if (!marked && !unsaved()) return;
   marked = unsaved();
-  for (const el of document.querySelectorAll('main form button:not([type=button])')) el.setAttribute('aria-disabled', String(marked));
+  const why = t('age.no_store');
+  for (const el of document.querySelectorAll(KEPT)) {
+    el.setAttribute('aria-disabled', String(marked));
+    if (marked && !el.title) { el.title = why; el.dataset.why = ''; }
+    if (!marked && 'why' in el.dataset) { el.removeAttribute('title'); delete el.dataset.why; }
+  }
 }
-document.addEventListener('submit', (e) => {
-  if (!unsaved()) return;
-  e.preventDefault();
-  e.stopPropagation();
-  toast(t('error.store_unavailable'), { kind: 'alert' });
-}, true);
+for (const kind of ['submit', 'click']) {
+  document.addEventListener(kind, (e) => {
+    if (!unsaved() || (kind === 'click' && !e.target.closest?.(KEPT)?.matches('[data-store], a'))) return;
+    e.preventDefault();
+    e.stopPropagation();
+    toast(t('error.store_unavailable'), { kind: 'alert' });
+  }, true);
+}
 
 async function leave() {
   await signOut();

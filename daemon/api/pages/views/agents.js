@@ -60,7 +60,7 @@ function drawer(id) {
     const off = whyNot();
     const call = Object.values(live.state.calls).find((c) => c.agent_id === a.id);
     return [
-      h('h2', null, `${a.extension} ${a.name}`, may('manage') && h('button', { class: 'quiet', onclick: () => change(a) }, t('do.edit')), h('button', { class: 'quiet right', 'aria-label': t('do.close'), onclick: () => { ui.drawer = null; paint(); } }, '×')),
+      h('h2', null, `${a.extension} ${a.name}`, may('manage') && h('button', { 'data-store': true, class: 'quiet', onclick: () => change(a) }, t('do.edit')), h('button', { class: 'quiet right', 'aria-label': t('do.close'), onclick: () => { ui.drawer = null; paint(); } }, '×')),
       h('p', null, chip(a.state), a.code && ` ${a.code}`, ' ', h('span', { class: 'num' }, duration(since(a.since)))),
       h('p', { class: 'muted' }, t('agents.phone', { state: word('phone', a.phone) })),
       h('p', null, t('agents.today', { calls: num(a.today.calls || 0), sales: num(a.today.sales || 0), talk: duration(a.today.talk_s || 0) })),

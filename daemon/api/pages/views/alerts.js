@@ -25,7 +25,7 @@ function open(a) {
   return h('tr', { key: a.key },
     h('th', { scope: 'row' }, h('span', { class: 'mark act' }, icon('alert'), ` ${word('alert', a.code)}`)), h('td', null, concerns(a.about)), h('td', { class: 'n num' }, duration(since(a.since))),
     h('td', null, a.acknowledged_by ? t('alerts.seen_by', { who: a.acknowledged_by, at: dateTime(a.acknowledged_at) })
-      : may('steer') ? h('button', { disabled: Boolean(whyNot()), onclick: () => acknowledge(a.key) }, t('alerts.acknowledge')) : '—'));
+      : may('steer') ? h('button', { 'data-store': true, disabled: Boolean(whyNot()), onclick: () => acknowledge(a.key) }, t('alerts.acknowledge')) : '—'));
 }
 const details = (d) => Object.entries(d).map(([name, value]) => `${name} ${typeof value === 'number' ? num(value) : value}`).join(' · ');
 

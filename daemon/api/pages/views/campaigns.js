@@ -118,7 +118,7 @@ function cadence(c) {
         c.windows.length === 0 ? h('p', { class: 'empty' }, t('campaign.no_windows')) : h('table', { class: 'grid' }, h('tbody', null, c.windows.map((w) => h('tr', { key: w.name }, h('th', { scope: 'row' }, word('window', w.name)), h('td', { class: 'n' }, meter(w, word('window', w.name), c.mode === 'predictive' ? target(c) : 0)), h('td', { class: 'n' }, w.live < 30 ? '' : t('share.of', { a: num(w.abandoned), b: num(w.live) })), h('td', { class: 'n' }, roomText(w)))))),
           c.windows.filter((w) => w.abandoned > 0 && w.room <= 0).map((w) => h('p', { key: w.name, class: 'mark act' }, icon('alert'), ` ${word('window', w.name)} : ${roomText(w, { full: true })}`)),
         h('p', { class: 'muted' }, c.mode === 'predictive' && c.windows.length > 0 && `${t('abandon.target', { target: pct(target(c), 1) })}. `, t('campaign.at_ceiling')))),
-    h('section', { class: 'card' }, h('h2', null, t('campaign.why_number'), h('button', { class: 'quiet right', onclick: () => decisions(c.id) }, t('decisions.button'))), h('p', null, termed(why(c), c.id))),
+    h('section', { class: 'card' }, h('h2', null, t('campaign.why_number'), h('button', { 'data-store': true, class: 'quiet right', onclick: () => decisions(c.id) }, t('decisions.button'))), h('p', null, termed(why(c), c.id))),
     h('div', { class: 'columns' },
       h('section', { class: 'card' }, h('h2', null, t('campaign.why_not')), h('ol', { class: 'causes' }, c.causes.map((x, i) => cause(c, x, i))),
         integrations.map((x) => h('p', { key: x.id, 'data-integration': x.id }, icon('watch'), ' ', t('why.integration', { name: x.name, state: t(`crm.is.${x.state}`), n: num(x.waiting) })))),
@@ -186,7 +186,7 @@ function weekly(windows, empty, save) {
     if (days.length) save([...windows, { days, start: form.get('start'), end: form.get('end') }]);
   };
   return [
-    windows.length === 0 ? h('p', { class: 'empty' }, empty) : h('ul', { class: 'list' }, windows.map((x, i) => h('li', { key: i }, x.days.map(dayName).join(' '), ` ${x.start} – ${x.end}`, may('manage') && h('button', { class: 'quiet right', 'aria-label': t('do.remove'), onclick: () => save(windows.filter((_, j) => j !== i)) }, '×')))),
+    windows.length === 0 ? h('p', { class: 'empty' }, empty) : h('ul', { class: 'list' }, windows.map((x, i) => h('li', { key: i }, x.days.map(dayName).join(' '), ` ${x.start} – ${x.end}`, may('manage') && h('button', { 'data-store': true, class: 'quiet right', 'aria-label': t('do.remove'), onclick: () => save(windows.filter((_, j) => j !== i)) }, '×')))),
     may('manage') && h('form', { class: 'toolbar', onsubmit: add }, DAYS.map((d) => h('label', { key: d }, h('input', { type: 'checkbox', name: 'day', value: d, checked: d < 6 }), ` ${dayName(d)}`)), h('input', { type: 'time', name: 'start', required: true, value: '10:00', 'aria-label': t('hours.start') }), h('input', { type: 'time', name: 'end', required: true, value: '13:00', 'aria-label': t('hours.end') }), h('button', null, t('do.add'))),
   ];
 }
@@ -204,7 +204,7 @@ function recycling() {
     saveRows('recycling', [...row.recycling.filter((r) => r.on !== v.on), { on: v.on, delay_s: Number(v.delay_s), max_count: v.max_count, priority: v.priority }]);
   };
   const said = (s) => (s >= 86400 ? t('recycling.days', { n: s / 86400 }) : t('recycling.hours', { n: s / 3600 }));
-  return h('section', { class: 'card' }, row.recycling.length === 0 ? h('p', { class: 'empty' }, t('recycling.none')) : h('ul', { class: 'list' }, row.recycling.map((r) => h('li', { key: r.on }, h('b', null, word('outcome', r.on)), ` ${said(r.delay_s)}, ${t('recycling.most', { n: r.max_count })}, ${t(`recycling.${r.priority}`)}`, may('manage') && h('button', { class: 'quiet right', 'aria-label': t('do.remove'), onclick: () => saveRows('recycling', row.recycling.filter((x) => x !== r)) }, '×')))),
+  return h('section', { class: 'card' }, row.recycling.length === 0 ? h('p', { class: 'empty' }, t('recycling.none')) : h('ul', { class: 'list' }, row.recycling.map((r) => h('li', { key: r.on }, h('b', null, word('outcome', r.on)), ` ${said(r.delay_s)}, ${t('recycling.most', { n: r.max_count })}, ${t(`recycling.${r.priority}`)}`, may('manage') && h('button', { 'data-store': true, class: 'quiet right', 'aria-label': t('do.remove'), onclick: () => saveRows('recycling', row.recycling.filter((x) => x !== r)) }, '×')))),
     may('manage') && h('form', { class: 'toolbar', onsubmit: add }, select('on', on[0], on.map((o) => [o, word('outcome', o)]), { 'aria-label': t('recycling.on') }), select('delay_s', 86400, DELAYS.map((d) => [d, said(d)]), { 'aria-label': t('recycling.delay') }), h('input', { type: 'number', name: 'max_count', min: 1, max: 10, value: 3, 'aria-label': t('recycling.max') }), select('priority', 'normal', ['high', 'normal', 'low'].map((p) => [p, t(`recycling.${p}`)]), { 'aria-label': t('campaign.priority') }), h('button', null, t('do.add'))));
 }
 
@@ -215,7 +215,7 @@ function journalOf() {
   if (!journal) return h('p', { class: 'empty' }, t('loading'));
   return h('section', { class: 'card' }, journal.length === 0 ? h('p', { class: 'empty' }, t('journal.none')) : h('table', { class: 'grid' }, h('caption', { class: 'sr' }, t('tab.journal')),
     h('thead', null, h('tr', null, ['at', 'by', 'what', 'change'].map((n) => h('th', { key: n, scope: 'col' }, t(`journal.${n}`))))),
-    h('tbody', null, journal.map((x) => h('tr', { key: x.id }, h('td', { class: 'num' }, h('button', { class: 'quiet num', title: t('decisions.link'), onclick: () => decisions(row.id, x.at) }, dateTime(x.at))), h('td', null, x.by), h('td', null, word('journal_what', x.what)),
+    h('tbody', null, journal.map((x) => h('tr', { key: x.id }, h('td', { class: 'num' }, h('button', { 'data-store': true, class: 'quiet num', title: t('decisions.link'), onclick: () => decisions(row.id, x.at) }, dateTime(x.at))), h('td', null, x.by), h('td', null, word('journal_what', x.what)),
       h('td', null, x.changes.map((c) => h('p', { key: c.field, class: 'change' }, `${fieldName(c.field)} : ${value(c.was)} → `, h('b', null, value(c.now))))))))));
 }
 

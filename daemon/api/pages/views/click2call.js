@@ -34,7 +34,7 @@ export function view(groups, editGroup) {
   const ms = (v) => (v === null ? '—' : `${num(v)} ms`);
   const failing = a && a.calls >= 30 ? level(a.failed / a.calls, FAILED) : ''; // of fewer a rate says nothing
   return h('section', { class: 'card', 'data-api': true }, h('h2', null, t('lines.api')),
-    groups.map((g) => h('div', { key: g.id }, h('p', { class: 'abreast' }, h('b', null, g.name || g.code), t(`strategy.${g.c2c_strategy}`), may('administer') && h('button', { class: 'right', 'aria-label': t('edit.of', { name: g.name || g.code }), onclick: () => editGroup(g) }, t('do.edit'))), quota(g))),
+    groups.map((g) => h('div', { key: g.id }, h('p', { class: 'abreast' }, h('b', null, g.name || g.code), t(`strategy.${g.c2c_strategy}`), may('administer') && h('button', { 'data-store': true, class: 'right', 'aria-label': t('edit.of', { name: g.name || g.code }), onclick: () => editGroup(g) }, t('do.edit'))), quota(g))),
     !a || a.calls === 0 ? h('p', { class: 'empty' }, t('lines.api_none')) : [
       h('p', { title: 'api_calls.sql' }, t('lines.api_day', { calls: num(a.calls), ok: num(a.succeeded), rate: pct(a.success_rate, 1), ms: ms(a.response_mean_ms) }), ' ', levelMark(failing, true)),
       h('table', { class: 'grid', title: 'api_calls_by_line.sql', 'data-query': 'api_calls_by_line.sql' }, h('thead', null, h('tr', null, ['phone', 'calls', 'success', 'mean', 'last'].map((n, i) => h('th', { key: n, scope: 'col', class: i ? 'n' : '' }, t(`lines.api_${n}`))))),

@@ -10,7 +10,7 @@ import { edit } from './edit.js';
 
 const FLAGS = ['sale', 'machine', 'callback', 'not_interested', 'final', 'not_workable'];
 const head = (names) => h('thead', null, h('tr', null, names.map(([label, right]) => h('th', { key: label, scope: 'col', class: right ? 'n' : '' }, label))));
-const act = (name, onclick) => may('manage') && h('button', { 'aria-label': t('edit.of', { name }), onclick }, t('do.edit'));
+const act = (name, onclick) => may('manage') && h('button', { 'data-store': true, 'aria-label': t('edit.of', { name }), onclick }, t('do.edit'));
 const named = (name, label, more = {}) => h('input', { name, required: true, placeholder: label, 'aria-label': label, ...more });
 async function add(e, path, body, done) {
   e.preventDefault();

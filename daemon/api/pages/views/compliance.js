@@ -94,7 +94,7 @@ function refused() {
     rows.length === 0 ? h('p', { class: 'empty' }, data.page ? t('compliance.none') : t('loading'))
       : h('table', { class: 'grid' }, h('thead', null, h('tr', null, ['at', 'person', 'phone', 'campaign', 'rule', 'article', 'until'].map((c) => h('th', { key: c, scope: 'col' }, t(`compliance.col_${c}`))))),
         h('tbody', null, rows.map((r) => h('tr', { key: `${r.site} ${r.fence} ${r.n}` }, h('td', { class: 'num' }, clock(new Date(r.at))), h('th', { scope: 'row' }, h('a', { href: location.hash, onclick: open(r) }, nameOf(r))), h('td', { title: r.e164 || false }, numberOf(r)), h('td', null, live.state.campaigns[r.campaign_id]?.name || `n° ${r.campaign_id}`), h('td', { title: r.clause }, ruleName(r.rule)), h('td', null, r.article || t('compliance.own')), h('td', null, r.until ? dateTime(r.until) : t('held.never')))))),
-    data.page?.next_after && h('button', { onclick: more }, t('do.more')));
+    data.page?.next_after && h('button', { 'data-store': true, onclick: more }, t('do.more')));
 }
 
 // ---- may I call, and by which proof -------------------------------------------------------------------------------------
@@ -110,7 +110,7 @@ function verdict(v) {
   return [
     h('p', { role: 'status', class: v.allowed ? 's-ready' : 'mark act wraps' }, icon(v.allowed ? 'ready' : 'alert'), ' ', v.allowed ? t('compliance.yes', { rules: v.rule_set }) : t('compliance.no', { reason, until: v.until ? dateTime(v.until) : t('compliance.never') })),
     h('details', { class: 'section', 'data-proofs': true }, h('summary', null, t('compliance.proofs')), proofs(v.evidence)),
-    v.lead_id > 0 ? (data.made === null ? h('p', null, h('button', { onclick: calls }, t('proof.show'))) : [h('h2', null, t('proof.title')), account(data.made)]) : h('p', { class: 'muted' }, t('compliance.no_lead')),
+    v.lead_id > 0 ? (data.made === null ? h('p', null, h('button', { 'data-store': true, onclick: calls }, t('proof.show'))) : [h('h2', null, t('proof.title')), account(data.made)]) : h('p', { class: 'muted' }, t('compliance.no_lead')),
   ];
 }
 function mayCall() {

@@ -2,9 +2,11 @@
 // tells them apart, not colour alone; hours without calls are zeros for counts and gaps for rates and means.
 import { h } from '../lib/dom.js';
 import { t } from '../lib/i18n.js';
+import { live } from '../lib/live.js';
 import { select } from '../lib/ui.js';
 
-const [W, H, LEFT, FOOT, TOP] = [900, 150, 46, 16, 12];
+const [W, LEFT, FOOT, TOP] = [900, 46, 16, 12];
+const HEIGHT = { screen: 150, paper: 64 }; // a day by hour with its two lines of comparison is one sheet
 const HOUR = 3600000;
 const DAY = 24 * HOUR;
 
@@ -37,6 +39,7 @@ function ticks(found, kind) {
 export function curve({ kind, found, now, before, label, format, named, columns, column, pick }) {
   const known = [...now, ...before].filter((v) => v !== null);
   const high = Math.max(...known, 0) || 1;
+  const H = live.printing ? HEIGHT.paper : HEIGHT.screen;
   const step = (W - LEFT - 4) / Math.max(1, found.length);
   const x = (i) => LEFT + i * step;
   const y = (v) => H - FOOT - (v / high) * (H - FOOT - TOP);

@@ -56,7 +56,7 @@ export async function edit({ path, title, fields, done, gone }) {
     h('h2', null, title, h('button', { class: 'quiet right', 'aria-label': t('do.close'), onclick: close }, '×')),
     h('form', { class: 'form', key: path, 'data-edit': true, onsubmit: save },
       fields.map((f) => field(f.label, input(f, row[f.name]), f.name in theirs ? h('span', { class: 'mark watch' }, t('edit.theirs', { value: shown(f.unit ? theirs[f.name] / f.unit : theirs[f.name]) })) : f.hint)),
-      h('div', { class: 'buttons wide' }, gone && h('button', { type: 'button', onclick: drop }, t('do.delete_dots')), h('button', { class: 'primary' }, t('do.save'))))];
+      h('div', { class: 'buttons wide' }, gone && h('button', { 'data-store': true, type: 'button', onclick: drop }, t('do.delete_dots')), h('button', { class: 'primary' }, t('do.save'))))];
   paint();
   requestAnimationFrame(() => document.querySelector('[data-edit] input, [data-edit] select')?.focus());
 }

@@ -93,7 +93,7 @@ function onePbx(site) {
     found(site.site, t('first.phones', { n: num(site.phones.length) }), site.phones.map((x) => ({ name: x.extension, state: x.state, taken: Boolean(x.agent_id) })), t('first.is_agent')),
     may('administer') && found(site.site, t('first.trunks', { n: num(site.trunks.length) }), site.trunks.map((x) => ({ name: x.endpoint, state: x.state, taken: Boolean(x.line_id) })), t('first.is_line')),
     trunks.length > 0 && h('label', { class: 'field' }, t('first.capacity'), h('input', { type: 'number', name: 'capacity', min: 1, max: 10000, value: kept.capacity, onchange: (e) => keep({ capacity: Math.max(1, Number(e.target.value) || 1) }) })),
-    free > 0 && h('button', { class: 'primary', disabled: data.busy || Boolean(whyNot()), onclick: () => take(site) }, t('first.take', { agents: t('first.n_agents', { n: phones.length }), lines: t('first.n_lines', { n: trunks.length }) })));
+    free > 0 && h('button', { 'data-store': true, class: 'primary', disabled: data.busy || Boolean(whyNot()), onclick: () => take(site) }, t('first.take', { agents: t('first.n_agents', { n: phones.length }), lines: t('first.n_lines', { n: trunks.length }) })));
 }
 const trunkLines = () => data.lines.filter((l) => l.kind === 'trunk');
 function pbx() {
@@ -119,7 +119,7 @@ async function trial() {
 const list = () => card(2, t('first.list'), data.lists.length > 0, data.lists.map((l) => h('p', { key: l.id }, l.name)),
   h('form', { class: 'toolbar', onsubmit: addList }, h('input', { name: 'name', required: true, placeholder: t('lists.new_name'), 'aria-label': t('lists.new_name') }), h('button', { disabled: data.busy }, t('lists.add'))),
   data.lists.length > 0 && h('a', { class: 'button', href: '#/listes/importer' }, t('list.import')),
-  h('button', { type: 'button', disabled: data.busy || Boolean(whyNot()), onclick: trial }, t('first.trial')), h('p', { class: 'muted' }, t('first.trial_hint')));
+  h('button', { 'data-store': true, type: 'button', disabled: data.busy || Boolean(whyNot()), onclick: trial }, t('first.trial')), h('p', { class: 'muted' }, t('first.trial_hint')));
 
 // ---- 3: the campaign --------------------------------------------------------------------------------------------------------
 async function start(e) {

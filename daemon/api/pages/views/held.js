@@ -66,5 +66,5 @@ export function held() {
         h('tbody', null, rows.map((l) => h('tr', { key: l.id },
           h('th', { scope: 'row' }, h('a', { href: location.hash, onclick: (e) => { e.preventDefault(); openLead(l); } }, nameOf(l))), h('td', { title: l.e164 }, numberOf(l)), h('td', null, place(l) || '—'),
           h('td', null, data.lists.find((x) => x.id === l.list_id)?.name || '—'), h('td', null, dateTime(l.last_attempt_at), l.last_outcome ? ` ${word('outcome', l.last_outcome)}` : ''), h('td', { class: 'n' }, num(l.attempts)), h('td', null, release(l, raison)))))),
-    data.page?.next_after && h('button', { onclick: more }, t('do.more')));
+    data.page?.next_after && h('button', { 'data-store': true, onclick: more }, t('do.more')));
 }

@@ -131,19 +131,19 @@ const trying = () => h('section', { class: 'card' }, h('h2', null, t('crm.try'))
   field(t('crm.phone'), h('input', { name: 'crm_phone', placeholder: '+33123456789' })),
   h('ol', { class: 'list' }, data.steps.map((step) => h('li', { key: step }, h('b', null, t(`crm.step.${step}`)), ' ', h('button', { disabled: data.busy === step, onclick: () => tryStep(step) }, t('crm.try_verb')), outcome(step)))));
 const people = () => data.users && h('section', { class: 'card' }, h('h2', null, t('crm.users')),
-  h('p', null, h('button', { onclick: () => users('refresh') }, t('crm.users_refresh')), ' ', h('button', { onclick: () => users('associate') }, t('crm.users_associate'))),
+  h('p', null, h('button', { 'data-store': true, onclick: () => users('refresh') }, t('crm.users_refresh')), ' ', h('button', { 'data-store': true, onclick: () => users('associate') }, t('crm.users_associate'))),
   h('table', { class: 'grid' }, h('thead', null, h('tr', null, ['user', 'email', 'agent'].map((n) => h('th', { key: n, scope: 'col' }, t(`crm.col.${n}`))))),
     h('tbody', null, data.users.map((u) => h('tr', { key: u.id }, h('th', { scope: 'row' }, `${u.first_name} ${u.last_name}`), h('td', null, u.email), h('td', null, h('select', { 'aria-label': t('crm.col.agent'), value: u.agent_id, onchange: (e) => assign(u, e.target.value) }, h('option', { value: 0 }, '—'), data.agents.map((a) => h('option', { key: a.id, value: a.id, selected: a.id === u.agent_id }, `${a.extension} ${a.name}`)))))))));
 const told = () => h('section', { class: 'card' }, h('h2', null, t('crm.journal')),
   h('p', null, SHOWN_STATES.filter((s) => data.chosen.journal[s]).map((s) => h('span', { key: s, class: s === 'held' || s === 'dead' ? 'mark watch' : 'chip' }, `${t(`crm.state.${s}`)} ${num(data.chosen.journal[s].count)}`)), ' ',
-    h('button', { onclick: journal }, t('crm.journal_show')), ' ', (data.chosen.journal.held || data.chosen.journal.dead) && h('button', { onclick: () => replay(['held', 'dead']) }, t('crm.replay'))),
+    h('button', { 'data-store': true, onclick: journal }, t('crm.journal_show')), ' ', (data.chosen.journal.held || data.chosen.journal.dead) && h('button', { 'data-store': true, onclick: () => replay(['held', 'dead']) }, t('crm.replay'))),
   data.journal && h('table', { class: 'grid' }, h('tbody', null, data.journal.map((r) => h('tr', { key: r.attempt_id }, h('th', { scope: 'row' }, num(r.number)), h('td', null, dateTime(r.at)), h('td', null, t(`crm.state.${r.state}`)), h('td', null, r.error || r.journal_id))))));
 const state = (r) => h('span', { class: { connected: 's-ready', off: 'muted' }[r.status.state] || 'mark watch' }, t(`crm.is.${r.status.state}`));
 const chosen = (r) => [
   h('section', { class: 'card' }, h('h1', null, r.name, ' ', state(r)), r.status.last_error && h('p', { class: 'mark watch' }, r.status.last_error),
-    h('p', null, h('button', { class: r.enabled ? '' : 'primary', onclick: () => change(r, { enabled: !r.enabled }) }, t(r.enabled ? 'crm.disable' : 'crm.enable')), ' ',
-      r.template?.auth === 'oauth2' && h('button', { onclick: authorize }, t('crm.authorize')), ' ', h('button', { onclick: () => change(r, { template: r.template.key }) }, t('crm.apply')), ' ',
-      h('button', { class: 'danger', onclick: () => drop(r) }, t('crm.remove_dots')), ' ', h('button', { class: 'quiet', onclick: () => { data.chosen = null; paint(); } }, t('do.close')))),
+    h('p', null, h('button', { 'data-store': true, class: r.enabled ? '' : 'primary', onclick: () => change(r, { enabled: !r.enabled }) }, t(r.enabled ? 'crm.disable' : 'crm.enable')), ' ',
+      r.template?.auth === 'oauth2' && h('button', { 'data-store': true, onclick: authorize }, t('crm.authorize')), ' ', h('button', { 'data-store': true, onclick: () => change(r, { template: r.template.key }) }, t('crm.apply')), ' ',
+      h('button', { 'data-store': true, class: 'danger', onclick: () => drop(r) }, t('crm.remove_dots')), ' ', h('button', { class: 'quiet', onclick: () => { data.chosen = null; paint(); } }, t('do.close')))),
   trying(), people(), told()];
 
 export function view() {

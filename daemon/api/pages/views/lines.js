@@ -49,7 +49,7 @@ function pool() {
       return h('tr', { key: l.id }, h('th', { scope: 'row' }, l.name), h('td', null, t(`kind.${l.kind}`)),
         h('td', null, h('span', { class: l.state === 'active' ? 's-ready' : l.state === 'off' ? 's-paused' : 'mark watch' }, icon(l.state === 'active' ? 'dot' : l.state === 'off' ? 'off' : 'watch'), ` ${word('line_state', l.state)}`), l.resting_until && ` ${t('lines.until', { at: clock(new Date(l.resting_until), false) })}`, l.reason && h('span', { class: 'muted' }, ` ${l.reason}`), h('span', { class: l.quality?.mos && l.quality.mos < 4 ? 'mark watch' : 'muted' }, ` · ${l.quality?.mos ? t('lines.mos', { mos: num(l.quality.mos, 1), loss: num(l.quality.loss * 100, 1), jitter: num(l.quality.jitter_s * 1000) }) : t('lines.mos_unknown')}`)),
         h('td', { class: 'n' }, full && h('span', { class: 'mark watch' }, icon('watch')), ` ${num(l.in_use)}/${num(l.capacity)}`), h('td', { class: 'n' }, num(l.priority)), h('td', { class: 'n' }, num(l.calls)), h('td', { class: 'n' }, share(l.succeeded, l.calls, (a, b) => t('share.of', { a, b }), 0)),
-        h('td', null, asked ? h('span', { class: 'asked slow' }, t('pending.asked')) : may('administer') && h('button', { disabled: Boolean(off), title: off, role: 'switch', 'aria-checked': String(l.state === 'active'), onclick: () => toggle(l) }, t(l.state === 'active' ? 'lines.switch_off' : l.state === 'resting' ? 'lines.put_back' : 'lines.switch_on')), may('administer') && !asked && [' ', h('button', { 'aria-label': t('edit.of', { name: l.name }), onclick: () => editLine(l) }, t('do.edit'))]));
+        h('td', null, asked ? h('span', { class: 'asked slow' }, t('pending.asked')) : may('administer') && h('button', { disabled: Boolean(off), title: off, role: 'switch', 'aria-checked': String(l.state === 'active'), onclick: () => toggle(l) }, t(l.state === 'active' ? 'lines.switch_off' : l.state === 'resting' ? 'lines.put_back' : 'lines.switch_on')), may('administer') && !asked && [' ', h('button', { 'data-store': true, 'aria-label': t('edit.of', { name: l.name }), onclick: () => editLine(l) }, t('do.edit'))]));
     })));
 }
 async function add(e) {
@@ -69,7 +69,7 @@ function caller(c) {
   const shown = names((x) => x.group_id === c.group_id && (x.caller_id_ids.includes(c.id) || (c.pool && x.caller_id_pool === c.pool)));
   const takes = names((x) => x.group_id === c.group_id && x.inbound.dids.includes(c.e164));
   return h('tr', { key: c.id }, h('th', { scope: 'row', title: c.e164 }, h('b', null, phone(c.e164)), ` ${c.name}`), h('td', null, c.pool || '—'), h('td', { title: shown }, shown || '—'), h('td', { title: takes }, takes || '—'), h('td', { class: 'n' }, c.daily_cap ? num(c.daily_cap) : '—'),
-    h('td', null, t(c.enabled ? 'access.live' : 'access.dead'), may('administer') && [' ', h('button', { 'aria-label': t('edit.of', { name: phone(c.e164) }), onclick: () => editCaller(c) }, t('do.edit'))]));
+    h('td', null, t(c.enabled ? 'access.live' : 'access.dead'), may('administer') && [' ', h('button', { 'data-store': true, 'aria-label': t('edit.of', { name: phone(c.e164) }), onclick: () => editCaller(c) }, t('do.edit'))]));
 }
 export function view() {
   const sites = Object.keys(live.state.links);

@@ -61,7 +61,7 @@ const lists = () => h('section', { class: 'card' },
   data.lists.length === 0 ? h('p', { class: 'empty' }, t('lists.none')) : h('table', { class: 'grid' },
     h('thead', null, h('tr', null, ['name', 'state', 'rank', 'total', 'due', 'held', 'act'].map((n) => h('th', { key: n, scope: 'col', class: ['rank', 'total', 'due'].includes(n) ? 'n' : '' }, t(`list.${n}`))))),
     h('tbody', null, data.lists.map((l) => h('tr', { key: l.id }, h('th', { scope: 'row' }, l.name), h('td', null, t(l.active ? 'list.active' : 'list.inactive')), h('td', { class: 'n' }, num(l.rank)), counts(l),
-      h('td', { class: 'acts' }, may('manage') && h('button', { onclick: () => toggle(l) }, t(l.active ? 'list.switch_off' : 'list.switch_on')), ' ', may('manage') && h('button', { 'aria-label': t('edit.of', { name: l.name }), onclick: () => editList(l) }, t('do.edit')), ' ', may('manage') && h('a', { class: 'button', href: `#/listes/importer?liste=${l.id}` }, t('list.import'))))))));
+      h('td', { class: 'acts' }, may('manage') && h('button', { 'data-store': true, onclick: () => toggle(l) }, t(l.active ? 'list.switch_off' : 'list.switch_on')), ' ', may('manage') && h('button', { 'data-store': true, 'aria-label': t('edit.of', { name: l.name }), onclick: () => editList(l) }, t('do.edit')), ' ', may('manage') && h('a', { class: 'button', href: `#/listes/importer?liste=${l.id}` }, t('list.import'))))))));
 
 // ---- import -----------------------------------------------------------------------------------------------------
 async function upload(file) {
@@ -152,7 +152,7 @@ function importer() {
     busy && h('p', null, h('progress', { max: 1, value: job.part, 'aria-label': t('import.progress') }), ` ${num(job.rows)}`),
     job.error && h('p', { class: 'mark act' }, icon('alert'), ' ', job.error.reason || job.error.code),
     h('div', { class: 'buttons' }, h('a', { class: 'button', href: '#/listes/importer', onclick: () => { data.job = null; } }, t(job.state === 'done' ? 'import.another' : 'do.back')),
-      job.state !== 'done' && h('button', { class: 'primary', disabled: busy || !job.report || n === 0, onclick: run }, t('import.run', { n: num(n) }))));
+      job.state !== 'done' && h('button', { 'data-store': true, class: 'primary', disabled: busy || !job.report || n === 0, onclick: run }, t('import.run', { n: num(n) }))));
 }
 
 // ---- search -------------------------------------------------------------------------------------------------------
@@ -171,7 +171,7 @@ const finder = () => h('section', { class: 'card' },
     select('list_id', '', [['', t('search.any_list')], ...data.lists.map((l) => [l.id, l.name])], { 'aria-label': t('import.list') }), h('button', { class: 'primary' }, t('do.search'))),
   data.found && (data.found.rows.length === 0 ? h('p', { class: 'empty' }, t('search.none')) : h('table', { class: 'grid' }, h('thead', null, h('tr', null, ['name', 'phone', 'place', 'list', 'status', 'last', 'blocked'].map((n) => h('th', { key: n, scope: 'col' }, t(`search.col_${n}`))))),
     h('tbody', null, data.found.rows.map((l) => h('tr', { key: l.id }, h('th', { scope: 'row' }, h('a', { href: '#/listes/recherche', onclick: (e) => { e.preventDefault(); openLead(l); } }, nameOf(l))), h('td', { title: l.e164 }, numberOf(l)), h('td', null, place(l) || '—'), h('td', null, data.lists.find((x) => x.id === l.list_id)?.name || '—'), h('td', null, l.status || word('outcome', l.last_outcome)), h('td', null, dateTime(l.last_attempt_at)), h('td', null, l.blocked_by ? word('blocked', l.blocked_by) : '—')))))),
-  data.found?.next_after && h('button', { onclick: () => search(null, data.found.next_after) }, t('do.more')));
+  data.found?.next_after && h('button', { 'data-store': true, onclick: () => search(null, data.found.next_after) }, t('do.more')));
 
 // ---- red list: one paste and Enter --------------------------------------------------------------------------------------
 export function redList(clients) {
@@ -189,7 +189,7 @@ export function redList(clients) {
     if (!number) return;
     confirm({ title: t('dnc.free_title', { number }), body: t('dnc.free_body'), verb: t('dnc.free'), typed: number.replace(/\D/g, '').slice(-4), act: async ({ reason }) => { if (await attempt(() => post('/dnc', { client_id: Number(id), number, on: false, reason }))) toast(t('dnc.freed', { number })); } });
   };
-  return h('form', { class: 'toolbar', onsubmit: add }, select('client_id', clients[0]?.id, clients.map((c) => [c.id, c.name]), { 'aria-label': t('campaign.client_id') }), h('input', { name: 'number', required: true, inputmode: 'tel', placeholder: t('dnc.number'), 'aria-label': t('dnc.number') }), h('button', { class: 'primary' }, t('dnc.add')), h('button', { type: 'button', onclick: free }, t('dnc.free_dots')));
+  return h('form', { class: 'toolbar', onsubmit: add }, select('client_id', clients[0]?.id, clients.map((c) => [c.id, c.name]), { 'aria-label': t('campaign.client_id') }), h('input', { name: 'number', required: true, inputmode: 'tel', placeholder: t('dnc.number'), 'aria-label': t('dnc.number') }), h('button', { class: 'primary' }, t('dnc.add')), h('button', { 'data-store': true, type: 'button', onclick: free }, t('dnc.free_dots')));
 }
 
 export function view() {

@@ -45,7 +45,7 @@ export async function openLead(lead) {
     h('h2', null, t('lead.history')),
     history.length === 0 ? h('p', { class: 'empty' }, t('lead.no_history')) : h('ul', { class: 'list' }, history.map((x, i) => h('li', { key: i }, h('span', { class: 'num muted' }, dateTime(x.at)), entry(x)))),
     h('h2', null, t('proof.title'), made && h('span', { class: 'muted' }, num(made.length))),
-    made === null ? h('button', { onclick: prove }, t('proof.show')) : account(made),
+    made === null ? h('button', { 'data-store': true, onclick: prove }, t('proof.show')) : account(made),
   ];
   paint();
 }

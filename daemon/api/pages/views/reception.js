@@ -22,11 +22,11 @@ async function tickOff(row) {
 }
 const owner = (row) => (row.owner_agent_id ? live.state.agents[row.owner_agent_id]?.name || `#${row.owner_agent_id}` : t('missed.owner_pool'));
 export const missedCalls = () => h('section', { class: 'card' }, h('h2', null, t('missed.title')), h('p', { class: 'muted' }, t('missed.said')),
-  h('div', { class: 'tabs' }, [false, true].map((done) => h('button', { key: String(done), class: 'quiet', 'aria-pressed': String(data.done === done), onclick: () => loadMissed(done) }, t(done ? 'missed.done_ones' : 'missed.open_ones')))),
+  h('div', { class: 'tabs' }, [false, true].map((done) => h('button', { 'data-store': true, key: String(done), class: 'quiet', 'aria-pressed': String(data.done === done), onclick: () => loadMissed(done) }, t(done ? 'missed.done_ones' : 'missed.open_ones')))),
   data.missed.length === 0 ? h('p', { class: 'empty' }, t(data.done ? 'missed.none_done' : 'missed.none')) : h('table', { class: 'grid' },
     h('thead', null, h('tr', null, ['at', 'caller', 'called', 'campaign', 'owner', 'due', data.done ? 'by' : 'act'].map((n) => h('th', { key: n, scope: 'col' }, t(`missed.${n}`))))),
     h('tbody', null, data.missed.map((row) => h('tr', { key: row.attempt_id }, h('td', { class: 'num' }, dateTime(row.at)), h('th', { scope: 'row' }, phone(row.e164)), h('td', null, phone(row.did)), h('td', null, live.state.campaigns[row.campaign_id]?.name || '—'),
-      h('td', null, owner(row)), h('td', { class: 'num' }, dateTime(row.due_at)), h('td', null, data.done ? `${row.done_by} ${dateTime(row.done_at)}` : h('button', { onclick: () => tickOff(row) }, t('missed.done'))))))));
+      h('td', null, owner(row)), h('td', { class: 'num' }, dateTime(row.due_at)), h('td', null, data.done ? `${row.done_by} ${dateTime(row.done_at)}` : h('button', { 'data-store': true, onclick: () => tickOff(row) }, t('missed.done'))))))));
 
 async function block(e) {
   e.preventDefault();
@@ -39,4 +39,4 @@ async function letIn(row) {
 }
 export const blacklist = () => h('section', { class: 'card', 'data-blacklist': true }, h('h2', null, t('blacklist.title')), h('p', { class: 'muted' }, t('blacklist.said')),
   may('manage') && h('form', { class: 'toolbar', onsubmit: block }, h('input', { name: 'e164', required: true, inputmode: 'tel', placeholder: '+33…', 'aria-label': t('dnc.number') }), h('input', { name: 'reason', placeholder: t('blacklist.reason'), 'aria-label': t('blacklist.reason') }), h('button', null, t('blacklist.add'))),
-  data.blocked.length === 0 ? h('p', { class: 'empty' }, t('blacklist.none')) : h('ul', { class: 'list' }, data.blocked.map((row) => h('li', { key: row.id }, h('b', null, phone(row.e164)), ` ${row.reason}`, may('manage') && h('button', { class: 'quiet right', onclick: () => letIn(row) }, t('blacklist.free'))))));
+  data.blocked.length === 0 ? h('p', { class: 'empty' }, t('blacklist.none')) : h('ul', { class: 'list' }, data.blocked.map((row) => h('li', { key: row.id }, h('b', null, phone(row.e164)), ` ${row.reason}`, may('manage') && h('button', { 'data-store': true, class: 'quiet right', onclick: () => letIn(row) }, t('blacklist.free'))))));

@@ -49,6 +49,6 @@ export function view() {
       h('thead', null, h('tr', null, ['at', 'call', 'campaign', 'agent', 'length', 'state', 'do'].map((c) => h('th', { key: c, scope: 'col' }, t(`tape.${c}`))))),
       h('tbody', null, data.rows.map((row) => h('tr', { key: row.id }, h('td', { class: 'num' }, dateTime(row.started_at)), h('td', { class: 'n' }, num(row.call_number)), h('td', null, name('campaigns', row.campaign_id)), h('td', null, name('agents', row.agent_id)),
         h('td', { class: 'n' }, row.duration_s === null ? '—' : duration(row.duration_s)), h('td', null, word('tape_state', row.state), ' ', h('span', { class: 'muted' }, gaps(row))),
-        h('td', null, row.state === 'kept' && (data.open === row.id ? player(row) : [h('button', { onclick: () => listen(row, false) }, t('tape.listen')), ' ', h('button', { onclick: () => listen(row, true) }, t('tape.download'))])))))),
-    data.next && h('button', { onclick: () => find(true) }, t('tape.more')));
+        h('td', null, row.state === 'kept' && (data.open === row.id ? player(row) : [h('button', { 'data-store': true, onclick: () => listen(row, false) }, t('tape.listen')), ' ', h('button', { 'data-store': true, onclick: () => listen(row, true) }, t('tape.download'))])))))),
+    data.next && h('button', { 'data-store': true, onclick: () => find(true) }, t('tape.more')));
 }

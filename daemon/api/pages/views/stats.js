@@ -49,8 +49,8 @@ const said = { direction: (v) => t(`direction.${v}`), campaign_id: (v) => name('
 
 function chips() {
   const on = FILTERS.filter((f) => data.given[f]);
-  return on.length > 0 && h('div', { class: 'toolbar', 'data-chips': true }, on.map((f) => h('button', { key: f, class: 'quiet', onclick: () => go({ [f]: '' }) }, `${t(`stats.${f}`)} : ${(said[f] || String)(data.given[f])} ×`)),
-    h('button', { class: 'quiet', onclick: () => go(Object.fromEntries(FILTERS.map((f) => [f, '']))) }, t('do.clear_all')));
+  return on.length > 0 && h('div', { class: 'toolbar', 'data-chips': true }, on.map((f) => h('button', { 'data-store': true, key: f, class: 'quiet', onclick: () => go({ [f]: '' }) }, `${t(`stats.${f}`)} : ${(said[f] || String)(data.given[f])} ×`)),
+    h('button', { 'data-store': true, class: 'quiet', onclick: () => go(Object.fromEntries(FILTERS.map((f) => [f, '']))) }, t('do.clear_all')));
 }
 function filters() {
   const g = data.given;

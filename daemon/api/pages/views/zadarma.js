@@ -79,7 +79,7 @@ function extensions() {
   const taken = new Set(data.users.map((u) => u.agent_id));
   const agents = data.agents.filter((a) => a.group_id === data.link.group_id && !taken.has(a.id));
   return [h('h2', null, t('zadarma.users')),
-    data.users.length > 0 && h('ul', { class: 'list', 'data-users': true }, data.users.map((u) => h('li', { key: u.id }, h('b', { class: 'num' }, u.extension), ` ${names[u.agent_id] || u.agent_id}`, h('span', { class: 'right' }, h('button', { class: 'quiet', onclick: () => release(u) }, t('do.remove')))))),
+    data.users.length > 0 && h('ul', { class: 'list', 'data-users': true }, data.users.map((u) => h('li', { key: u.id }, h('b', { class: 'num' }, u.extension), ` ${names[u.agent_id] || u.agent_id}`, h('span', { class: 'right' }, h('button', { 'data-store': true, class: 'quiet', onclick: () => release(u) }, t('do.remove')))))),
     data.free?.length > 0 && agents.length > 0 && h('form', { class: 'toolbar', onsubmit: assign },
       select('extension', data.free[0], data.free.map((x) => [x, x]), { 'aria-label': t('zadarma.extension') }),
       select('agent_id', agents[0].id, agents.map((a) => [a.id, names[a.id]]), { 'aria-label': t('crm.col.agent') }), h('button', null, t('zadarma.give')))];
@@ -87,7 +87,7 @@ function extensions() {
 const shown = (c) => (c.state === 'ended' ? c.disposition || t('zadarma_state.ended') : word('zadarma_state', c.state));
 function history() {
   const names = Object.fromEntries(data.agents.map((a) => [a.id, a.name]));
-  return [h('h2', null, t('zadarma.calls'), ' ', h('button', { onclick: calls }, t('do.refresh'))),
+  return [h('h2', null, t('zadarma.calls'), ' ', h('button', { 'data-store': true, onclick: calls }, t('do.refresh'))),
     data.calls && (data.calls.length === 0 ? h('p', { class: 'empty' }, t('zadarma.no_calls')) : h('table', { class: 'grid', 'data-calls': true }, h('tbody', null, data.calls.map((c) => h('tr', { key: c.id },
       h('th', { scope: 'row' }, dateTime(c.at)), h('td', null, word('zadarma_direction', c.direction)), h('td', null, phone(c.e164)), h('td', null, `${c.extension} ${names[c.agent_id] || ''}`), h('td', null, shown(c)), h('td', { class: 'n' }, duration(c.duration_s)),
       h('td', null, c.task && h('span', { class: c.task === 'open' ? 'mark watch' : 'muted' }, t(`zadarma.task.${c.task}`))), h('td', null, c.recording_url && h('a', { href: c.recording_url, rel: 'noreferrer', target: '_blank' }, t('zadarma.recording'))))))))];
