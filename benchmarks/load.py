@@ -7,8 +7,12 @@ from the crowd) are environment variables.
 Without CALLS phones are answered, or busy, within a second or two, and a progressive campaign keeps an agent for each
 call: there are at most as many calls as agents. With CALLS so many are at once in the mean: one person in five answers,
 the others ring for long and in vain, nine agents in ten talk, and the campaign is predictive, as no other has more
-calls than agents (benchmarks/_crowd.py). RATE is the campaign's own limit, so agents are not all taken and the time
-from answer to connect is the daemon's. The goal's load: AGENTS=1000 RATE=100 CALLS=4000 SECONDS=1800.
+calls than agents (benchmarks/_crowd.py). RATE is the campaign's own limit, so agents are not all taken. The goal's
+load: AGENTS=1000 RATE=100 CALLS=4000 SECONDS=1800.
+
+Who answers waits for an agent to be free, which is a matter of pacing and chance, and then for the daemon to connect
+them. Both are measured at the PBX's side of the socket (benchmarks/_waits.py) and told apart: the goal of 50 ms is for
+the daemon's part.
 
 A table by quarters of the run (memory, tasks, open files, leases, calls, lag, connect) comes before the figures; exit 1
 if memory has grown by more than 5 % from the first quarter to the last, or if tasks, files or leases were left over.
@@ -34,7 +38,8 @@ import aiohttp
 
 from benchmarks import _crowd
 from benchmarks._held import GROWTH_MAX, Held, Lag, growth, held, leaked, percentile, table
-from benchmarks.rig import ConnectWaits, daemon_beside, database, serve_tapped, told
+from benchmarks._waits import Waits
+from benchmarks.rig import daemon_beside, database, serve_tapped, told
 from daemon.app import Application
 from daemon.calls.lead_records import LeadDraft
 from daemon.calls.records import Agent, Campaign, CampaignState, Client, Group, LeadList, Line
@@ -52,6 +57,9 @@ CALLS = int(os.environ.get("CALLS", "0"))
 CROWD = _crowd.long(AGENTS, RATE, CALLS) if CALLS else _crowd.short()
 WARM_UP_S = float(os.environ.get("WARM_UP", CROWD.warm_up_s))
 SAMPLE_S = 1.0
+OTHERS_S = 120.0
+"""Room for what else the fake PBX's life is made of: the daemon's start, people who sign in."""
+WRAP_UP_S = 0.5
 LAG_GOAL_MS = CONNECT_GOAL_MS = 50.0
 MEMORY_GOAL_MB = 400.0
 
@@ -61,15 +69,19 @@ def serve(pipe: Any) -> None:
 
     async def main() -> None:
         fake = FakeAsterisk(pbx(AGENTS, CROWD.people), rng=random.Random(1))
-        waits = ConnectWaits()
+        waits = Waits(WRAP_UP_S)
         server = await serve_tapped(fake, pipe, waits.written, waits.read)
-        begun = 0
+        lag = Lag(SECONDS + WARM_UP_S + OTHERS_S)
+        probe = asyncio.create_task(lag.run())
+        begun = since = 0
         await told(pipe)
         if pipe.recv() == "measure":
-            waits.seconds.clear()
-            begun = len(fake.ledger.originates)
+            waits.clear()
+            begun, since = len(fake.ledger.originates), len(lag.values)
         await told(pipe)
-        pipe.send((waits.seconds, len(fake.ledger.originates) - begun, len(fake.channels)))
+        spans = {"whole": waits.whole, "agent": waits.for_agent, "daemon": waits.for_daemon}
+        pipe.send((spans, waits.untold, waits.missed, len(fake.ledger.originates) - begun, lag.values[since:]))
+        probe.cancel()
         server.close()
 
     asyncio.run(main())
@@ -119,7 +131,7 @@ async def _furnish(store: PostgresStore) -> tuple[Campaign, list[Agent]]:
     campaign = await store.create(
         Campaign(
             group_id=group.id, client_id=client.id, name="B", site="bench", state=CampaignState.RUNNING,
-            rule_set="open", list_ids=[leads.id], line_ids=[line.id], calls_per_second=RATE, wrap_up_max_s=0.5,
+            rule_set="open", list_ids=[leads.id], line_ids=[line.id], calls_per_second=RATE, wrap_up_max_s=WRAP_UP_S,
             mode=CROWD.mode, level=3, speed=10, ring_timeout_s=CROWD.ring_timeout_s,
         )
     )  # fmt: skip
@@ -168,15 +180,23 @@ async def _watch(app: Application, folder: Path, pbx_pipe: Any) -> dict[str, Any
     here.send("stop")
     probe.cancel()
     await asyncio.gather(probe, return_exceptions=True)
-    waits, originates, _ = await asyncio.to_thread(pbx_pipe.recv)
+    waits, untold, missed, originates, pbx_lags = await asyncio.to_thread(pbx_pipe.recv)
     read_counts = await asyncio.to_thread(here.recv)
-    return {"lags": lag.values, "waits": waits, "originates": originates, "cpu": cpu, "held": rows, "read": read_counts,
+    return {"lags": lag.values, "pbx_lags": pbx_lags, "waits": waits, "untold": untold, "missed": missed,
+            "originates": originates, "cpu": cpu, "held": rows, "read": read_counts,
             "slow": app.hub.runners["bench"].slow_batches, "outcomes": _outcomes(live) - before}  # fmt: skip
 
 
 def _outcomes(live: Any) -> Counter[str]:
     """Of all calls that have ended since the daemon started."""
     return sum((campaign.outcomes for campaign in live.campaigns.values()), Counter())
+
+
+def _spread(values: list[float]) -> str:
+    ordered = sorted(values)
+    shares = ((f"p{share * 100:.0f}", percentile(ordered, share)) for share in (0.5, 0.95, 0.99))
+    told = ", ".join(f"{name} {value * 1000:.1f} ms" for name, value in (*shares, ("longest", ordered[-1])))
+    return f"{told}; {sum(value > 0.001 for value in ordered) / len(ordered):.1%} longer than a millisecond"
 
 
 def main() -> int:
@@ -191,28 +211,33 @@ def main() -> int:
         found = runner.run(measure(port, here))
     process.join(10)
     rows: list[Held] = found["held"]
-    if not found["waits"]:
+    waits: dict[str, list[float]] = found["waits"]
+    if not waits["whole"]:
         sys.exit("nobody answered: nothing was measured")
-    for line in table(rows, found["lags"], found["waits"]):
+    for line in table(rows, found["lags"], waits["daemon"]):
         print(line)
     grown, left = growth(rows), leaked(rows)
     print(f"memory, first to last quarter: {grown:+.1%} (goal ≤ {GROWTH_MAX:.0%}); left over: {left or 'nothing'}")
-    lags, waits = sorted(found["lags"]), sorted(found["waits"])
+    lags = sorted(found["lags"])
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
-    lag_p99, wait_p99 = percentile(lags, 0.99) * 1000, percentile(waits, 0.99) * 1000
+    lag_p99, wait_p99 = percentile(lags, 0.99) * 1000, percentile(sorted(waits["daemon"]), 0.99) * 1000
     rate = found["originates"] / SECONDS
     print(
         f"{AGENTS} agents, {rate:.1f} originates/s of {RATE:g} asked, at most {max(row.calls for row in rows)} calls, "
         f"in the mean {statistics.fmean(row.calls for row in rows):.0f} of which "
-        f"{statistics.fmean(row.talking for row in rows):.0f} talk, {len(waits)} connected, "
-        f"{found['outcomes']['abandoned']} abandoned, "
+        f"{statistics.fmean(row.talking for row in rows):.0f} talk, {len(waits['whole'])} connected, "
+        f"{found['outcomes']['abandoned']} abandoned, {found['missed']} ended though an agent was there for them; "
         f"{READERS} readers: {min(found['read'])}..{max(found['read'])} events"
     )
-    print(f"loop lag p50 {statistics.median(lags) * 1000:.1f} ms, max {lags[-1] * 1000:.0f} ms; answer to connect p50 "
-          f"{statistics.median(waits) * 1000:.1f} ms, max {waits[-1] * 1000:.0f} ms; {found['slow']} slow batches; "
-          f"{found['cpu'] / SECONDS * 100:.0f} % of a core, "
+    for name, span in (("answer to agent free", "agent"), ("agent free to connect", "daemon"), ("in all", "whole")):
+        print(f"{name + ':':<22} {_spread(waits[span])}")
+    if found["untold"]:
+        print(f"{found['untold']} connected though nobody seemed free: their whole wait is put down to the daemon")
+    print(f"loop lag p50 {statistics.median(lags) * 1000:.1f} ms, max {lags[-1] * 1000:.0f} ms; the fake PBX's own p99 "
+          f"{percentile(sorted(found['pbx_lags']), 0.99) * 1000:.1f} ms, which is in the waits; "
+          f"{found['slow']} slow batches; {found['cpu'] / SECONDS * 100:.0f} % of a core, "
           f"{found['cpu'] / max(1, found['originates']) * 1000:.1f} ms of CPU a call")  # fmt: skip
-    print(f"bench-load: lag p99 {lag_p99:.1f} ms (goal ≤ {LAG_GOAL_MS:g}), answer to connect p99 {wait_p99:.1f} ms "
+    print(f"bench-load: lag p99 {lag_p99:.1f} ms (goal ≤ {LAG_GOAL_MS:g}), agent free to connect p99 {wait_p99:.1f} ms "
           f"(goal ≤ {CONNECT_GOAL_MS:g}), {memory:.0f} MB (goal ≤ {MEMORY_GOAL_MB:g}) at {AGENTS} agents, "
           f"{rate:.0f}/s (goal 1000, 100/s)")  # fmt: skip
     return 1 if grown > GROWTH_MAX or left else 0
