@@ -146,7 +146,7 @@ class FakeCrm:
                 return web.json_response({"users": rows})
             case "contacts":
                 rows = [{"id": c["id"], "first_name": c["first"], "last_name": c["last"], "company": c["company"],
-                         "phone": c["phone"], "mobile": c["mobile"]}
+                         "phone": c["phone"], "mobile": c["mobile"], **c.get("more", {})}
                         for c in self.matching(query["phone"])]  # fmt: skip
                 return web.json_response({"contacts": rows})
         found = [call for call in self.calls if call["external"] == query.get("external_id")]

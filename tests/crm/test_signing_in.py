@@ -3,8 +3,9 @@ was sent over real HTTP."""
 
 from __future__ import annotations
 
+import asyncio
 import base64
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from daemon.settings import OutgoingTable
 from tests.crm.office import Office
 from tests.crm.test_crm_api import ask, make_api
 
@@ -42,8 +44,11 @@ class Crm:
     token_status: int = 200
     tokens: int = 0
     row: dict[str, Any] = field(default_factory=dict)
+    waits: Callable[[web.Request], Awaitable[web.Response]] | None = None
 
     async def answer(self, request: web.Request) -> web.Response:
+        if self.waits is not None:
+            return await self.waits(request)
         self.seen.append((request.method, request.path_qs, dict(request.headers), await request.text()))
         if request.path == "/token":
             self.tokens += self.token_status == 200
@@ -176,6 +181,36 @@ async def test_answers_that_are_of_no_use(text: str, said: str) -> None:
         crm.answers = [(200, text)]
         found = await crm.tried()
         assert not found["ok"] and said in found["error"], found["error"]
+
+
+@pytest.mark.feature("YPS-17", clause="a CRM that says nothing for ten seconds: an error that is told, no sooner")
+async def test_a_crm_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert OutgoingTable().timeout_s == 10.0
+    loop, silence, told = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
+    async with far() as crm:
+        await crm.set_up("none")
+
+        async def answer(request: web.Request) -> web.Response:
+            told.set()
+            await silence.wait()
+            return web.json_response({"id": "J1"})
+
+        monkeypatch.setattr(crm, "waits", answer)
+        now = loop.time()
+        with monkeypatch.context() as stopped:
+            stopped.setattr(loop, "time", lambda: now)  # time passes as we say, whatever the machine is doing
+            trial = loop.create_task(crm.tried())
+            await told.wait()
+            now += 9.9
+            for _ in range(200):
+                await asyncio.sleep(0)
+            assert not trial.done()
+            now += 0.2
+            found = await trial
+        silence.set()
+        assert not found["ok"] and "no answer within 10 s" in found["error"]
+        crm.waits = None
+        assert (await crm.tried())["ok"]
 
 
 @pytest.mark.feature("YPS-17", clause="a redirect to another host carries no credentials")
