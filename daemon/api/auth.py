@@ -141,6 +141,13 @@ class Auth:
         now = self._clock.utcnow()
         return (row.disabled_at is None or row.disabled_at > now) and (row.expires_at is None or row.expires_at > now)
 
+    def known_alive(self, who: Principal) -> bool | None:
+        """As `still_valid`, without asking the store; None if it has to be asked."""
+        cached = self._rows.get(who.sha256)
+        if cached is None or self._clock.now() - cached[0] >= CACHE_S:
+            return None
+        return self.alive(cached[1])
+
     async def still_valid(self, who: Principal) -> bool:
         """Whether the token behind an open stream still stands."""
         row = await self.row(who.sha256)

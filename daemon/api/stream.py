@@ -35,6 +35,8 @@ RESUME_FRAMES_MAX = 64
 READERS_MAX = 2000
 WRITE_TIMEOUT_S = 30.0
 """A reader whose socket takes nothing for this long is gone."""
+CHECK_WAIT_S = 0.2
+"""What a frame waits at most for the store to say that its reader's token still stands."""
 DESK_INTERVAL_S = 0.02
 """An agent's own desk is never batched in a way a person could feel."""
 
@@ -300,10 +302,18 @@ def _revocation(reader: Reader, auth: Auth) -> Any:
 
 
 async def _pump(response: web.StreamResponse, reader: Reader, channel: Channel, auth: Auth) -> None:
+    check = _Check(auth, reader)
+    try:
+        await _pass_on(response, reader, channel, check)
+    finally:
+        check.close()
+
+
+async def _pass_on(response: web.StreamResponse, reader: Reader, channel: Channel, check: _Check) -> None:
     while True:
         await reader.wake.wait()
         reader.wake.clear()
-        if not await _valid(auth, reader):
+        if not await check.valid():
             reader.bye = "revoked"
         if reader.bye:
             await _write(response, frame("bye", {"reason": reader.bye}))
@@ -322,12 +332,37 @@ async def _write(response: web.StreamResponse, data: bytes) -> None:
         await response.write(data)
 
 
-async def _valid(auth: Auth, reader: Reader) -> bool:
-    """Beats wake every reader, so a token revoked elsewhere is noticed within one; a lost database revokes nobody."""
-    try:
-        return await auth.still_valid(reader.who)
-    except StoreUnavailable:
-        return True
+class _Check:
+    """Whether the reader's token still stands, asked at each wake. Beats wake every reader, so that one revoked elsewhere
+    is noticed within a beat; a lost database revokes nobody, and one that is slow to answer holds no frame up."""
+
+    def __init__(self, auth: Auth, reader: Reader) -> None:
+        self._auth, self._reader = auth, reader
+        self._asked: asyncio.Task[bool] | None = None
+
+    async def valid(self) -> bool:
+        """As far as is known within CHECK_WAIT_S; a later no wakes the reader again."""
+        if (known := self._auth.known_alive(self._reader.who)) is not None:
+            return known
+        if self._asked is None:
+            self._asked = asyncio.get_running_loop().create_task(self._ask(), name="stream token")
+            await asyncio.wait({self._asked}, timeout=CHECK_WAIT_S)
+            if not self._asked.done():
+                self._asked.add_done_callback(lambda _: self._reader.wake.set())
+        if not self._asked.done():
+            return True
+        stands, self._asked = self._asked.result(), None
+        return stands
+
+    async def _ask(self) -> bool:
+        try:
+            return await self._auth.still_valid(self._reader.who)
+        except StoreUnavailable:
+            return True
+
+    def close(self) -> None:
+        if self._asked is not None:
+            self._asked.cancel()
 
 
 @routes.get("/stream", permission=Permission.LIVE, raw_body="text/event-stream")

@@ -18,6 +18,7 @@ from daemon.api.live_scope import Scope
 from daemon.api.metrics import Metrics
 from daemon.api.routes import Principal
 from daemon.api.stream import BEHIND_BYTES_MAX, Channel, Reader, Streams
+from daemon.calls.records import ApiToken
 from daemon.engine import commands as c
 from tests.api.fakes import World, agent_view, call_view
 
@@ -180,6 +181,33 @@ async def test_two_readers_of_a_scope_get_the_very_same_bytes(world: World) -> N
     assert readers[0].queue[-1] is readers[1].queue[-1]
     assert readers[0].queue[0] is readers[1].queue[0]
     channel.close()
+
+
+@pytest.mark.feature(
+    "SUPV-02", clause="the board goes on while the database answers nothing; a revoked token's ends after"
+)
+async def test_a_database_that_hangs_holds_no_board_up(
+    client: Client, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campaign, answers, find = world.rows["campaign"].id, asyncio.Event(), world.store.find
+
+    async def hang(*kind: Any, **fields: Any) -> Any:
+        await answers.wait()
+        return await find(*kind, **fields)
+
+    async with stream(client, world, "supervisor") as events:
+        await events.of("snapshot")
+        monkeypatch.setattr(world.store, "find", hang)
+        for speed in (7, 8, 9):
+            world.clock.advance(2.0)  # what was known of the token is too old to be believed
+            world.door.change("campaigns", campaign, speed=speed)
+            delta, _ = await events.of("delta")
+            assert delta["campaigns"] == {str(campaign): {"speed": speed}}
+        token = world.rows["token_supervisor"].id
+        await world.store.update(ApiToken, token, {"disabled_at": world.clock.utc}, None)
+        answers.set()
+        data, _ = await events.of("bye")
+        assert data == {"reason": "revoked"}
 
 
 async def test_a_stopping_daemon_says_good_bye(client: Client, world: World) -> None:
