@@ -19,6 +19,7 @@ from daemon.errors import StoreConflict, StoreUnavailable
 from daemon.ports import ConsentRules, ImportTarget, Page, Pseudonyms
 from daemon.store import memory_figures, memory_privacy, memory_reports, memory_retention
 from daemon.store import memory_people as people
+from daemon.store import memory_search as search
 from daemon.store.memory_crm import MemoryCrm
 from daemon.store.memory_dialling import MemoryDialling
 from daemon.store.memory_drafts import MemoryDrafts
@@ -118,7 +119,7 @@ class MemoryStore(
 
     async def search_leads(self, group_id: int, filters: Mapping[str, Any], limit: int, after: str | None) -> Page:
         page: Page = await self._do(
-            "search_leads", lambda: people.search_leads(self.tables, group_id, filters, limit, after)
+            "search_leads", lambda: search.search_leads(self.tables, group_id, filters, limit, after)
         )
         return page
 
@@ -130,7 +131,7 @@ class MemoryStore(
         self, group_id: int | None, filters: Mapping[str, Any], limit: int, after: str | None
     ) -> Page:
         page: Page = await self._do(
-            "search_attempts", lambda: people.search_attempts(self.tables, group_id, filters, limit, after)
+            "search_attempts", lambda: search.search_attempts(self.tables, group_id, filters, limit, after)
         )
         return page
 

@@ -14,7 +14,7 @@ from daemon.clock import Clock
 from daemon.store import memory_people as people
 from daemon.store.memory_facts import FactApplier
 from daemon.store.memory_tables import AttemptRow, IntervalRow, MemoryTables
-from daemon.store.tables import PROMOTED_MAX
+from daemon.store.tables import ATTEMPT_HISTORY_DAYS, PROMOTED_MAX
 
 LEASE_LEFT_MIN_S = 1.0
 
@@ -151,7 +151,7 @@ class MemoryDialling:
                 self.tables.touch(lead)
 
     def _history_since(self) -> datetime:
-        return self._clock.utcnow() - timedelta(days=people.ATTEMPT_HISTORY_DAYS)
+        return self._clock.utcnow() - timedelta(days=ATTEMPT_HISTORY_DAYS)
 
     def _lists(self, campaign: Campaign) -> list[LeadList]:
         rows = [self.tables.config[LeadList].get(list_id) for list_id in dict.fromkeys(campaign.list_ids)]

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from daemon.calls.rates import billed_s
 from daemon.compliance.zones import zone as zone_of
-from daemon.store.memory_people import attempts_matching, status_of
+from daemon.store.memory_search import attempts_matching, status_of
 from daemon.store.memory_tables import AttemptRow, MemoryTables
 
 STATUSES = ("answered", "no_answer", "busy", "failed", "in_progress")

@@ -11,7 +11,7 @@ from daemon.calls.records import Client
 from daemon.calls.zadarma_records import ZadarmaCall
 from daemon.errors import StoreConflict
 from daemon.ports import Pseudonyms
-from daemon.store.memory_people import attempt_row
+from daemon.store.memory_search import attempt_row
 from daemon.store.memory_tables import LeadRow, MemoryTables
 from daemon.store.privacy import written
 from daemon.store.tables import LEAD_ROW

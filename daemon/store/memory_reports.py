@@ -9,7 +9,7 @@ from typing import Any
 from daemon.calls.records import Agent, Campaign, Client, Record
 from daemon.compliance.zones import zone
 from daemon.store import memory_dear, memory_law, memory_lines, memory_minutes
-from daemon.store.memory_people import attempt_row
+from daemon.store.memory_search import attempt_row
 from daemon.store.memory_tables import AttemptRow, IntervalRow, MemoryTables
 from daemon.store.reports import load
 from daemon.store.tables import LEAD_ROW
