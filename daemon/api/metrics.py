@@ -5,16 +5,40 @@ One registry an app: two apps in one process (tests, simulations) must not share
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.registry import Collector
 
-from daemon.bounds import Bounded, Counted
+from daemon.bounds import Bounded, Counted, Spread, Timed
 from daemon.engine.views import AgentView, CallView, CampaignView, LineView, LinkView, SystemView
 
 BUCKETS_S = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+_TIMES = {
+    "agent_wait": ("cadran_agent_wait_seconds", "From a person's need of an agent until one was given to them"),
+    "connect": ("cadran_connect_seconds", "From an agent being given to a person until both were joined"),
+}
+
+
+class _Times(Collector):
+    """What others have taken the time of, as histograms."""
+
+    def __init__(self) -> None:
+        self.now: dict[tuple[str, str], Spread] = {}
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        for what, (name, text) in _TIMES.items():
+            family = HistogramMetricFamily(name, text, labels=["site"])
+            for (kind, site), spread in self.now.items():
+                if kind == what:
+                    buckets = [(str(limit) if math.isfinite(limit) else "+Inf", n) for limit, n in spread.within()]
+                    family.add_metric([site], buckets, spread.sum_s)
+            yield family
 
 
 class Metrics:
@@ -45,6 +69,8 @@ class Metrics:
         self._limit = Gauge("cadran_bound_limit", "Its bound", bound, registry=r)
         self._counts = Gauge("cadran_engine_count", "Counts since the start", ["what", "site"], registry=r)
         self._leads_due = Gauge("cadran_leads_due", "Leads due", ["campaign"], registry=r)
+        self._times = _Times()
+        r.register(self._times)
 
     def request(self, request: web.Request, status: int, seconds: float) -> None:
         """Count one answered request. Streams are long by nature and stay out of the histogram."""
@@ -64,6 +90,8 @@ class Metrics:
                 self._limit.labels(bound.name, bound.site).set(bound.limit)
             for site, what, count in part.counts() if isinstance(part, Counted) else ():
                 self._counts.labels(what, site).set(count)
+            for site, what, spread in part.times() if isinstance(part, Timed) else ():
+                self._times.now[what, site] = spread
 
     def render(self, views: Mapping[str, Mapping[str, Any]]) -> bytes:
         """The text exposition, with gauges from the given views."""

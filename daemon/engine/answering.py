@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 from daemon.agents.selection import longest_ready
 from daemon.agents.states import LegState
+from daemon.bounds import Spread
 from daemon.calls import events as ev
 from daemon.calls.actions import Connect, PlayMessage
 from daemon.calls.causes import Outcome
@@ -29,6 +30,8 @@ class AnsweredCalls(CallEnds):
 
     def __init__(self, live: Live, desks: Desks) -> None:
         super().__init__(live, desks)
+        self.for_agent, self.to_connect = Spread(), Spread()
+        """From a person's need of an agent until one is given to them; from then until both are joined."""
         self.on_back: Callable[[Call, Desk], None] = lambda call, desk: None
         self.before_connect: Callable[[Call], None] = lambda call: None
         self.choose: Callable[[Call, Iterable[Desk]], Desk | None] = lambda call, desks: longest_ready(desks)
@@ -154,6 +157,7 @@ class AnsweredCalls(CallEnds):
             call.desk = desk
         desk.leg_state = LegState.CONNECTING
         desk.connecting = call
+        call.given_at = live.now if call.given_at is None else call.given_at
         self._arm_need(call)
         self._enter(call, CallState.CONNECTING)
         self.before_connect(call)
@@ -180,6 +184,9 @@ class AnsweredCalls(CallEnds):
         call.connected_at = at
         call.last_agent_id = desk.id
         wait = max(0.0, at - (call.need_at if call.need_at is not None else at))
+        if call.given_at is not None and call.need_at is not None:
+            self.for_agent.add(max(0.0, call.given_at - call.need_at))
+            self.to_connect.add(max(0.0, at - call.given_at))
         if call.campaign:
             call.campaign.callers["answered"] += call.kind == "inbound"
             self._observe(call, pacing.Connected(call.attempt_id.hex, str(desk.id), live.now, wait))

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from daemon.bounds import Bound
+from daemon.bounds import Bound, Spread
 from daemon.engine import commands as c
 from daemon.engine.runner import SiteRunner
 from daemon.engine.spanning import shared, together
@@ -89,6 +89,11 @@ class Hub:
         """See daemon.bounds."""
         for runner in self.runners.values():
             yield from runner.counts()
+
+    def times(self) -> Iterable[tuple[str, str, Spread]]:
+        """See daemon.bounds."""
+        for runner in self.runners.values():
+            yield from runner.times()
 
     def view(self) -> Mapping[str, Mapping[str, AnyView]]:
         """See EngineDoor.view."""

@@ -5,10 +5,8 @@ Nothing here decides or does I/O. `Live` is handed to the engine's parts; what t
 
 from __future__ import annotations
 
-import heapq
 import random
 from collections import Counter, deque
-from collections.abc import Hashable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -27,6 +25,7 @@ from daemon.dialer.ledger import Ledger
 from daemon.dialer.pacing import Decision, PacingPolicy
 from daemon.engine.law import Law, RuleFacts
 from daemon.engine.sides import Side
+from daemon.engine.timers import Timers
 from daemon.pool.caller_ids import CallerIds, Health
 from daemon.pool.lines import LinePool
 from daemon.settings import DialerTable, SiteTable
@@ -35,43 +34,6 @@ LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 _READY, _PARKED, _NO_LEG = AgentState.READY, LegState.PARKED, LegState.NONE
 """Python 3.11 takes ten times as long to find a member of an enumeration as a name of the module."""
-
-
-class Timers:
-    """Deadlines by key; setting a key again moves it. `due` gives those passed, earliest first."""
-
-    def __init__(self) -> None:
-        self._at: dict[Hashable, float] = {}
-        self._heap: list[tuple[float, int, Hashable]] = []
-        self._order = 0
-
-    def set(self, key: Hashable, at: float) -> None:
-        """Arm or move `key`."""
-        self._at[key] = at
-        self._order += 1
-        heapq.heappush(self._heap, (at, self._order, key))
-
-    def clear(self, key: Hashable) -> None:
-        """Disarm `key`; unknown keys are fine."""
-        self._at.pop(key, None)
-
-    def next_deadline(self) -> float | None:
-        """The earliest armed instant."""
-        while self._heap and self._at.get(self._heap[0][2]) != self._heap[0][0]:
-            heapq.heappop(self._heap)
-        return self._heap[0][0] if self._heap else None
-
-    def due(self, now: float) -> list[Any]:
-        """Keys whose instant has come, disarmed."""
-        keys = []
-        while (at := self.next_deadline()) is not None and at <= now:
-            key = heapq.heappop(self._heap)[2]
-            del self._at[key]
-            keys.append(key)
-        return keys
-
-    def __len__(self) -> int:
-        return len(self._at)
 
 
 @dataclass(slots=True, eq=False)
@@ -101,6 +63,7 @@ class Call:
     ringing_at: float | None = None
     answered_at: float | None = None
     need_at: float | None = None
+    given_at: float | None = None
     connected_at: float | None = None
     unbridged_at: float | None = None
     talk_s: float = 0.0
@@ -222,6 +185,8 @@ class CampaignLive:
     handed_over: dict[int, None] = field(default_factory=dict)
     """Leads whose line was congested: to be claimed again at once, for another line (TELC-11)."""
     calls: dict[UUID, Call] = field(default_factory=dict)
+    waiting: dict[Call, None] = field(default_factory=dict)
+    """Those of them in the state WAITING; kept by daemon.engine.ending, as `stages` are."""
     stages: Counter[str] = field(default_factory=Counter)
     agents: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -357,6 +322,17 @@ class Live:
         self.counters: Counter[str] = Counter()
         self.alerts: dict[str, str] = {}
         self.changed: dict[str, dict[object, None]] = {}
+
+    @property
+    def alone(self) -> bool:
+        """Whether the site has one campaign, so that nobody else dials for its agents and lines."""
+        return len(self.campaigns) == 1
+
+    def takes_turns(self, campaign: CampaignLive) -> bool:
+        """Whether news that make no room for another call are a reason to look at the campaign all the same: where
+        several share agents, each such instant is a turn; where each call has its agent, a look costs next to nothing.
+        """
+        return campaign.reserves or len(self.campaigns) != 1
 
     def touch(self, table: str, id: object) -> None:
         """Mark a view for publication with this batch. `id`: as the rows are keyed in here."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from daemon.bounds import Bound, Bounded
+from daemon.bounds import Bound, Bounded, Spread
 from daemon.calls.events import LegSeen, PbxEvent
 from daemon.calls.lead_records import Lease
 from daemon.clock import Clock
@@ -277,6 +277,12 @@ class SiteRunner:
         found = {"batches": self.batches, "slow_batches": self.slow_batches, **self.core.live.counters}
         for what, count in found.items():
             yield self.site, what, count
+
+    def times(self) -> Iterable[tuple[str, str, Spread]]:
+        """See daemon.bounds."""
+        calls = self.core.calls
+        yield self.site, "agent_wait", calls.for_agent
+        yield self.site, "connect", calls.to_connect
 
     def _open_batch(self, now: float | None = None) -> None:
         self.core.batch(self._clock.now() if now is None else now, self._clock.utcnow())

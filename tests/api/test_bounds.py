@@ -51,11 +51,13 @@ async def test_a_working_site_s_bounds(world: Rows) -> None:
         await simulated.submit(c.StartCampaign(campaign_id=campaign.id))
         await asyncio.sleep(30.0)
         hub = simulated.app.hub
-        kept.append((list(hub.bounds()), list(hub.counts())))
+        joined = sum(call.connected_at is not None for call in simulated.live.calls.values())
+        joined += sum(one.outcomes["connected"] for one in simulated.live.campaigns.values())
+        kept.append((list(hub.bounds()), list(hub.counts()), list(hub.times()), joined))
         await simulated.stop()
 
     await asyncio.to_thread(run, main, seed=3)
-    [(bounds, counts)] = kept
+    [(bounds, counts, times, joined)] = kept
 
     class Door:
         view = world.door.view
@@ -67,6 +69,9 @@ async def test_a_working_site_s_bounds(world: Rows) -> None:
 
         def counts(self) -> Any:
             return counts
+
+        def times(self) -> Any:
+            return times
 
     app = build_app(Door(), world.store, HttpTable(), world.clock, random.Random(3), site_ids=("main",),
                     rule_sets=RULES)  # fmt: skip
@@ -80,6 +85,9 @@ async def test_a_working_site_s_bounds(world: Rows) -> None:
     assert _value(text, "cadran_bound_limit", bound="line_channels", site="main") == 4
     assert _value(text, "cadran_engine_count", site="main", what="originates") > 0
     assert _value(text, "cadran_engine_count", site="main", what="batches") > 0
+    for span in ("cadran_agent_wait_seconds", "cadran_connect_seconds"):
+        assert _value(text, f"{span}_count", site="main") == joined > 0, "each conversation once"
+        assert _value(text, f"{span}_bucket", site="main", le="0.5") == joined, "an agent was kept for each call"
 
 
 @pytest.mark.feature("RELY-09", clause="the engine's inbox at its bound: the link is dropped, and comes back")
