@@ -333,8 +333,8 @@ async def _write(response: web.StreamResponse, data: bytes) -> None:
 
 
 class _Check:
-    """Whether the reader's token still stands, asked at each wake. Beats wake every reader, so that one revoked elsewhere
-    is noticed within a beat; a lost database revokes nobody, and one that is slow to answer holds no frame up."""
+    """Whether the reader's token still stands, asked at each wake. Beats wake every reader: one revoked elsewhere is
+    noticed within a beat; a lost database revokes nobody, and one that is slow to answer holds no frame up."""
 
     def __init__(self, auth: Auth, reader: Reader) -> None:
         self._auth, self._reader = auth, reader
