@@ -109,7 +109,7 @@ export function roomText(w, { full = false } = {}) {
 }
 const nextHour = () => { const at = new Date(serverNow()); at.setMinutes(60, 0, 0); return clock(at, false); };
 const LEVEL_ICON = { watch: 'watch', act: 'alert' };
-export const levelMark = (level, inWords) => level && h('span', { class: `mark ${level}`, title: t(`level.${level}`) }, icon(LEVEL_ICON[level]), h('span', { class: inWords ? '' : 'sr' }, t(`level.${level}`)));
+export const levelMark = (level, inWords, title) => level && h('span', { class: `mark ${level}`, title: title || t(`level.${level}`) }, icon(LEVEL_ICON[level]), h('span', { class: inWords ? '' : 'sr' }, t(`level.${level}`)));
 
 // `target`: the pacing's, 0..1; with it the meter is wide, and shows where on the same scale the target lies.
 export function meter(w, label, target) {

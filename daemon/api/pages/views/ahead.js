@@ -1,8 +1,9 @@
 // What will need a person soon: leads that run out at the present rate, lines that fill, agents who wait for too long.
 import { t } from '../lib/i18n.js';
-import { num, duration } from '../lib/format.js';
+import { num, pct, duration } from '../lib/format.js';
 import { live, fresh, paint, serverNow } from '../lib/live.js';
 import { get, may } from '../lib/api.js';
+import { fewAnswers, watchAnswers } from './answers.js';
 
 const MINUTES = 15;
 const AGAIN_MS = 60000;
@@ -34,6 +35,10 @@ function leads(c) {
   const level = left < LEADS_S.act ? 'act' : left < LEADS_S.watch ? 'watch' : '';
   return level && { key: `d${c.id}`, level, text: c.name, what: t('ahead.leads', { n: num(c.leads.due), time: duration(left) }) };
 }
+function answers(c) {
+  const few = fewAnswers(c);
+  return few && { key: `r${c.id}`, level: few.level, text: c.name, what: t('ahead.answers', { now: pct(few.now), mean: pct(few.mean) }) };
+}
 const since = new Map(); // campaign → when its wait went over the first threshold
 function wait(c) {
   if (c.mode !== 'predictive' || !(c.wait_s > WAIT_S.watch)) { since.delete(c.id); return null; }
@@ -51,6 +56,7 @@ function lines() {
 // Items as « À voir » lists them: {key, level, text, what}.
 export function ahead() {
   if (may('watch') && fresh() && Date.now() - asked > AGAIN_MS) setTimeout(readRates);
+  watchAnswers();
   const running = Object.values(live.state.campaigns).filter((c) => c.state === 'running');
-  return [...running.flatMap((c) => [leads(c), wait(c)]), lines()].filter(Boolean);
+  return [...running.flatMap((c) => [leads(c), wait(c), answers(c)]), lines()].filter(Boolean);
 }

@@ -7,6 +7,7 @@ import { post, may } from '../lib/api.js';
 import { explain } from '../lib/explain.js';
 import { termed } from '../lib/terms.js';
 import { ahead } from './ahead.js';
+import { fewAnswers } from './answers.js';
 import { concerns } from './alerts.js';
 import * as first from './first.js';
 import { begin, plots } from './plots.js';
@@ -119,6 +120,10 @@ export const why = (c) => (siteDown(c.site) ? t('why.pbx', { site: c.site }) : l
 const win = (c, name) => c.windows.find((w) => w.name === name || (name === '30d' && ['30d', '30_days'].includes(w.name)));
 export const dueOf = (c) => c.leads.due;
 
+function answered(c) {
+  const few = fewAnswers(c);
+  return h('td', { class: 'n', ...explain('col.answer') }, few && [levelMark(few.level, false, t('ahead.answers', { now: pct(few.now), mean: pct(few.mean) })), ' '], c.answer_rate === null ? '—' : pct(c.answer_rate));
+}
 function campaignRows(c) {
   const windows = c.windows.filter((w) => w.abandoned > 0 || w.live > 0);
   const least = windows.reduce((m, w) => (m === null || w.room < m.room ? w : m), null);
@@ -134,7 +139,7 @@ function campaignRows(c) {
       h('td', { class: 'n' }, stepper(c)),
       h('td', { class: 'n' }, num(agents), ' ', h('span', { class: 's-on_call nowrap' }, num(c.agents.on_call || 0), icon('call'))),
       h('td', { class: 'n', ...explain('col.wait') }, c.wait_s === null ? '—' : `${num(c.wait_s)} s`),
-      h('td', { class: 'n', ...explain('col.answer') }, c.answer_rate === null ? '—' : pct(c.answer_rate)),
+      answered(c),
       ['hour', 'day', '30d'].map((name) => h('td', { key: name, class: 'n', 'data-explain': `col.${name === '30d' ? 'month' : name}` }, meter(win(c, name), t(`window.${name}`)))),
       h('td', { class: 'n', ...explain('col.room') }, least ? h('span', { title: least.abandoned || least.room > 0 ? false : t('abandon.from_tip', { n: num(Math.ceil(1 / least.ceiling)), live: num(least.live) }) }, roomText(least), levelMark(windowLevel(least))) : '—'),
       h('td', { class: 'n', ...explain('col.due') }, dueOf(c) === undefined ? '?' : num(dueOf(c)))),
