@@ -29,6 +29,7 @@ log = structlog.get_logger(__name__)
 PENDING_MAX: Final = 2000
 """Actions without an answer yet. A PBX that answers nothing is caught by the Ping long before."""
 LIST_ITEMS_MAX: Final = 100_000
+_LIST_END: Final = "\r\nEventList: Complete"
 _OF_THE_LINK: Final = frozenset({"FullyBooted", "Shutdown"})
 JUST_BOOTED_S: Final = 30.0
 """A FullyBooted later than we waited for it means a boot under way only if the PBX is this young; else a slow link."""
@@ -311,7 +312,8 @@ class AmiClient:
             self._answered(message)
             return True
         if self._lists_pending and (pending := self._pending.get(message.get("ActionID"))) and pending.is_list:
-            if message.get("EventList") == "Complete" or message.event.endswith("Complete"):
+            last = _LIST_END in message.text and message.get("EventList") == "Complete"
+            if last or message.event.endswith("Complete"):
                 _settle(pending, message)
             elif len(pending.items) < LIST_ITEMS_MAX:
                 pending.items.append(message)

@@ -15,6 +15,9 @@ from daemon.calls.ids import agent_leg
 from daemon.dialer import events as pacing
 from daemon.engine.live import CampaignLive, Desk, Live
 
+_BUSY = frozenset({AgentState.RESERVED, AgentState.ON_CALL, AgentState.ON_HOLD})
+"""Somebody who takes a call makes no room for another: a campaign that predicts need not look because of it."""
+
 
 class DeskStates:
     """See the module's first lines."""
@@ -44,7 +47,8 @@ class DeskStates:
                     campaign.waits.append(spent)
             elif before in HANDLING and desk.last_campaign is campaign:
                 campaign.handling_s += spent
-            campaign.dirty = True
+            if state not in _BUSY or live.takes_turns(campaign):
+                campaign.dirty = True
             live.touch("campaigns", campaign.id)
             self._tell(campaign, desk, state)
         desk.state, desk.code = state, code

@@ -27,8 +27,15 @@ RECENT_S = 60.0
 in order, so later only by as much as is unread. An older one is hung up anew, which the PBX refuses. Each second of it
 holds, at 100 calls a second, 25 kB that lie among what comes and goes (600 s: memory grew for ten minutes)."""
 
-_NEWS = frozenset({CallState.WAITING, CallState.CONNECTING, CallState.ENDED})
-"""States on which placing has something new to decide; of the others pacing hears by its own events."""
+_ENDED, _WAITING = CallState.ENDED, CallState.WAITING
+"""Python 3.11 takes ten times as long to find a member of an enumeration as a name of the module."""
+
+_WAITS = frozenset({CallState.WAITING, CallState.CONNECTING})
+"""While somebody who called in waits, campaigns on the same agents place nothing; once offered, they may again."""
+
+_NO_ROOM = frozenset({pacing.CallPlaced, pacing.CallAnswered, pacing.NeedAgent, pacing.Connected})
+"""What makes no room for another call: one more in flight, a person who needs an agent counted on, or has one. What it
+changes of the odds is seen with the next look, half a second later at most."""
 
 RELEASE_RETRY_S = 60.0
 """A lead whose intent was refused (fence, legal limit, person being called) is looked at again after that."""
@@ -281,9 +288,13 @@ class CallEnds:
         if campaign:
             if not first:
                 campaign.stages[STAGES.get(call.state, "")] -= 1
-            if state is not CallState.ENDED:
+            if state is not _ENDED:
                 campaign.stages[STAGES[state]] += 1
-            if state in _NEWS:
+            if state is _WAITING:
+                campaign.waiting[call] = None
+            elif call.state is _WAITING:
+                campaign.waiting.pop(call, None)
+            if state is _ENDED or (state in _WAITS and (call.kind == "inbound" or live.takes_turns(campaign))):
                 campaign.dirty = True
             live.touch("campaigns", campaign.id)
         if state is not call.state:
@@ -298,7 +309,8 @@ class CallEnds:
     def _observe(self, call: Call, event: pacing.PacingEvent) -> None:
         if call.campaign and call.kind != "inbound":
             call.campaign.policy.observe(event)
-            call.campaign.dirty = True
+            if type(event) not in _NO_ROOM or self._live.takes_turns(call.campaign):
+                call.campaign.dirty = True
 
     def _count(self, call: Call, *, abandoned: bool) -> None:
         """One live answer in the ledger, once a call."""

@@ -10,7 +10,6 @@ import math
 from collections import Counter
 from datetime import datetime, timedelta
 
-from daemon.calls.states import CallState
 from daemon.compliance.zones import zone
 from daemon.dialer.events import PacingSnapshot
 from daemon.dialer.ledger import hour_key
@@ -103,7 +102,7 @@ class Outlook:
         """(answers expected soon, calls in flight, persons waiting) of other campaigns, as far as they concern agents
         of this one: an answer goes to any agent of its own campaign alike."""
         live = self._live
-        if len(live.campaigns) == 1:
+        if live.alone:
             return 0.0, 0, 0
         expected = in_flight = waiting = 0.0
         agents = self._sharing()
@@ -129,6 +128,4 @@ class Outlook:
 
 def _waiting(campaign: CampaignLive) -> int:
     """Persons who wait for an agent and have none yet."""
-    if not campaign.stages["waiting"]:
-        return 0
-    return sum(1 for call in campaign.calls.values() if call.state is CallState.WAITING and call.desk is None)
+    return sum(1 for call in campaign.waiting if call.desk is None)

@@ -14,7 +14,6 @@ import msgspec
 
 from daemon.calls.facts import PacingDecided
 from daemon.calls.records import CampaignMode, CampaignState
-from daemon.calls.states import CallState
 from daemon.compliance.zones import UNKNOWN_GROUP
 from daemon.dialer.estimates import CALL_BIN_S
 from daemon.dialer.ledger import hour_key
@@ -33,6 +32,9 @@ _WAITS_FOR_NEWS = frozenset(
     {"agents", "one_to_one", "preview", "mode", "stopped", "paused", "link", "resync", "pbx_stopping", "store"}
 )
 """What ends these limits is always an event or a command, never time."""
+
+_ALL_PLACED = frozenset({"risk", "abandonment_room"})
+"""Limits of pacing itself: what it allowed has been placed, or another limit would stand here."""
 
 ONE_EACH = frozenset({"cautious_start", "one_to_one", "abandonment_room"})
 """Where one call an agent is the rule: beside other campaigns that dial for the same agents, it gets its own agent."""
@@ -86,11 +88,12 @@ class Placing:
                 opens_at = live.now + (campaign.zones_until - live.utc).total_seconds()
                 return min(quiet, max(tick, opens_at))
             return min(quiet, max(tick, campaign.claim_after_at))
-        decision, alone = campaign.decision, len(live.campaigns) == 1
-        predictive = campaign.record.mode is CampaignMode.PREDICTIVE and decision is not None and decision.count == 0
-        if predictive and alone and campaign.limit != "cps":
-            # Pacing counts ages by bins: before the next one begins its answer would be the same.
-            return (live.now // CALL_BIN_S + 1.0) * CALL_BIN_S
+        decision = campaign.decision
+        if campaign.record.mode is CampaignMode.PREDICTIVE and decision is not None and live.alone:
+            nothing = decision.count == 0 and campaign.limit != "cps"
+            if nothing or campaign.limit in _ALL_PLACED:
+                # Pacing counts ages by bins: before the next one begins its answer would be the same.
+                return (live.now // CALL_BIN_S + 1.0) * CALL_BIN_S
         return tick
 
     def _look(self, campaign: CampaignLive) -> None:
@@ -130,9 +133,9 @@ class Placing:
         """Whether somebody who called in waits for an agent of this campaign: those go first, nothing is placed."""
         live = self._live
         for other in live.campaigns.values():
-            if not other.stages["waiting"] or not other.record.inbound.dids:
+            if not other.waiting or not other.record.inbound.dids:
                 continue
-            if not any(c.kind == "inbound" and c.state is CallState.WAITING for c in other.calls.values()):
+            if not any(call.kind == "inbound" for call in other.waiting):
                 continue
             both = {campaign.id, other.id}
             if any(both <= set(desk.campaign_ids) for desk in live.desks.values() if desk.signed_in):
