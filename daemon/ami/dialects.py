@@ -16,7 +16,8 @@ from daemon.ami.client import AmiClient
 from daemon.ami.legacy import LegacyMode, LegacyTranslator, read_legacy_snapshot
 from daemon.ami.modes import MODES, Mode
 from daemon.ami.snapshot import read_snapshot
-from daemon.ami.translate import ModernTranslator, Step, Translator
+from daemon.ami.steps import Step
+from daemon.ami.translate import ModernTranslator, Translator
 from daemon.calls.events import PbxEvent
 
 

@@ -20,7 +20,8 @@ from daemon.ami.codec import Message
 from daemon.ami.dialects import Dialect, dialect_for
 from daemon.ami.modes import Choice, choose_mode
 from daemon.ami.perform import Performer
-from daemon.ami.translate import Step, Translator
+from daemon.ami.steps import Step
+from daemon.ami.translate import Translator
 from daemon.ami.voice import preparation
 from daemon.bounds import Bound
 from daemon.calls import events as ev

@@ -16,7 +16,8 @@ from daemon.ami.channels import Channels, Leg
 from daemon.ami.client import AmiClient
 from daemon.ami.codec import HeaderValue, Message
 from daemon.ami.modes import AmiAction, BasicMode
-from daemon.ami.translate import ModernTranslator, Step
+from daemon.ami.steps import Step
+from daemon.ami.translate import ModernTranslator
 from daemon.calls.actions import OriginateAgent, OriginateCustomer
 from daemon.calls.dialling import agents_caller
 from daemon.calls.events import PbxEvent

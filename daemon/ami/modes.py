@@ -14,7 +14,7 @@ from typing import Final
 
 from daemon.ami.channels import Leg, far_half
 from daemon.ami.codec import HeaderValue
-from daemon.ami.translate import Step
+from daemon.ami.steps import Step
 from daemon.ami.voice import BY_MODE, RUNTIME_CONTEXT, VOICE_CAPABILITIES, Voice
 from daemon.ami.voice import lost as voice_lost
 from daemon.calls.actions import Connect, OriginateAgent, OriginateCustomer, OriginateThird, PlayMessage, Spy

@@ -15,7 +15,7 @@ import structlog
 from daemon.ami.channels import Channels, Leg
 from daemon.ami.client import AmiClient
 from daemon.ami.modes import AmiAction, Mode
-from daemon.ami.translate import Step
+from daemon.ami.steps import Step
 from daemon.ami.voice import VoiceAction
 from daemon.calls import events as ev
 from daemon.calls.actions import (

@@ -8,34 +8,20 @@ Other dialects plug in beside this one: see `Translator` and `daemon.ami.dialect
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum, auto
 from typing import Final, Protocol
 
 from daemon.ami.agi import agi_result, greeting_silence_s, verdict_of, whole
 from daemon.ami.channels import Channels, Leg
 from daemon.ami.codec import Message
-from daemon.ami.translate_voice import OWN_CONTEXTS, ROOMS, VoiceEvents
+from daemon.ami.steps import Step
+from daemon.ami.translate_bridges import BridgeEvents
+from daemon.ami.translate_voice import OWN_CONTEXTS, VoiceEvents
 from daemon.calls import events as ev
 from daemon.calls.events import Amd, PbxEvent
 from daemon.calls.ids import is_ours
 
 FINALITY_WAIT_S: Final = 1.0
 """An OriginateResponse Failure without a channel is final after this; a late Hangup carries the cause."""
-
-
-class Step(Enum):
-    """What a control mode may have to act upon."""
-
-    CREATED = auto()
-    """The channel exists."""
-    AGI_STARTED = auto()
-    """The channel takes AsyncAGI commands; a leg with `amd` is not parked yet."""
-    AMD_MISSED = auto()
-    """The link was away while machine detection ran: its result is to be asked for."""
-    PARKED = auto()
-    BRIDGED = auto()
-    COMMAND_DONE = auto()
-    """An AsyncAGI command of ours is over; the detail is its kind."""
 
 
 class Translator(Protocol):
@@ -51,7 +37,7 @@ class Translator(Protocol):
     def on_deadline(self, now: float) -> None: ...
 
 
-class ModernTranslator(VoiceEvents):
+class ModernTranslator(BridgeEvents, VoiceEvents):
     """AMI 2 and later (DialBegin, BridgeEnter). `parks_on_music`: in mode `basic` a leg that hears music is parked."""
 
     def __init__(
@@ -76,17 +62,14 @@ class ModernTranslator(VoiceEvents):
             "DialEnd": self._dial_end,
             "OriginateResponse": self._originate_response,
             "Hangup": self._hangup,
-            "BridgeEnter": self._bridge_enter,
-            "BridgeLeave": self._bridge_leave,
             "AsyncAGIStart": self._agi_start,
             "AsyncAGIExec": self._agi_exec,
             "AsyncAGIEnd": self._agi_end,
             "UserEvent": self._user_event,
             "MusicOnHoldStart": self._music_start,
-            "LocalOptimizationBegin": self._optimisation_begin,
-            "LocalOptimizationEnd": self._optimisation_end,
             "DeviceStateChange": self._device_state,
             "Shutdown": self._shutdown,
+            **self.bridge_handlers(),
             **self.voice_handlers(),
         }
 
@@ -204,73 +187,6 @@ class ModernTranslator(VoiceEvents):
             cause, text = whole(message.get("Cause")), message.get("Cause-txt")
             event = ev.LegHungUp(at=at, leg=unique_id, cause=cause, cause_text=text, tech_cause=tech_cause, was_up=up)
             self._deliver(event)
-
-    # -- bridges --------------------------------------------------------------------------------------------------
-    def _bridge_enter(self, message: Message, at: float) -> None:
-        if message.get("BridgeCreator") == ROOMS:
-            return  # told by the room itself
-        unique_id, channels = message.get("Uniqueid"), self.channels
-        bridge = message.get("BridgeUniqueid")
-        swapped = message.get("SwapUniqueid")
-        if swapped:
-            channels.leave(swapped)
-            if (gone := channels.by_channel.get(swapped)) is not None and unique_id not in channels.by_channel:
-                channels.enter(unique_id, bridge)
-                self._moved(gone, unique_id, at)
-                return
-        leg = channels.by_channel.get(unique_id)
-        if leg is not None:
-            if leg.peer and not self._moving(leg) and channels.bridge_of.get(leg.peer.channel) != bridge:
-                self._separate(leg, at)  # taken over by another bridge before we heard of its leaving
-            channels.enter(unique_id, bridge)
-            self._join(leg, at)
-        elif unique_id in channels.children:
-            channels.enter(unique_id, bridge)
-
-    def _bridge_leave(self, message: Message, at: float) -> None:
-        unique_id, channels = message.get("Uniqueid"), self.channels
-        bridge = message.get("BridgeUniqueid")
-        if channels.bridge_of.get(unique_id) != bridge:
-            return
-        channels.leave(unique_id)
-        leg = channels.by_channel.get(unique_id)
-        if leg is None or leg.peer is None or self._moving(leg):
-            return
-        if channels.bridge_of.get(leg.peer.channel, bridge) == bridge:  # else it was on its way to where the peer is
-            self._separate(leg, at)
-
-    def _join(self, leg: Leg, at: float) -> None:
-        peer = self.channels.pair(leg)
-        if peer is not None:
-            agent, customer = (leg, peer) if leg.rank <= peer.rank else (peer, leg)
-            agent.parked = customer.parked = False
-            agent.connecting = ""
-            self._deliver(ev.LegBridged(at=at, leg=agent.id, peer=customer.id))
-            self._react(agent, Step.BRIDGED, customer.id)
-
-    def _separate(self, leg: Leg, at: float) -> None:
-        peer = self.channels.part(leg)
-        if peer is not None:
-            agent, customer = (leg, peer) if leg.rank <= peer.rank else (peer, leg)
-            self._deliver(ev.LegUnbridged(at=at, leg=agent.id, peer=customer.id))
-
-    def _moving(self, leg: Leg) -> bool:
-        """Whether the leg or its peer is about to change channels: bridges are left and entered then, nobody parts."""
-        return bool(leg.moving_to or (leg.peer is not None and leg.peer.moving_to))
-
-    def _moved(self, leg: Leg, unique_id: str, at: float) -> None:
-        self.channels.move(leg, unique_id)
-        self._join(leg, at)
-
-    def _optimisation_begin(self, message: Message, at: float) -> None:
-        leg = self.channels.by_channel.get(message.get("LocalOneUniqueid"))
-        if leg is not None:
-            leg.moving_to = self.channels.survivor(leg, message.get("SourceUniqueid"))
-
-    def _optimisation_end(self, message: Message, at: float) -> None:
-        leg = self.channels.by_channel.get(message.get("LocalOneUniqueid"))
-        if leg is not None and leg.moving_to:
-            self._moved(leg, leg.moving_to, at)
 
     # -- waiting for commands -------------------------------------------------------------------------------------
     def _agi_start(self, message: Message, at: float) -> None:

@@ -16,7 +16,7 @@ from daemon.ami.modes import (
     SiteTemplates,
     choose_mode,
 )
-from daemon.ami.translate import Step
+from daemon.ami.steps import Step
 from daemon.calls.actions import Connect, OriginateAgent, OriginateCustomer, PlayMessage
 from tests.unit.ami.wire import AGENT, CUSTOMER
 

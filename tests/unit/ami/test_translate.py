@@ -9,7 +9,8 @@ import pytest
 
 from daemon.ami.channels import Channels, Leg
 from daemon.ami.codec import Message
-from daemon.ami.translate import FINALITY_WAIT_S, ModernTranslator, Step
+from daemon.ami.steps import Step
+from daemon.ami.translate import FINALITY_WAIT_S, ModernTranslator
 from daemon.calls import events as ev
 from daemon.calls.devices import Devices
 from daemon.calls.events import Amd, DeviceState
