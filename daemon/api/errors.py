@@ -238,6 +238,13 @@ ERRORS: Mapping[str, ErrorRow] = {
         "Ce mode est impossible ici : {missing}.",
         "This mode is impossible here: {missing}.",
     ),
+    "message_missing": E(
+        409,
+        "Le jeu de règles {rule_set} exige un message pour qui est abandonné : safe_message de la campagne ou de "
+        "[dialer] dans la configuration.",
+        "The rule set {rule_set} requires a message for people who are abandoned: safe_message of the campaign, or of "
+        "[dialer] in the settings.",
+    ),
     "call_forbidden": E(
         403,
         "Appel interdit : {rule}.",

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from daemon.agents.states import AgentState
 from daemon.calls.facts import LeadReleased
 from daemon.calls.lead_records import Lead
-from daemon.calls.records import CampaignState
+from daemon.calls.records import CampaignMode, CampaignState
 from daemon.compliance.zones import day_part
 from daemon.engine.live import CampaignLive, Claim, Live
 
@@ -29,8 +29,12 @@ class Hopper:
         self._live = live
 
     def top_up(self, campaign: CampaignLive) -> None:
-        """Keep a few seconds of dialling claimed: enough for the agents ready and the rate in force."""
+        """Keep a few seconds of dialling claimed: enough for the agents ready and the rate in force. A campaign of
+        calls in claims nobody, though it has a list: others may dial those people."""
         live, record = self._live, campaign.record
+        if record.mode is CampaignMode.INBOUND:
+            self.give_back(campaign)
+            return
         if campaign.claiming or live.now < campaign.claim_after_at:
             return
         workers = sum(campaign.agents.values()) - campaign.agents[AgentState.PAUSED]

@@ -33,6 +33,7 @@ class RuleFacts(msgspec.Struct, frozen=True, gc=False):
     windows: tuple[tuple[str, int], ...]
     ring_min_s: float
     recall_after_s: float
+    message_required: bool
 
 
 class Law(Protocol):

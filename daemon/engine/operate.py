@@ -55,6 +55,15 @@ class Operations:
         missing = self.missing_for(record.mode)
         if missing:
             raise CommandError("mode_impossible", {"mode": str(record.mode), "missing": missing})
+        self._check_message(campaign, record.mode)
+
+    def _check_message(self, campaign: CampaignLive, mode: CampaignMode) -> None:
+        """Who is abandoned must be told who called, where the rule set asks for it: no predictive dialling without."""
+        record, live = campaign.record, self._live
+        if mode is not CampaignMode.PREDICTIVE or record.safe_message or live.dialer.safe_message:
+            return
+        if live.law.rules(record.rule_set, live.utc).message_required:
+            raise CommandError("message_missing", {"campaign_id": record.id, "rule_set": record.rule_set})
 
     def missing_for(self, mode: CampaignMode) -> list[str]:
         """Capabilities that this mode of dialling needs and the control mode in force lacks (DESIGN 2)."""
@@ -108,6 +117,7 @@ class Operations:
             missing = self.missing_for(CampaignMode(command.mode))
             if missing:
                 raise CommandError("mode_impossible", {"mode": command.mode, "missing": missing})
+            self._check_message(campaign, CampaignMode(command.mode))
         if command.level is not None and command.level not in (1, 2, 3):
             raise CommandError("field_invalid", {"field": "level", "value": command.level, "allowed": "1 to 3"})
         if command.speed is not None and not 0 <= command.speed <= 10:

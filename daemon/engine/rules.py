@@ -74,6 +74,7 @@ class SiteLaw:
             windows=tuple((name, WINDOW_DAYS[name]) for name in abandonment.windows),
             ring_min_s=abandonment.ring_time_s_min,
             recall_after_s=abandonment.redial_h * 3600.0,
+            message_required=abandonment.message_required,
         )
 
     def _campaign(self, campaign: Campaign) -> CampaignRules:

@@ -42,6 +42,12 @@ def test_turbo_has_lines_to_spare_and_leaves_them(nailed: int) -> None:
     run(main, seed=1)
 
 
+def claimed(world: World) -> int:
+    """People held by a campaign, to be called next or in a call."""
+    assert world.store is not None
+    return sum(lead.claimed_by is not None for lead in world.store.tables.leads.values())
+
+
 @pytest.mark.feature("CAMP-05", clause="no outbound, with leads that are due and agents that are ready")
 def test_reception_dials_nobody() -> None:
     async def main(loop: VirtualLoop) -> None:
@@ -50,8 +56,12 @@ def test_reception_dials_nobody() -> None:
         assert world.live.campaigns[campaign.id].lead_counts["due"] > 20
         assert {desk.state for desk in world.live.desks.values()} == {"ready"}
         assert customers(world) == []
+        assert claimed(world) == 0, "other campaigns may dial the people on its list"
         await world.submit(c.TuneCampaign(campaign_id=campaign.id, mode=CampaignMode.PROGRESSIVE))
         await world.until(lambda: len(customers(world)) > 1, 30.0)
+        assert claimed(world) > 0
+        await world.submit(c.TuneCampaign(campaign_id=campaign.id, mode=CampaignMode.INBOUND))
+        await world.until(lambda: claimed(world) == 0, 300.0)
         await world.stop()
 
     run(main, seed=1)
