@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -28,7 +29,7 @@ def _no_message(settings: Settings) -> Settings:
     ("changes", "refused"), [({}, True), ({"safe_message": "who-called"}, False), ({"rule_set": "silent"}, False)]
 )
 def test_predictive_dialling_needs_the_message_that_the_rule_set_asks_for(
-    changes: dict[str, str], refused: bool
+    changes: dict[str, Any], refused: bool
 ) -> None:
     async def main(loop: VirtualLoop) -> None:
         world = World(loop, seed=1, mode="dialplan")
