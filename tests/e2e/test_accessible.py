@@ -9,8 +9,8 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 
 from tests.api.fakes import call_view
+from tests.e2e.floor import ATTEMPT, desk_world, people
 from tests.e2e.site import open_site
-from tests.e2e.test_pages import ATTEMPT, desk_world, people
 
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 

@@ -9,9 +9,9 @@ from playwright.async_api import Browser, expect
 
 from daemon.calls.causes import Outcome
 from tests.api.test_recent import a_call, lease_of
+from tests.e2e.floor import shot
 from tests.e2e.site import Site, WallClock, open_site
 from tests.e2e.test_accessible import serious
-from tests.e2e.test_pages import shot
 
 SAID = {"fr": "réponse {now} % cette heure, 50 % d’habitude", "en": "answer rate {now}% this hour, usually 50%"}
 

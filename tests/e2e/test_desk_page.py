@@ -12,8 +12,8 @@ from daemon.calls.lead_records import Intent
 from daemon.calls.records import Campaign, CampaignMode
 from daemon.engine import commands as c
 from tests.api.fakes import call_view
+from tests.e2e.floor import ATTEMPT, desk_world
 from tests.e2e.site import Site, open_site
-from tests.e2e.test_pages import ATTEMPT, desk_world
 
 
 async def an_attempt(site: Site) -> None:

@@ -10,8 +10,8 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from tests.api.fakes import call_view, campaign_view
+from tests.e2e.floor import people, shot
 from tests.e2e.site import open_site
-from tests.e2e.test_pages import people, shot
 from tests.e2e.test_screenshots import furnished
 
 NODES_MAX = 1500

@@ -11,8 +11,8 @@ from daemon.calls import facts as f
 from daemon.calls.causes import Outcome
 from tests.api.fakes import call_view
 from tests.api.test_recent import a_call, apply, lease_of
+from tests.e2e.floor import ATTEMPT, people, shot
 from tests.e2e.site import Site, WallClock, open_site
-from tests.e2e.test_pages import ATTEMPT, people, shot
 
 
 async def an_hour(site: Site) -> None:

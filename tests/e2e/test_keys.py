@@ -5,8 +5,8 @@ from __future__ import annotations
 from playwright.async_api import Browser, expect
 
 from daemon.engine import commands as c
+from tests.e2e.floor import desk_world, people, shot
 from tests.e2e.site import open_site
-from tests.e2e.test_pages import desk_world, people, shot
 
 
 async def test_a_supervisor_moves_opens_and_steers_by_keys(browser: Browser) -> None:

@@ -11,9 +11,9 @@ from playwright.async_api import Browser, Page, expect
 from daemon.calls.records import LeadList
 from daemon.engine.views import WindowView
 from tests.api.fakes import call_view
+from tests.e2e.floor import ATTEMPT, people, shot
 from tests.e2e.site import open_site
 from tests.e2e.test_accessible import serious
-from tests.e2e.test_pages import ATTEMPT, people, shot
 from tests.e2e.test_screenshots import furnished
 
 PLACES = """() => [...document.querySelectorAll('main :is(th, td, h2, .count, .card)')].map((e) => {

@@ -28,8 +28,8 @@ from daemon.settings import OutgoingTable, OvhFeedTable, OvhLineTable, OvhTable
 from tests.api.fakes import World
 from tests.crm.fake_ovh import LINE, TOKEN, FakeOvh, event
 from tests.crm.zadarma_office import KEY, SECRET, FakeZadarma, signed
+from tests.e2e.floor import desk_world, shot
 from tests.e2e.site import Site, open_site
-from tests.e2e.test_pages import desk_world, shot
 from tests.e2e.test_voice_pages import LANGUAGES, fits
 
 WHEN = "2026-11-20 10:15:00"

@@ -9,9 +9,9 @@ from playwright.async_api import Browser, Page, expect
 
 from daemon.calls.causes import Outcome
 from tests.api.test_recent import a_call, lease_of
+from tests.e2e.floor import people, shot
 from tests.e2e.printed import pages
 from tests.e2e.site import Site, WallClock, open_site
-from tests.e2e.test_pages import people, shot
 from tests.e2e.test_screenshots import furnished
 
 # What sticks out to the right, in or out of sight; a table may, within its own scrolling box.

@@ -10,9 +10,9 @@ from playwright.async_api import Browser, Page, expect
 
 from daemon.calls.causes import Outcome
 from tests.api.test_recent import a_call, lease_of
+from tests.e2e.floor import shot
 from tests.e2e.site import Site, WallClock, open_site
 from tests.e2e.test_accessible import serious
-from tests.e2e.test_pages import shot
 
 NOON = datetime.now(ZoneInfo("Europe/Paris")).replace(hour=10, minute=5, second=0, microsecond=0).astimezone(UTC)
 """Of the day that it is where the page's clock is: near midnight that is another day than UTC's."""

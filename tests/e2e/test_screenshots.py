@@ -15,9 +15,9 @@ from playwright.async_api import Browser, Page, expect
 from daemon.calls.lead_records import LeadDraft
 from daemon.calls.records import Campaign, LeadList
 from tests.api.fakes import agent_view, call_view, campaign_view
+from tests.e2e.floor import ATTEMPT, desk_world, people, shot
 from tests.e2e.site import Site, open_site
 from tests.e2e.test_history import an_hour
-from tests.e2e.test_pages import ATTEMPT, desk_world, people, shot
 
 LOOKS = [("fr", "light"), ("en", "dark")]
 if os.environ.get("CADRAN_SCREENSHOTS"):

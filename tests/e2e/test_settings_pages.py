@@ -20,8 +20,8 @@ from daemon.calls.records import (
     Status,
 )
 from daemon.engine import commands as c
+from tests.e2e.floor import shot
 from tests.e2e.site import open_site
-from tests.e2e.test_pages import shot
 
 
 async def save(page: Page, **fields: str) -> None:

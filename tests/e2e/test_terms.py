@@ -7,9 +7,9 @@ from playwright.async_api import Browser, expect
 
 from daemon.dialer.explain import sentence
 from daemon.dialer.pacing import Decision, Figures
+from tests.e2e.floor import shot
 from tests.e2e.site import open_site
 from tests.e2e.test_accessible import serious
-from tests.e2e.test_pages import shot
 
 FIGURES = Figures(2, 2.3, 9, 1.2, 0.31, 0.021, 0.034, 18, 21, "day", 2)
 TERMS = {

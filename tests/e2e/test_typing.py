@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from playwright.async_api import Browser, expect
 
 from tests.api.fakes import campaign_view
+from tests.e2e.floor import desk_world
 from tests.e2e.site import open_site
-from tests.e2e.test_pages import desk_world
 from tests.e2e.test_voice_pages import ALL, in_call
 
 

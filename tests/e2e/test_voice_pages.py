@@ -20,8 +20,8 @@ from daemon.calls.records import Blocked, CallerIdNumber, Campaign
 from daemon.engine import commands as c
 from daemon.tapes import Tapes
 from tests.api.fakes import World, call_view
+from tests.e2e.floor import ATTEMPT, desk_world, people, shot
 from tests.e2e.site import Site, open_site
-from tests.e2e.test_pages import ATTEMPT, desk_world, people, shot
 from tests.voice.test_recordings import Desk as Recorded
 
 SECOND = "01999999-0000-7000-8000-000000000002"

@@ -8,8 +8,8 @@ from playwright.async_api import Browser, Page, expect
 
 from daemon.agents.states import AgentState
 from daemon.engine.views import WindowView
+from tests.e2e.floor import people, shot
 from tests.e2e.site import open_site
-from tests.e2e.test_pages import people, shot
 from tests.e2e.test_screenshots import furnished
 
 STATES = [state.value for state in AgentState]

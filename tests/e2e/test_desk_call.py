@@ -1,0 +1,64 @@
+"""An agent's call on the desk, by keyboard alone: notes, outcome, reload, drafts."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from daemon.engine import commands as c
+from tests.api.fakes import call_view
+from tests.e2e.floor import ATTEMPT, desk_world, shot
+from tests.e2e.site import open_site
+
+
+@pytest.mark.feature("STAT-05", clause="disposition from the desk, by keyboard alone")
+async def test_an_agent_works_a_call_by_keyboard_and_survives_a_reload(browser: Browser) -> None:
+    async with open_site(browser, demo="agent") as site:
+        door = await desk_world(site)
+        agent = site.world.rows["agent"].id
+        page = await site.open("/desk")
+        await expect(page.get_by_role("button", name="Se connecter")).to_be_enabled()
+        await shot(page, "desk-1-signed-out-fr-light")
+        await page.keyboard.press("Enter")
+        await expect(page.locator(".deskband")).to_contain_text("En pause")
+        await page.keyboard.press("r")
+        await expect(page.locator(".deskband")).to_contain_text("Prêt")
+        await shot(page, "desk-3-ready-fr-light")
+        now = datetime.now(UTC)
+        door.show(call_view(ATTEMPT, agent_id=agent, stage="talking", since=now, started=now))
+        door.change("agents", agent, state="on_call", attempt_id=ATTEMPT, lead_id=site.world.rows["lead_id"], since=now)
+        await expect(page.get_by_role("heading", name="Jean DUPONT")).to_be_visible()
+        await expect(page.locator(".big")).to_have_text("01\u00a099\u00a000\u00a012\u00a034")
+        await page.keyboard.press("n")
+        await page.keyboard.type("Rappeler le soir")
+        await page.keyboard.press("Escape")
+        await page.keyboard.press("2")
+        await shot(page, "desk-6-on-call-fr-light")
+        await page.reload()
+        await expect(page.locator("[name=notes]")).to_have_value("Rappeler le soir")
+        await expect(page.locator(".outcomes [aria-pressed=true]")).to_contain_text("Rappel")
+        door.change("agents", agent, state="wrap_up", wrap_until=datetime.now(UTC) + timedelta(seconds=55))
+        await expect(page.locator(".deskband")).to_contain_text("reste 0:")
+        await expect(page.locator("[name=notes]")).to_have_value("Rappeler le soir")
+        await shot(page, "desk-7-wrap-up-fr-light")
+        await page.keyboard.press("Control+Enter")
+        await expect(page.locator(".deskband")).to_contain_text("Prêt")
+        done = door.of(c.Dispose)[0]
+        assert (done.code, done.notes, done.then) == ("RAPPEL", "Rappeler le soir", "ready") and done.callback_at
+        assert not site.troubles
+
+
+async def test_the_drafts_are_also_kept_by_the_daemon(browser: Browser) -> None:
+    async with open_site(browser, demo="agent") as site:
+        door = await desk_world(site)
+        agent, now = site.world.rows["agent"].id, datetime.now(UTC)
+        door.show(call_view(ATTEMPT, agent_id=agent, stage="talking", since=now, started=now))
+        door.change("agents", agent, state="on_call", attempt_id=ATTEMPT, lead_id=site.world.rows["lead_id"], since=now)
+        page = await site.open("/desk")
+        await page.locator("[name=notes]").fill("déjà client")
+        await expect(page.get_by_text("gardées")).to_be_visible()
+        await page.evaluate("sessionStorage.clear()")
+        await page.reload()
+        await expect(page.locator("[name=notes]")).to_have_value("déjà client")
