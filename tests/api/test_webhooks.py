@@ -7,31 +7,16 @@ import base64
 import hashlib
 import hmac
 import json
-import os
-import shutil
-import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from itertools import pairwise
-from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import pytest
-from aiohttp import ClientSession, web
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
-from daemon.api.app import DEPS
-from daemon.calls import facts as f
-from daemon.calls.causes import Outcome
-from daemon.calls.lead_records import Intent
-from daemon.calls.records import Webhook
-from daemon.crm.webhooks import Receiver, WebhookSender
 from tests.api.fakes import World
-
-Client = TestClient[Any, Any]
-PATH = "/api/v1/webhooks"
-EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples"
+from tests.api.hooks import PATH, Calls, Client, add, drain, get, receiver, sender
 
 
 class Far:
@@ -69,75 +54,6 @@ async def far() -> AsyncIterator[Far]:
     await far.server.start_server()
     yield far
     await far.server.close()
-
-
-async def add(client: Client, world: World, url: str, **fields: Any) -> dict[str, Any]:
-    body = {"name": "CRM", "url": url, **fields}
-    async with client.post(PATH, json=body, headers=world.auth("administrator")) as response:
-        made: dict[str, Any] = await response.json()
-        assert response.status == 201, made
-    return made
-
-
-async def get(client: Client, world: World, path: str) -> dict[str, Any]:
-    async with client.get(path, headers=world.auth("administrator")) as response:
-        body: dict[str, Any] = await response.json()
-        assert response.status == 200, body
-    return body
-
-
-class Calls:
-    """Calls as the engine's facts tell them to the store."""
-
-    def __init__(self, world: World) -> None:
-        self.world, self.n, self.fence = world, 0, 0
-
-    async def whole(self, number: int = 1) -> str:
-        """A call told in four steps."""
-        world, id = self.world, UUID(int=number)
-        group, campaign = world.rows["group"].id, world.rows["campaign"].id
-        lease = await world.store.acquire_lease("main", "test", 1e9)
-        assert lease is not None
-        self.fence, self.n = lease.fence, 0
-        at = world.clock.utcnow()
-        intent = Intent(
-            attempt_id=id, site="main", kind="campaign", group_id=group, campaign_id=campaign, client_id=1, lead_id=0,
-            e164=f"+3361234{number:04d}", line_id=1, caller_id="", agent_id=0, rule_set="", attempts_max=0,
-            attempts_days=0, at=at,
-        )  # fmt: skip
-        assert await world.store.commit_intents([intent], lease)
-        for kind in ("ringing", "answered", "connected"):
-            await self._fact(f.CallEventFact(at=at, attempt_id=id, campaign_id=campaign, kind=kind, agent_id=4))
-        await self._fact(
-            f.AttemptEnded(
-                at=at, attempt_id=id, campaign_id=campaign, client_id=1, lead_id=0, outcome=Outcome.CONNECTED,
-                talk_s=12.0,
-            )
-        )  # fmt: skip
-        return str(id)
-
-    async def _fact(self, fact: f.AnyFact) -> None:
-        self.n += 1
-        await self.world.store.apply_facts([f.NumberedFact(site="main", fence=self.fence, n=self.n, fact=fact)])
-
-
-def sender(client: Client) -> WebhookSender:
-    found = client.app[DEPS].webhooks
-    assert isinstance(found, WebhookSender)
-    return found
-
-
-async def receiver(client: Client, world: World, made: dict[str, Any]) -> Receiver:
-    row = await world.store.get(Webhook, made["id"])
-    assert row is not None
-    return sender(client).receivers.setdefault(row.id, Receiver(row))
-
-
-async def drain(client: Client, world: World, made: dict[str, Any]) -> None:
-    """Deliver until nothing is due."""
-    known = await receiver(client, world, made)
-    while await sender(client).look(known):
-        pass
 
 
 def is_signed(secret: str, headers: dict[str, str], body: bytes) -> bool:
@@ -332,81 +248,3 @@ async def test_the_sender_at_work_by_itself(client: Client, world: World, far: F
     finally:
         working.cancel()
         await asyncio.gather(working, return_exceptions=True)
-
-
-@asynccontextmanager
-async def example(command: list[str], secret: str, folder: Path) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A shipped receiver at work."""
-    process = await asyncio.create_subprocess_exec(
-        *command, env={**os.environ, "CADRAN_WEBHOOK_SECRET": secret, "TMPDIR": str(folder)},
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-    )  # fmt: skip
-    try:
-        yield process
-    finally:
-        process.kill()
-        await process.wait()
-
-
-def free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@pytest.mark.feature("CRMI-03", clause="the shipped PHP, Node and Python receivers verify our signatures")
-@pytest.mark.parametrize("program", ["node", "php", "python"])
-async def test_the_shipped_receivers(client: Client, world: World, program: str, tmp_path: Path) -> None:
-    if program != "python" and shutil.which(program) is None:
-        pytest.skip(f"{program} is not on this machine")
-    port = free_port()
-    command = {
-        "node": ["node", str(EXAMPLES / "webhook-receiver.js"), str(port)],
-        "php": ["php", "-S", f"127.0.0.1:{port}", str(EXAMPLES / "webhook-receiver.php")],
-        "python": [sys.executable, str(EXAMPLES / "webhook_receiver.py"), str(port)],
-    }[program]
-    url = f"http://127.0.0.1:{port}/"
-    made = await add(client, world, url)
-    world.clock.utc = _real_now()
-    async with example(command, made["secret"], tmp_path) as process, ClientSession() as session:
-        await _answering(session, url)
-        await Calls(world).whole()
-        await drain(client, world, made)
-        view = await get(client, world, f"{PATH}/{made['id']}")
-        assert (view["pending"], view["delivered"], view["last_error"]) == (0, 4, "")
-        async with client.post(f"{PATH}/{made['id']}/rotate", headers=world.auth("administrator")) as response:
-            assert response.status == 200
-        await Calls(world).whole(2)
-        await drain(client, world, made)
-        assert (await get(client, world, f"{PATH}/{made['id']}"))["delivered"] == 8, "the old secret still verifies"
-        world.clock.utc = world.clock.utc.replace(year=world.clock.utc.year - 1)
-        async with client.post(f"{PATH}/{made['id']}/test", headers=world.auth("administrator")):
-            pass
-        await drain(client, world, made)
-        assert (await get(client, world, f"{PATH}/{made['id']}"))["last_error"] == "HTTP 401", "an old message"
-        assert process.stdout is not None
-        printed = b""
-        async with asyncio.timeout(30):
-            while printed.count(b"call.ended") < 2:
-                printed += await process.stdout.read(4096)
-    assert printed.index(b"call.ringing") < printed.index(b"call.ended")
-
-
-def _real_now() -> Any:
-    from daemon.clock import SystemClock
-
-    return SystemClock().utcnow()
-
-
-async def _answering(session: ClientSession, url: str) -> None:
-    """Until it listens; unsigned, so it must answer 401."""
-    async with asyncio.timeout(30):
-        while True:
-            try:
-                async with session.post(url, data=b"{}") as response:
-                    assert response.status == 401
-                    return
-            except OSError:
-                await asyncio.sleep(0.05)
