@@ -297,6 +297,10 @@ def _with_presets(tables: dict[str, Any]) -> dict[str, Any]:
     return {**tables, "sites": filled}
 
 
+SECRETIVE = ("secret", "pass", "token", "key")
+"""An unknown key with one of these in its name: its value is shown nowhere."""
+
+
 def parse(tables: dict[str, Any]) -> Settings:
     """Settings from parsed TOML. Raises SettingsError naming the key, the value and what is allowed."""
     try:
@@ -309,6 +313,8 @@ def parse(tables: dict[str, Any]) -> Settings:
             name = reason.rsplit("`", 2)[-2] if "`" in reason else reason
             where = path.removeprefix("$").lstrip(".")
             key = f"{where}.{name}" if where else name
+            if any(word in name.lower() for word in SECRETIVE):  # typed here by mistake: it belongs in a file
+                raise SettingsError(key, "…", "unknown key; secrets come from files, see config/cadran.toml") from None
             raise SettingsError(key, _at(tables, f"{path}.{name}"), "unknown key; see config/cadran.toml") from error
         key = path.removeprefix("$").lstrip(".") or "settings"
         raise SettingsError(key, _at(tables, path), reason) from error
@@ -391,6 +397,8 @@ def read_secret(key: str, path: str) -> str:
         secret = Path(path).read_text("utf-8").rstrip("\r\n")
     except OSError as error:
         raise SettingsError(key, path, f"can't be read: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise SettingsError(key, path, "is not UTF-8 text") from None  # the error holds what was read
     if not secret:
         raise SettingsError(key, path, "is empty")
     return secret

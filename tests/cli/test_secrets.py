@@ -182,6 +182,7 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.mark.feature("C2C-13", clause="no secret in logs, answers or process arguments, in a whole run")
+@pytest.mark.feature("RGPD-02", clause="neither logs, answers nor process arguments show a secret, in a whole run")
 async def test_no_secret_leaves_the_daemon(folder: Path) -> None:
     run, mail = Run(folder), MailServer()
     serving = threading.Thread(target=mail.serve_forever, kwargs={"poll_interval": 0.05})
