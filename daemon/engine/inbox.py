@@ -17,6 +17,10 @@ INBOX_MAX = 100_000
 BATCH_MAX = 256
 """Items handled before timers and placing run: bounds what one burst can delay."""
 
+BATCH_S = 0.01
+"""And no item is begun so long after the first: what a batch decided leaves at its end, so whoever answered at the head
+of a burst is not to wait for all of it."""
+
 TIMER_GRAIN_S = 1e-6
 """A loop may fire a timer a hair early; a deadline this near has come, or the engine would spin on it."""
 
@@ -38,7 +42,7 @@ class Inbox:
 
     def take(self, at: float) -> tuple[float, str]:
         """What lies in the inbox, up to a batch; how long the slowest took, and what it was."""
-        slowest, culprit = 0.0, ""
+        slowest, culprit, until = 0.0, "", at + BATCH_S
         for _ in range(min(BATCH_MAX, len(self.items))):
             item = self.items.popleft()
             self.doing = item.__qualname__
@@ -47,6 +51,8 @@ class Inbox:
             if now - at > slowest:
                 slowest, culprit = now - at, self.doing
             at = now
+            if now >= until:
+                break
         return slowest, culprit
 
     async def rest(self, deadline: float) -> None:
