@@ -34,7 +34,7 @@ from daemon.errors import CommandError, StoreUnavailable
 from daemon.leads.upkeep import Upkeep
 from daemon.outside import Outside
 from daemon.ports import Pbx, Store
-from daemon.resources import consent_rules_of, rule_sets_of
+from daemon.resources import consent_rules_of, proof_years_of, rule_sets_of
 from daemon.service import notify, watchdog_interval_s
 from daemon.serving import Serving
 from daemon.settings import Settings, SiteTable
@@ -78,7 +78,9 @@ class Application:
         self._journal_in_memory = journal_in_memory
         self.rule_sets = rule_sets_of(settings)
         store.use_consent_rules(consent_rules_of(self.rule_sets))
-        self.upkeep = Upkeep(store, clock, settings.retention, self._lists_changed)
+        self.upkeep = Upkeep(
+            store, clock, settings.retention, self._lists_changed, proof_years=proof_years_of(self.rule_sets)
+        )
         self.hub = Hub(settings.http.command_deadline_s)
         self.holder = settings.daemon.instance or socket.gethostname()
         self.sites = Sites(

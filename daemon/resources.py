@@ -41,6 +41,11 @@ def consent_rules_of(rule_sets: Mapping[str, RuleSet]) -> ConsentRules:
     return ConsentRules(required=frozenset(required), business=frozenset(exempt), contract=frozenset(contract))
 
 
+def proof_years_of(rule_sets: Mapping[str, RuleSet]) -> int:
+    """How long the proof of a consent is kept after its end: the longest that a rule set which requires one asks."""
+    return max((found.consent.proof_years for found in rule_sets.values() if found.consent.required), default=0)
+
+
 def tls_of(http: HttpTable) -> ssl.SSLContext | None:
     """What the pages and the API are served with; None for plain HTTP. Raises SettingsError."""
     if not http.tls_certificate_file:

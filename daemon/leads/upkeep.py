@@ -7,6 +7,7 @@ counts; a database that does not answer only puts the work off.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -34,8 +35,12 @@ Changed = Callable[[tuple[int, ...]], Awaitable[object]]
 class Upkeep:
     """See the module's first lines."""
 
-    def __init__(self, store: Store, clock: Clock, settings: RetentionTable, changed: Changed) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, settings: RetentionTable, changed: Changed, *, proof_years: int
+    ) -> None:
+        """`proof_years`: how long the proof of a consent is kept after its end, whatever the settings say."""
         self._store, self._clock, self._settings, self._changed = store, clock, settings, changed
+        self._proof = timedelta(days=math.ceil(365.25 * proof_years))
         self._due = self._next_run(clock.utcnow())
 
     async def run(self) -> None:
@@ -68,7 +73,7 @@ class Upkeep:
         now, settings = self._clock.utcnow(), self._settings
         counts: dict[str, int] = {}
         if settings.people_days:
-            counts |= await self._people(now - timedelta(days=settings.people_days))
+            counts |= await self._people(now - timedelta(days=settings.people_days), now - self._proof)
         if settings.steps_days:
             counts |= await self._store.purge_steps(now - timedelta(days=settings.steps_days))
         detail: dict[str, Any] = {name: count for name, count in counts.items() if count}
@@ -78,11 +83,11 @@ class Upkeep:
             log.info("retention.done", **detail)
         return counts
 
-    async def _people(self, before: datetime) -> dict[str, int]:
+    async def _people(self, before: datetime, proof_before: datetime) -> dict[str, int]:
         counts = {"people": 0, "files_deleted": 0, "files_left": 0}
         after: int | None = 0
         while after is not None:
-            people, after = await self._store.stale_people(before, after, PEOPLE_PAGE)
+            people, after = await self._store.stale_people(before, after, PEOPLE_PAGE, proof_before)
             for group_id, e164 in people:
                 try:
                     done = await self._store.erase_person(group_id, e164)

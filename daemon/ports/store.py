@@ -232,9 +232,12 @@ class Store(Protocol):
         to it is in progress, `pseudonym_key` without a key."""
         ...
 
-    async def stale_people(self, before: datetime, after: int, limit: int) -> tuple[list[tuple[int, str]], int | None]:
-        """(group, E.164) of those not called and not heard of since `before`, nor holding a consent later than it,
-        among the `limit` leads after the id `after`; and where the next page begins, None = nowhere."""
+    async def stale_people(
+        self, before: datetime, after: int, limit: int, proof_before: datetime | None = None
+    ) -> tuple[list[tuple[int, str]], int | None]:
+        """(group, E.164) of those not called and not heard of since `before`, nor with a consent that ended later than
+        `proof_before` (never later than `before`: its proof is kept for so long), among the `limit` leads after the id
+        `after`; and where the next page begins, None = nowhere."""
         ...
 
     async def purge_steps(self, before: datetime) -> dict[str, int]:

@@ -219,9 +219,12 @@ class MemoryStore(
         )
         return done
 
-    async def stale_people(self, before: datetime, after: int, limit: int) -> tuple[list[tuple[int, str]], int | None]:
+    async def stale_people(
+        self, before: datetime, after: int, limit: int, proof_before: datetime | None = None
+    ) -> tuple[list[tuple[int, str]], int | None]:
+        proof = min(before, proof_before or before)
         found: tuple[list[tuple[int, str]], int | None] = await self._do(
-            "stale_people", lambda: memory_retention.stale_people(self.tables, before, after, limit)
+            "stale_people", lambda: memory_retention.stale_people(self.tables, before, after, limit, proof)
         )
         return found
 

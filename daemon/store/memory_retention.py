@@ -25,17 +25,21 @@ def _consents_end(tables: MemoryTables, group_id: int, e164: str) -> list[dateti
 
 
 def stale_people(
-    tables: MemoryTables, before: datetime, after: int, limit: int
+    tables: MemoryTables, before: datetime, after: int, limit: int, proof_before: datetime
 ) -> tuple[list[tuple[int, str]], int | None]:
-    """Those not heard of since `before`, among the next leads."""
+    """Those not heard of since `before`, nor with a consent that ended later than `proof_before`, among the next."""
     ids = [id for id in sorted(tables.leads) if id > after][:limit]
     found: dict[tuple[int, str], None] = {}
     for lead in (tables.leads[id] for id in ids):
         same = [tables.leads[id] for id in tables.leads_of_number[lead.e164]]
         heard = [_heard(each) for each in same if each.group_id == lead.group_id]
         heard += [row.at for row in tables.attempts.values() if (row.group_id, row.e164) == (lead.group_id, lead.e164)]
-        heard += _consents_end(tables, lead.group_id, lead.e164)
-        if lead.blocked_by != "erased" and lead.claimed_by is None and max(heard) < before:
+        agreed = _consents_end(tables, lead.group_id, lead.e164)
+        agreed += [
+            e.consent_at + timedelta(days=CONSENT_DAYS) for e in same if e.consent_at and e.group_id == lead.group_id
+        ]
+        told = max(heard) < before and all(at < proof_before for at in agreed)
+        if lead.blocked_by != "erased" and lead.claimed_by is None and told:
             found[lead.group_id, lead.e164] = None
     return list(found), ids[-1] if len(ids) == limit else None
 

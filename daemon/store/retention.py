@@ -23,11 +23,11 @@ _HEARD = (
 _STALE_LEADS = f"""
 SELECT id, group_id, e164, blocked_by <> 'erased' AND claimed_by IS NULL AND {_HEARD.format(row="l")} < $1
     AND NOT EXISTS (SELECT FROM leads y WHERE y.e164 = l.e164 AND y.group_id = l.group_id
-        AND {_HEARD.format(row="y")} >= $1)
+        AND ({_HEARD.format(row="y")} >= $1 OR y.consent_at + interval '{CONSENT_DAYS} days' >= $4))
     AND NOT EXISTS (SELECT FROM attempts a WHERE a.e164 = l.e164 AND a.group_id = l.group_id AND a.at >= $1)
     AND NOT EXISTS (SELECT FROM consents k JOIN clients c ON c.id = k.client_id WHERE k.e164 = l.e164
         AND c.group_id = l.group_id
-        AND greatest(coalesce(k.until, k.at + interval '{CONSENT_DAYS} days'), k.revoked_at) >= $1) AS stale
+        AND greatest(coalesce(k.until, k.at + interval '{CONSENT_DAYS} days'), k.revoked_at) >= $4) AS stale
 FROM leads l WHERE id > $2 ORDER BY id LIMIT $3"""
 
 _PARTITIONS = """
@@ -47,9 +47,12 @@ class Retention:
 
     _database: Database
 
-    async def stale_people(self, before: datetime, after: int, limit: int) -> tuple[list[tuple[int, str]], int | None]:
+    async def stale_people(
+        self, before: datetime, after: int, limit: int, proof_before: datetime | None = None
+    ) -> tuple[list[tuple[int, str]], int | None]:
+        proof = min(before, proof_before or before)
         async with self._database.connection() as connection:
-            rows = await connection.fetch(_STALE_LEADS, before, after, limit)
+            rows = await connection.fetch(_STALE_LEADS, before, after, limit, proof)
         found = dict.fromkeys((row["group_id"], row["e164"]) for row in rows if row["stale"])
         return list(found), rows[-1]["id"] if len(rows) == limit else None
 

@@ -48,6 +48,12 @@ def test_people_are_forgotten_at_night_once_their_time_is_over() -> None:
         assert kept.e164 == "+33199000001", "an agreement that still holds is a reason to keep"
         (entry,) = (row for row in store.tables.audit if row["what"] == "retention.run")
         assert entry["by"] == "retention" and entry["detail"]["people"] == 1
+        world.clock.skew += timedelta(days=3 * 365 + 300)
+        await asyncio.sleep(60.0)
+        assert kept.e164 == "+33199000001", "its proof is kept for three years more, as the rule sets ask"
+        world.clock.skew += timedelta(days=80)
+        await asyncio.sleep(60.0)
+        assert kept.e164.startswith("~")
         working.cancel()
         await world.stop()
 

@@ -13,12 +13,12 @@ YEAR = timedelta(days=365)
 OLD, DIALLED, AGREED, LATER, RECENT = (f"+3361234567{n}" for n in range(5))
 
 
-async def stale(world: World, before: datetime, page: int) -> list[str]:
+async def stale(world: World, before: datetime, page: int, proof_before: datetime | None = None) -> list[str]:
     """Everybody stale, page by page."""
     found: list[str] = []
     after: int | None = 0
     while after is not None:
-        people, after = await world.store.stale_people(before, after, page)
+        people, after = await world.store.stale_people(before, after, page, proof_before)
         found += [e164 for group_id, e164 in people if group_id == world.group.id]
     return found
 
@@ -40,6 +40,22 @@ async def test_only_who_was_not_heard_of_for_so_long_is_found(world: World) -> N
     assert await stale(world, before, 100) == [], "the erased are not found again"
     await world.later(YEAR.total_seconds())
     assert sorted(await stale(world, world.clock.utcnow() - 3 * YEAR, 100)) == [AGREED], "its year counts first"
+
+
+async def test_the_proof_of_a_consent_keeps_the_person_for_longer(world: World) -> None:
+    begin = world.clock.utcnow()
+    await world.leads(OLD, LATER)
+    await world.leads(AGREED, consent_at=begin)
+    await world.store.add_consent(world.client.id, LATER, {"at": begin})
+    await world.later((3 * YEAR).total_seconds())
+    now, month = world.clock.utcnow(), timedelta(days=30)
+    assert sorted(await stale(world, now - month, 2)) == [OLD, AGREED, LATER], "both agreements ended two years ago"
+    assert await stale(world, now - month, 2, now - 3 * YEAR) == [OLD], "their proof is kept for three"
+    assert sorted(await stale(world, now - month, 2, now)) == [OLD, AGREED, LATER], "never shorter than the rest"
+    await world.store.revoke_consent(world.client.id, LATER, now)
+    await world.later(month.total_seconds() * 13)
+    now = world.clock.utcnow()
+    assert sorted(await stale(world, now - month, 2, now - 3 * YEAR)) == [OLD, AGREED], "counted from the revocation"
 
 
 async def test_steps_of_old_calls_are_dropped_and_the_calls_stay(world: World) -> None:
