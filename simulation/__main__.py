@@ -23,7 +23,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from simulation.chaos import run_seed, shorten
 from simulation.seeds import Seed, kept_seeds, plain, quiet, run
-from simulation.shapes import PACED, SHAPES
+from simulation.shapes import LEAN, SHAPES
 
 STATES = ("dialling", "ringing", "waiting", "talking")
 """States of a call that every fault kind must have struck somewhere in a full run (others are over in milliseconds)."""
@@ -48,7 +48,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=300)
     parser.add_argument("--first", type=int, default=1, help="first seed of the range")
     parser.add_argument("--seed", type=int, help="only this one, told in full")
-    parser.add_argument("--shape", choices=SHAPES, default=PACED.name, help="how campaigns are drawn")
+    parser.add_argument("--shape", choices=SHAPES, default=LEAN.name, help="how campaigns are drawn")
     parser.add_argument("--minutes", type=float, default=math.inf, help="begin no seed after so long")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--state", type=Path, default=Path(".cache/simulate.jsonl"), help="results so far (resumed)")

@@ -23,7 +23,7 @@ from simulation.checkers import Violation, after_settling
 from simulation.loop import VirtualClock, VirtualLoop, run
 from simulation.schedule import Schedule, StoreFaults
 from simulation.settling import settle
-from simulation.shapes import AGENTS_MIN, ATTEMPTS_MIN, FAULTS_MIN, MINUTES_MIN, PACED, Shape
+from simulation.shapes import AGENTS_MIN, ATTEMPTS_MIN, FAULTS_MIN, LEAN, MINUTES_MIN, Shape
 from simulation.world import World, pbx
 
 LINES = (9, 6)
@@ -54,7 +54,7 @@ class Verdict:
     agents: int = 0
     minutes: float = 0.0
     """Simulated minutes under faults."""
-    shape: Shape = PACED
+    shape: Shape = LEAN
 
 
 class Run:
@@ -66,7 +66,7 @@ class Run:
         seed: int,
         left_out: frozenset[int] = frozenset(),
         mode: str | None = None,
-        shape: Shape = PACED,
+        shape: Shape = LEAN,
     ) -> None:
         """`mode`: instead of the one that the seed draws."""
         self.loop, self.seed, self.shape = loop, seed, shape
@@ -234,7 +234,7 @@ def run_seed(
     latency_s: float = 0.0004,
     left_out: frozenset[int] = frozenset(),
     mode: str | None = None,
-    shape: Shape = PACED,
+    shape: Shape = LEAN,
 ) -> Verdict:
     """One whole run; faults whose numbers are in `left_out` do not happen. `mode`: not the one the seed draws."""
 

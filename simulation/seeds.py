@@ -13,7 +13,7 @@ import structlog
 
 from daemon.app import spare_collector
 from simulation.chaos import Verdict, run_seed, too_little
-from simulation.shapes import PACED, SHAPES
+from simulation.shapes import LEAN, SHAPES
 
 ONCE_FAILED = Path(__file__).resolve().parents[1] / "tests" / "simulation" / "once_failed.txt"
 
@@ -28,7 +28,7 @@ class Seed(NamedTuple):
     """A seed, and the shape in which it is drawn."""
 
     number: int
-    shape: str = PACED.name
+    shape: str = LEAN.name
 
 
 def one(seed: Seed) -> dict[str, Any]:

@@ -1,11 +1,11 @@
-"""How a seed's campaign is drawn: `paced`, what seeds are now, and `busy`, what they were until the first 10,000.
+"""How a seed's campaign is drawn: `lean`, what seeds are now, and `paced` and `busy`, what they were before.
 
 A seed that failed in one shape is another scenario in the other, so it is kept together with its shape.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Moment = Literal["waiting", "break", "dialling"]
@@ -38,10 +38,12 @@ PACED = Shape(
     moments=("waiting", "break", "break", "dialling"),
     longest_minutes=30.0,
 )
-"""Enough calls for every fault to strike some, in bursts that fill lines and agents; no more, as calls cost time."""
+"""Enough calls for every fault to strike some, in bursts that fill lines and agents: about 125."""
+LEAN = replace(PACED, name="lean", attempts_a_minute=10.0)
+"""The same with about 105 calls, hardly more than each seed must have: time is better spent on more seeds."""
 BUSY = Shape(name="busy", talk_mean_s=(8.0, 30.0), leads_first=500)
 """As many calls as agents can take, from the first second to the last."""
-SHAPES = {shape.name: shape for shape in (PACED, BUSY)}
+SHAPES = {shape.name: shape for shape in (LEAN, PACED, BUSY)}
 
 AGENTS_MIN, MINUTES_MIN, FAULTS_MIN, ATTEMPTS_MIN = 5, 10.0, 3, 100
 """What every seed holds at least; one with less proves less than it seems to, and is reported as a violation."""

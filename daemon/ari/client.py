@@ -35,6 +35,8 @@ KEEPALIVE_S: Final = 8.0
 MESSAGE_BYTES_MAX: Final = 1 << 20
 FAREWELL_S: Final = 0.5
 """A close is answered at once; a link that is gone does not hold up the next one for longer."""
+NEEDLESS_HEADERS: Final = ("Accept", "Accept-Encoding", "User-Agent")
+"""Asterisk heeds none of them; to make, send and read them costs both sides."""
 FORBIDDEN: Final = 403
 
 Query = Mapping[str, str]
@@ -87,8 +89,8 @@ class AriClient:
         self.requests = 0
         self.request_s = 0.0
         """How long the latest request took."""
-        self.pbx_utc: datetime | None = None
-        """The PBX's clock, as its latest answer told it, to the second."""
+        self._pbx_date = ""
+        """The PBX's clock, as its latest answer told it."""
         self._on_event, self._on_down = on_event, on_down
         self._backoff = Backoff(rng, options.retry_first_s, options.retry_max_s)
         self._session: aiohttp.ClientSession | None = None
@@ -109,6 +111,11 @@ class AriClient:
     @property
     def pending(self) -> int:
         return self._pending
+
+    @property
+    def pbx_utc(self) -> datetime | None:
+        """The PBX's clock, as its latest answer told it, to the second; None if it told none."""
+        return _date(self._pbx_date) if self._pbx_date else None
 
     # -- life of the link -----------------------------------------------------------------------------------------
     async def run(self, on_connected: Callable[[], Awaitable[None]], watch: Watch | None = None) -> NoReturn:
@@ -138,7 +145,13 @@ class AriClient:
         self._dropped.clear()
         timeout = aiohttp.ClientTimeout(total=None)
         connector = LoopConnector(limit=CONNECTIONS_MAX, keepalive_timeout=KEEPALIVE_S, tls=self.options.tls)
-        session = aiohttp.ClientSession(connector=connector, headers=self._credentials(), timeout=timeout)
+        session = aiohttp.ClientSession(
+            connector=connector,
+            headers=self._credentials(),
+            timeout=timeout,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=NEEDLESS_HEADERS,
+        )
         self._session = session
         abandoned = False
         try:
@@ -325,8 +338,7 @@ class AriClient:
         headers = {"Content-Type": "application/json"} if body is not None else None
         async with session.request(method, self._root + path, params=query, data=data, headers=headers) as answer:
             content = await answer.read()
-            if "Date" in answer.headers:
-                self.pbx_utc = _date(answer.headers["Date"])
+            self._pbx_date = answer.headers.get("Date", "")
             if answer.status >= 400:
                 raise AriRefused(answer.status, _message_of(content) or f"HTTP {answer.status}")
             try:

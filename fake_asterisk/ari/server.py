@@ -2,9 +2,9 @@
 
 import asyncio
 import base64
-import json
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
@@ -64,7 +64,7 @@ class Server:
             return _answer(403, {"message": "Write access denied"})
         parameters: dict[str, Any] = dict(request.query)
         if request.can_read_body:
-            parameters |= json.loads(await request.text() or "{}")
+            parameters |= msgspec.json.decode(await request.read() or b"{}")
         faults = self.pbx.faults
         changes = request.method != "GET"
         if changes and faults.loses_action():
@@ -101,7 +101,7 @@ class Server:
 
         async def write() -> None:
             while True:
-                text = json.dumps(await queue.get())
+                text = msgspec.json.encode(await queue.get()).decode()
                 try:
                     await socket.send_str(text)
                 except ConnectionError:
@@ -122,4 +122,4 @@ class Server:
 def _answer(status: int, body: Any) -> web.Response:
     if body is None:
         return web.Response(status=status)
-    return web.Response(status=status, text=json.dumps(body), content_type="application/json")
+    return web.Response(status=status, body=msgspec.json.encode(body), content_type="application/json")
