@@ -83,31 +83,11 @@ class LeadDraft(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     fields: dict[str, Any] = {}
 
 
-class Intent(msgspec.Struct, frozen=True, kw_only=True):
-    """An attempt about to be placed; committed before any action leaves (DESIGN 3.4)."""
+class Placement(msgspec.Struct, frozen=True, kw_only=True):
+    """Who is called, on whose behalf, over what, and when: what an attempt's row begins with.
 
-    attempt_id: UUID
-    site: str
-    kind: str
-    group_id: int
-    campaign_id: int
-    client_id: int
-    lead_id: int
-    e164: str
-    line_id: int
-    caller_id: str
-    agent_id: int
-    rule_set: str
-    attempts_max: int
-    attempts_days: int
-    at: datetime
-
-
-class OpenAttempt(msgspec.Struct, frozen=True, kw_only=True):
-    """An attempt row without outcome, as found at start: to be adopted or closed.
-
-    `answered_at`, `connected_at`, `abandoned_at`: when its history says so; a call that outlived a daemon keeps its
-    true times.
+    `kind` is the column's (campaign, inbound and so on); `caller_id` the number shown, E.164. An id of 0: a call of no
+    campaign, of no lead, without a line, or whose agent is not known yet.
     """
 
     attempt_id: UUID
@@ -122,6 +102,24 @@ class OpenAttempt(msgspec.Struct, frozen=True, kw_only=True):
     caller_id: str
     agent_id: int
     at: datetime
+
+
+class Intent(Placement, frozen=True, kw_only=True):
+    """An attempt about to be placed; committed before any action leaves (DESIGN 3.4). `rule_set` allows `attempts_max`
+    attempts to this person in `attempts_days` days; 0: as many as one likes."""
+
+    rule_set: str
+    attempts_max: int
+    attempts_days: int
+
+
+class OpenAttempt(Placement, frozen=True, kw_only=True):
+    """An attempt row without outcome, as found at start: to be adopted or closed.
+
+    `answered_at`, `connected_at`, `abandoned_at`: when its history says so; a call that outlived a daemon keeps its
+    true times.
+    """
+
     number: int = 0
     answered_at: datetime | None = None
     connected_at: datetime | None = None
