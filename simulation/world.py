@@ -503,8 +503,9 @@ class World:
     def _dispose_of_new(self, busy: dict[int, UUID]) -> None:
         """Agents who have entered wrap-up since the last look will dispose of their calls."""
         wrap_up = AgentState.WRAP_UP
-        for id, desk in self.live.desks.items():
-            if desk.state is wrap_up and not desk.disposed and busy.get(id) != desk.last_call.attempt_id:
+        for desk in [desk for desk in self.live.desks.values() if desk.state is wrap_up and not desk.disposed]:
+            id = desk.id
+            if busy.get(id) != desk.last_call.attempt_id:
                 busy[id] = desk.last_call.attempt_id
                 wait = self.rng.expovariate(1.0 / self.habits.wrap_up_s)
                 task = asyncio.create_task(self._dispose(id, desk.last_call.attempt_id, wait), name=f"wrap {id}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from daemon.calls import facts as f
@@ -33,6 +33,18 @@ class FactApplier:
 
     def __init__(self, tables: MemoryTables) -> None:
         self._t = tables
+        self._handlers: dict[type, Callable[[NumberedFact, Any], None]] = {
+            f.CallEventFact: self._event,
+            f.AttemptPlaced: self._placed,
+            f.AttemptEnded: self._ended,
+            f.AttemptOutcomeKnown: self._known,
+            f.LeadReleased: self._given_back,
+            f.DispositionSet: self._disposed,
+            f.RefusalFact: self._refused,
+            f.DncAdded: self._dnc,
+            f.AgentStateSet: self._agent,
+        }
+        """Those of every call, found by their type; the others are rare."""
 
     def apply(self, facts: Sequence[NumberedFact]) -> None:
         """Facts at or below their (site, fence)'s mark are passed over."""
@@ -44,29 +56,19 @@ class FactApplier:
 
     def _one(self, numbered: NumberedFact) -> None:
         fact = numbered.fact
-        match fact:
-            case f.CallEventFact():
-                self._event(numbered, fact)
-            case f.AttemptPlaced():
-                attempt = self._t.attempts.get(fact.attempt_id)
-                if attempt is not None and attempt.placed_at is None:
-                    attempt.placed_at = fact.at
-            case f.AttemptEnded():
-                self._ended(numbered, fact)
-            case f.AttemptOutcomeKnown():
-                self._known(fact)
-            case f.LeadReleased():
-                self._released(numbered, fact.lead_id, fact.eligible_at, fact.blocked_by)
-            case f.DispositionSet():
-                self._disposed(numbered, fact)
-            case f.RefusalFact():
-                self._refused(numbered, fact)
-            case f.DncAdded():
-                self._dnc(fact)
-            case f.AgentStateSet():
-                self._agent(numbered, fact)
-            case _:
-                self._other(numbered, fact)
+        handler = self._handlers.get(type(fact))
+        if handler is not None:
+            handler(numbered, fact)
+        else:
+            self._other(numbered, fact)
+
+    def _placed(self, numbered: NumberedFact, fact: f.AttemptPlaced) -> None:
+        attempt = self._t.attempts.get(fact.attempt_id)
+        if attempt is not None and attempt.placed_at is None:
+            attempt.placed_at = fact.at
+
+    def _given_back(self, numbered: NumberedFact, fact: f.LeadReleased) -> None:
+        self._released(numbered, fact.lead_id, fact.eligible_at, fact.blocked_by)
 
     # -- calls and leads ---------------------------------------------------------------------------------------------
 
@@ -154,7 +156,7 @@ class FactApplier:
             return turn
         return TURN_NORMAL if lead.turn == TURN_HOT and fact.counted else lead.turn
 
-    def _known(self, fact: f.AttemptOutcomeKnown) -> None:
+    def _known(self, numbered: NumberedFact, fact: f.AttemptOutcomeKnown) -> None:
         attempt = self._t.attempts.get(fact.attempt_id)
         if attempt is None or attempt.outcome != _UNKNOWN or fact.outcome == _UNKNOWN:
             return
@@ -249,7 +251,7 @@ class FactApplier:
         self._t.refusals_of_lead[fact.lead_id].append(row)
         self._released(numbered, fact.lead_id, fact.until, fact.rule)
 
-    def _dnc(self, fact: f.DncAdded) -> None:
+    def _dnc(self, numbered: NumberedFact, fact: f.DncAdded) -> None:
         lead = self._t.leads.get(fact.lead_id)
         attempt = self._t.attempts.get(fact.attempt_id) if fact.attempt_id is not None else None
         e164 = lead.e164 if lead is not None else attempt.e164 if attempt is not None else None
