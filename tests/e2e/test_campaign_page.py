@@ -56,6 +56,13 @@ async def test_hours_and_recycling_are_edited_as_rows(browser: Browser) -> None:
         row = await site.world.store.get(Campaign, 1)
         assert row is not None and [w.days for w in row.hours] == [[1, 2, 3, 4, 5]]
         assert [(r.on, r.delay_s, r.max_count) for r in row.recycling] == [("busy", 21600.0, 3)]
+        for seconds, said in ((90 * 60, "90 min"), (172800, "2 jours"), (90, "90 s")):
+            short = [{"on": "busy", "delay_s": seconds, "max_count": 3, "priority": "normal"}]
+            url, headers = site.url("/api/v1/campaigns/1"), {**site.world.auth("root"), "If-Match": "*"}
+            answer = await site.context.request.patch(url, data={"recycling": short}, headers=headers)
+            assert answer.ok, await answer.text()
+            await page.reload()
+            await expect(page.locator("main .list li")).to_contain_text(f"Occupé {said}")
         assert not site.troubles
 
 

@@ -87,6 +87,8 @@ async def test_a_curve_of_any_column_against_the_last_period(browser: Browser, t
         heights = [float(await curve.locator("rect.column").nth(i).get_attribute("height") or 0) for i in range(24)]
         assert sorted(heights)[-3:] == [0.0, pytest.approx(max(heights) * 2 / 3), max(heights)]
         await expect(compared).to_have_count(0)  # the day before had nothing to compare with
+        await expect(curve.locator("polyline.before")).to_have_count(0)
+        await expect(curve.locator(".key.before")).to_contain_text("rien" if language == "fr" else "nothing")
         await page.goto(site.url(f"/#/rapports/by_day?p=custom&du={day(3)}&au={day(0)}"))
         await expect(curve.locator(".key.before")).to_contain_text(day(7)[8:])
         await expect(curve.locator("polyline.before")).to_have_count(1)

@@ -53,7 +53,7 @@ async def test_roles_and_rules_of_alerts_are_there_to_read(browser: Browser) -> 
         await page.goto(site.url("/#/alertes"))
         await expect(page.locator("[data-rules]")).to_contain_text("Quota click-to-call")
         await page.goto(site.url("/#/campagnes/1"))
-        await page.get_by_role("button", name="60 dernières").click()
+        await page.get_by_role("button", name="60 dernières décisions").click()
         await expect(page.locator("aside.drawer")).to_contain_text("Aucune décision gardée")
         await page.keyboard.press("Escape")
         await expect(page.locator("aside.drawer")).to_have_count(0)

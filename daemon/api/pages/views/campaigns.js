@@ -203,9 +203,13 @@ function recycling() {
     const v = formValues(e.target);
     saveRows('recycling', [...row.recycling.filter((r) => r.on !== v.on), { on: v.on, delay_s: Number(v.delay_s), max_count: v.max_count, priority: v.priority }]);
   };
-  const said = (s) => (s >= 86400 ? t('recycling.days', { n: s / 86400 }) : t('recycling.hours', { n: s / 3600 }));
-  return h('section', { class: 'card' }, row.recycling.length === 0 ? h('p', { class: 'empty' }, t('recycling.none')) : h('ul', { class: 'list' }, row.recycling.map((r) => h('li', { key: r.on }, h('b', null, word('outcome', r.on)), ` ${said(r.delay_s)}, ${t('recycling.most', { n: r.max_count })}, ${t(`recycling.${r.priority}`)}`, may('manage') && h('button', { 'data-store': true, class: 'quiet right', 'aria-label': t('do.remove'), onclick: () => saveRows('recycling', row.recycling.filter((x) => x !== r)) }, '×')))),
-    may('manage') && h('form', { class: 'toolbar', onsubmit: add }, select('on', on[0], on.map((o) => [o, word('outcome', o)]), { 'aria-label': t('recycling.on') }), select('delay_s', 86400, DELAYS.map((d) => [d, said(d)]), { 'aria-label': t('recycling.delay') }), h('input', { type: 'number', name: 'max_count', min: 1, max: 10, value: 3, 'aria-label': t('recycling.max') }), select('priority', 'normal', ['high', 'normal', 'low'].map((p) => [p, t(`recycling.${p}`)]), { 'aria-label': t('campaign.priority') }), h('button', null, t('do.add'))));
+  const said = (s) => { // in the largest unit that it is a whole number of
+    const [unit, size] = [['days', 86400], ['hours', 3600], ['minutes', 60]].find(([, n]) => s >= n && s % n === 0) || ['seconds', 1];
+    return t(`recycling.${unit}`, { n: num(s / size) });
+  };
+  const name = (code) => (options.statuses || []).find((x) => x.code === code)?.name || word('outcome', code);
+  return h('section', { class: 'card' }, row.recycling.length === 0 ? h('p', { class: 'empty' }, t('recycling.none')) : h('ul', { class: 'list' }, row.recycling.map((r) => h('li', { key: r.on }, h('b', null, name(r.on)), ` ${said(r.delay_s)}, ${t('recycling.most', { n: r.max_count })}, ${t(`recycling.${r.priority}`)}`, may('manage') && h('button', { 'data-store': true, class: 'quiet right', 'aria-label': t('do.remove'), onclick: () => saveRows('recycling', row.recycling.filter((x) => x !== r)) }, '×')))),
+    may('manage') && h('form', { class: 'toolbar', onsubmit: add }, select('on', on[0], on.map((o) => [o, name(o)]), { 'aria-label': t('recycling.on') }), select('delay_s', 86400, DELAYS.map((d) => [d, said(d)]), { 'aria-label': t('recycling.delay') }), h('input', { type: 'number', name: 'max_count', min: 1, max: 10, value: 3, 'aria-label': t('recycling.max') }), select('priority', 'normal', ['high', 'normal', 'low'].map((p) => [p, t(`recycling.${p}`)]), { 'aria-label': t('campaign.priority') }), h('button', null, t('do.add'))));
 }
 
 // ---- journal: who changed what, old → new ---------------------------------------------------------------------------------

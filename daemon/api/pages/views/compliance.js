@@ -56,7 +56,7 @@ function place(p) {
 }
 const hours = () => data.hours && data.hours.rule_sets.map((r) => h('section', { class: 'card', key: r.rule_set, 'data-hours': r.rule_set },
   h('h2', null, t('hours.legal'), h('span', { class: 'right muted' }, t('hours.rules', { rules: r.rule_set, from: dateTime(`${r.valid_from}T12:00:00`).split(' ')[0] + `/${r.valid_from.slice(0, 4)}` }))),
-  h('p', { class: 'muted' }, `${windowsText(r.windows)} · ${r.clause}`),
+  h('p', { class: 'muted' }, `${windowsText(r.windows)} · ${r.clause === 'own policy' ? t('compliance.own') : r.clause}`),
   h('ul', { class: 'list' }, r.places.map(place))));
 
 // ---- refusals: counted by rule, each count opens its list -------------------------------------------------------------

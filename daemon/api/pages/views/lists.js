@@ -169,6 +169,7 @@ async function search(e, after) {
 const finder = () => h('section', { class: 'card' },
   h('form', { class: 'search toolbar', onsubmit: search }, h('input', { name: 'q', 'data-search': true, placeholder: t('search.name'), 'aria-label': t('search.name') }), h('input', { name: 'phone', placeholder: t('search.phone'), 'aria-label': t('search.phone') }),
     select('list_id', '', [['', t('search.any_list')], ...data.lists.map((l) => [l.id, l.name])], { 'aria-label': t('import.list') }), h('button', { class: 'primary' }, t('do.search'))),
+  !data.found && h('p', { class: 'empty' }, t('search.start')),
   data.found && (data.found.rows.length === 0 ? h('p', { class: 'empty' }, t('search.none')) : h('table', { class: 'grid' }, h('thead', null, h('tr', null, ['name', 'phone', 'place', 'list', 'status', 'last', 'blocked'].map((n) => h('th', { key: n, scope: 'col' }, t(`search.col_${n}`))))),
     h('tbody', null, data.found.rows.map((l) => h('tr', { key: l.id }, h('th', { scope: 'row' }, h('a', { href: '#/listes/recherche', onclick: (e) => { e.preventDefault(); openLead(l); } }, nameOf(l))), h('td', { title: l.e164 }, numberOf(l)), h('td', null, place(l) || '—'), h('td', null, data.lists.find((x) => x.id === l.list_id)?.name || '—'), h('td', null, l.status || word('outcome', l.last_outcome)), h('td', null, dateTime(l.last_attempt_at)), h('td', null, l.blocked_by ? word('blocked', l.blocked_by) : '—')))))),
   data.found?.next_after && h('button', { 'data-store': true, onclick: () => search(null, data.found.next_after) }, t('do.more')));

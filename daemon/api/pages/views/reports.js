@@ -67,8 +67,8 @@ const isNumber = (c) => SUMS.has(c) || /(_s|rate)$/.test(c);
 function spanName([start, end]) {
   const last = new Date(end - 1);
   const [from, to] = [day(start), day(last)];
-  const until = end.getHours() || end.getMinutes() ? ` ${clock(end, false)}` : '';
-  return from === to ? `${from}${until && ` → ${until.trim()}`}` : `${from} → ${to}${until}`;
+  const days = from === to ? from : `${from} → ${to}`;
+  return end.getHours() || end.getMinutes() ? t('curve.until', { days, at: clock(end, false) }) : days;
 }
 function plot(columns) {
   if (!['by_hour', 'by_day'].includes(data.kind) || !data.span || !(data.rows.length || data.before.length)) return null;
@@ -76,7 +76,9 @@ function plot(columns) {
   const column = numbers.includes(data.column) ? data.column : 'attempts';
   const shape = (rows, [start, end]) => { const found = slots(data.kind, start, end); return [found, values(data.kind, rows, found, column, SUMS.has(column), Date.now())]; };
   const [[found, now], [, before]] = [shape(data.rows, data.span[0]), shape(data.before, data.span[1])];
-  return curve({ kind: data.kind, found, now, before: before.slice(0, found.length), label: label(column), format: (v) => cell(column, v), named: data.span.map(spanName), columns: numbers.map((c) => [c, label(c)]), column, pick: (c) => go({ column: c }) });
+  const named = data.span.map(spanName);
+  if (!data.before.length) { before.fill(null); named[1] = t('curve.nothing', { period: named[1] }); }
+  return curve({ kind: data.kind, found, now, before: before.slice(0, found.length), label: label(column), format: (v) => cell(column, v), named, columns: numbers.map((c) => [c, label(c)]), column, pick: (c) => go({ column: c }) });
 }
 function chosenDays(e) { e.preventDefault(); const f = new FormData(e.target); go({ period: 'custom', from: f.get('du'), to: f.get('au') }); }
 const sum = (rows, name) => rows.reduce((n, r) => n + (r[name] || 0), 0);

@@ -1,7 +1,7 @@
 // Figures of any set of calls: the filters of the call search, whole and cut by one dimension; all of it in the address.
 import { h } from '../lib/dom.js';
 import { t, word, lang } from '../lib/i18n.js';
-import { num, pct, clock, duration, phone } from '../lib/format.js';
+import { num, pct, clock, date, dateTime, duration, phone } from '../lib/format.js';
 import { live, paint } from '../lib/live.js';
 import { get } from '../lib/api.js';
 import { attempt, field, formValues, select } from '../lib/ui.js';
@@ -40,7 +40,7 @@ function apply(e) { e.preventDefault(); go(formValues(e.target)); }
 const name = (table, id) => live.state[table][id]?.name || (Number(id) ? `n° ${id}` : '—');
 const KEYS = {
   campaign: (k) => name('campaigns', k), agent: (k) => name('agents', k), line: (k) => name('lines', k), outcome: (k) => word('outcome', k), status: (k) => word('call_status', k),
-  hour_of_day: (k) => `${k} h`, hour: (k) => k.replace('T', ' ').slice(0, 16), prefix: (k) => phone(k),
+  hour_of_day: (k) => `${k} h`, hour: (k) => dateTime(k.slice(0, 16)), day: (k) => date(new Date(`${k}T12:00`)), prefix: (k) => phone(k),
 };
 const key = (k) => (KEYS[data.given.by] ? KEYS[data.given.by](k) : k) || '—';
 const shown = { answer_rate: (v) => pct(v, 1), duration_s: duration, duration_mean_s: duration, cost: (v) => num(v, 2) };
