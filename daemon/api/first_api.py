@@ -5,7 +5,7 @@ The pages ask when there is no campaign yet, and later when a phone or trunk was
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 from msgspec import Meta
@@ -133,23 +133,28 @@ def _known(wanted: Iterable[str], there: dict[str, int], code: str, field: str) 
     return free
 
 
+async def _make(ask: Ask, rows: Sequence[Agent] | Sequence[Line], found: Sequence[str]) -> Reply:
+    """201 with the ids: each row in the audit log with what it was `found` as, the engine told of all at one go."""
+    made = []
+    for row, name in zip(rows, found, strict=True):
+        made.append(await ask.deps.store.create(row))
+        kind = type(row).__name__
+        await ask.deps.store.note(ask.who.name, f"{kind.lower()}.created", str(made[-1].id), {"found": name})
+    ids = [row.id for row in made]
+    if made:
+        await tell_engine(ask, ConfigChanged(table=type(made[0]).__name__, ids=tuple(ids), by=ask.who.name))
+    return Reply(Made(ids=ids), 201)
+
+
 @routes.post("/found/agents", permission=Permission.MANAGE, body=PhonesBody, reply=Made, status=201)
 async def make_agents(ask: Ask) -> Reply:
     """One agent for each of these phones of the PBX; its number is the login, and its name until that is changed."""
     check_site(ask, ask.body.site)
     group_id = scope.home_group(ask, ask.body.group_id)
     there = {x.extension: x.agent_id for x in (await _found(ask, ask.body.site)).phones}
-    ids = []
-    for extension in _known(ask.body.extensions, there, "extension_unknown", "extensions"):
-        row = Agent(
-            group_id=group_id, site=ask.body.site, login=extension, name=f"Agent {extension}", extension=extension
-        )
-        made = await ask.deps.store.create(row)
-        await ask.deps.store.note(ask.who.name, "agent.created", str(made.id), {"found": extension})
-        ids.append(made.id)
-    if ids:
-        await tell_engine(ask, ConfigChanged(table="Agent", ids=tuple(ids), by=ask.who.name))
-    return Reply(Made(ids=ids), 201)
+    free = _known(ask.body.extensions, there, "extension_unknown", "extensions")
+    rows = [Agent(group_id=group_id, site=ask.body.site, login=x, name=f"Agent {x}", extension=x) for x in free]
+    return await _make(ask, rows, free)
 
 
 @routes.post("/found/lines", permission=Permission.ADMINISTER, body=TrunksBody, reply=Made, status=201)
@@ -158,15 +163,9 @@ async def make_lines(ask: Ask) -> Reply:
     check_site(ask, ask.body.site)
     group_id = scope.home_group(ask, ask.body.group_id)
     there = {x.endpoint: x.line_id for x in (await _found(ask, ask.body.site)).trunks}
-    ids = []
-    for endpoint in _known(ask.body.endpoints, there, "field_invalid", "endpoints"):
-        row = Line(group_id=group_id, site=ask.body.site, name=endpoint, endpoint=endpoint, capacity=ask.body.capacity)
-        made = await ask.deps.store.create(row)
-        await ask.deps.store.note(ask.who.name, "line.created", str(made.id), {"found": endpoint})
-        ids.append(made.id)
-    if ids:
-        await tell_engine(ask, ConfigChanged(table="Line", ids=tuple(ids), by=ask.who.name))
-    return Reply(Made(ids=ids), 201)
+    free, capacity = _known(ask.body.endpoints, there, "field_invalid", "endpoints"), ask.body.capacity
+    rows = [Line(group_id=group_id, site=ask.body.site, name=x, endpoint=x, capacity=capacity) for x in free]
+    return await _make(ask, rows, free)
 
 
 @routes.post("/lists/{id}/test-leads", permission=Permission.MANAGE, reply=Made, status=201)
