@@ -32,6 +32,7 @@ from daemon.calls.records import (
     Webhook,
 )
 from daemon.engine.commands import AnyCommand, ConfigChanged, LeadsChanged
+from daemon.engine.refusals import BLACKLIST
 from daemon.errors import CommandError
 
 log = structlog.get_logger("cadran.api")
@@ -147,6 +148,8 @@ def _mount(table: Table) -> None:
         if kind is LeadList:
             news.append(LeadsChanged(list_ids=(current.id,), by=ask.who.name))
         await tell_engine(ask, *news)
+        if isinstance(current, Blocked) and "e164" in changes:
+            await _let_go(ask, current)
         return _warned(scope.with_etag(updated))
 
     async def delete_row(ask: Ask) -> Reply:
@@ -157,6 +160,8 @@ def _mount(table: Table) -> None:
         await _note(ask, current, "deleted", {})
         ask.deps.auth.forget()
         await tell_engine(ask, ConfigChanged(table=name, ids=(current.id,), by=ask.who.name))
+        if isinstance(current, Blocked):
+            await _let_go(ask, current)
         return Reply(None, 204)
 
     one, many = f"/{table.path}/{{id}}", f"/{table.path}"
@@ -177,6 +182,13 @@ async def _note(ask: Ask, row: Record, done: str, detail: dict[str, Any]) -> Non
     """Into the audit log: who made, changed (field: [old, new]) or deleted which row."""
     what = f"{type(row).__name__.lower()}.{done}"
     await ask.deps.store.note(ask.who.name, what, str(row.id), msgspec.to_builtins(detail))
+
+
+async def _let_go(ask: Ask, gone: Blocked) -> None:
+    """Leads of a number that has left the blacklist are due at once; the engine has heard of it before."""
+    ids = await ask.deps.store.free_leads(gone.group_id, gone.e164, BLACKLIST)
+    if ids:
+        await tell_engine(ask, LeadsChanged(lead_ids=tuple(ids), e164s=(gone.e164,), by=ask.who.name))
 
 
 def _warned(reply: Reply) -> Reply:

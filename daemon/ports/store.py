@@ -172,6 +172,10 @@ class Store(Protocol):
         """Add to or take from the client's red list; ids of the leads it touches."""
         ...
 
+    async def free_leads(self, group_id: int, e164: str, reason: str) -> list[int]:
+        """Leads of the group with this number that are held for `reason` are due again; their ids."""
+        ...
+
     async def add_dnc(self, client_id: int, e164s: Sequence[str], by: str, source: str) -> tuple[int, int]:
         """Add many numbers at once: (how many were not there before, how many leads are held for it)."""
         ...

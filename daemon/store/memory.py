@@ -20,6 +20,7 @@ from daemon.ports import ConsentRules, ImportTarget, Page, Pseudonyms
 from daemon.store import memory_figures, memory_privacy, memory_reports, memory_retention
 from daemon.store import memory_people as people
 from daemon.store import memory_search as search
+from daemon.store.freeing import MemoryFreeing
 from daemon.store.memory_crm import MemoryCrm
 from daemon.store.memory_dialling import MemoryDialling
 from daemon.store.memory_drafts import MemoryDrafts
@@ -54,7 +55,15 @@ class NoFaults:
 
 
 class MemoryStore(
-    MemoryDialling, MemoryHolding, MemoryRows, MemoryOutbox, MemoryCrm, MemoryTapes, MemoryDrafts, MemoryNumbers
+    MemoryDialling,
+    MemoryHolding,
+    MemoryRows,
+    MemoryOutbox,
+    MemoryCrm,
+    MemoryTapes,
+    MemoryDrafts,
+    MemoryNumbers,
+    MemoryFreeing,
 ):
     """Implements daemon.ports.Store, LeadSink, WebhookStore and CrmStore. The lease lives by `clock.now()`."""
 

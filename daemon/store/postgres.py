@@ -17,6 +17,7 @@ from daemon.store.crm import CrmRows
 from daemon.store.database import Database
 from daemon.store.drafts import Drafts
 from daemon.store.figures import Figures
+from daemon.store.freeing import FreeingRows
 from daemon.store.holding import Holding
 from daemon.store.migrate import migrate
 from daemon.store.numbers import NumbersRows
@@ -46,6 +47,7 @@ class PostgresStore(
     TapeRows,
     Drafts,
     NumbersRows,
+    FreeingRows,
 ):
     """Implements daemon.ports.Store, LeadSink, WebhookStore, CrmStore and TapeStore.
 

@@ -45,6 +45,26 @@ def test_a_campaign_leaves_out_who_is_blacklisted(nailed: int) -> None:
         assert world.live.campaigns[campaign.id].lead_counts.get("blacklist") == 1, "and the pages say why it is held"
         await world.store.delete(Blocked, row.id, None)
         await world.submit(c.ConfigChanged(table="Blocked", ids=(row.id,)))
+        assert world.group is not None
+        ids = await world.store.free_leads(world.group.id, LISTED, "blacklist")  # as the API does
+        await world.submit(c.LeadsChanged(lead_ids=tuple(ids), e164s=(LISTED,)))
+        await world.until(lambda: LISTED_NATIONAL in dialled(world), 10.0, 0.5)
+        await world.stop()
+
+    run(main, seed=1)
+
+
+@pytest.mark.feature("ZAD-18", clause="a refusal still on its way as the number is taken off: due within the hour")
+def test_a_refusal_on_its_way_holds_for_an_hour_at_most() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        world, campaign = await open_office(loop, SHORT, agents=2, leads=3, at_work=False)
+        assert world.store is not None
+        row = await listed(world)
+        await world.staff(campaign)
+        await world.submit(c.StartCampaign(campaign_id=campaign.id))
+        await asyncio.sleep(300.0)
+        await world.store.delete(Blocked, row.id, None)
+        await world.submit(c.ConfigChanged(table="Blocked", ids=(row.id,)))
         await world.until(lambda: LISTED_NATIONAL in dialled(world), 3700.0, 10.0)
         await world.stop()
 

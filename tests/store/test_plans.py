@@ -155,6 +155,7 @@ async def _day(world: World) -> None:
     await store.search_attempts(world.group.id, {"number": leads[2].e164}, 50, None)
     await store.set_dnc(world.client.id, leads[3].e164, True, "me", "test")
     await store.on_red_list(world.client.id, leads[3].e164)
+    await store.free_leads(world.group.id, leads[3].e164, "blacklist")
     await store.add_consent(world.client.id, leads[4].e164, {"at": clock.utc})
     await store.revoke_consent(world.client.id, leads[4].e164, clock.utc)
     await store.ledger_rows(campaign.id, clock.utc - timedelta(days=30))

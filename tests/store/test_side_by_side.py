@@ -222,6 +222,11 @@ class SideBySide(Sides):
     def red_list(self, e164: str, client: int, on: bool) -> None:
         self.ask("set_dnc", self.clients[client].id, e164, on, "me", "test")
 
+    @rule(e164=st.sampled_from(NUMBERS), reason=st.sampled_from(REASONS))
+    def free(self, e164: str, reason: str) -> None:
+        if reason:
+            self.ask("free_leads", self.group.id, e164, reason)
+
     @rule(e164s=st.lists(st.sampled_from(NUMBERS), unique=True), client=st.integers(0, 1))
     def red_list_import(self, e164s: list[str], client: int) -> None:
         self.ask("add_dnc", self.clients[client].id, e164s, "me", "file")
