@@ -2,6 +2,8 @@
 
 import asyncio
 import base64
+from email.utils import formatdate
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -54,14 +56,14 @@ class Server:
             return web.Response(status=503)
         user = self._user(request)
         if user is None:
-            return _answer(401, {"message": "Authentication required"})
+            return self._answer(401, {"message": "Authentication required"})
         path = request.path.removeprefix("/ari")
         if path == "/events":
             return await self._events(request)
         if not power.booted:
-            return _answer(503, {"message": "Asterisk not booted"})
+            return self._answer(503, {"message": "Asterisk not booted"})
         if user.read_only and request.method != "GET":
-            return _answer(403, {"message": "Write access denied"})
+            return self._answer(403, {"message": "Write access denied"})
         parameters: dict[str, Any] = dict(request.query)
         if request.can_read_body:
             parameters |= msgspec.json.decode(await request.read() or b"{}")
@@ -72,7 +74,16 @@ class Server:
         status, body = await rest.dispatch(self.pbx, request.method, path, parameters)
         if changes and faults.loses_response():
             await self._never()
-        return _answer(status, body)
+        return self._answer(status, body)
+
+    def _answer(self, status: int, body: Any) -> web.Response:
+        """Dated by the PBX's own clock, by which the stamps in the answer are: the machine's may be another."""
+        dated = {"Date": _date(int(self.pbx.wall()))}
+        if body is None:
+            return web.Response(status=status, headers=dated)
+        return web.Response(
+            status=status, headers=dated, body=msgspec.json.encode(body), content_type="application/json"
+        )
 
     async def _never(self) -> None:
         """No answer until the client gives up and closes."""
@@ -119,7 +130,7 @@ class Server:
         return socket
 
 
-def _answer(status: int, body: Any) -> web.Response:
-    if body is None:
-        return web.Response(status=status)
-    return web.Response(status=status, body=msgspec.json.encode(body), content_type="application/json")
+@lru_cache(maxsize=8)
+def _date(epoch: int) -> str:
+    """As HTTP has it."""
+    return formatdate(epoch, usegmt=True)

@@ -92,6 +92,22 @@ def test_a_cut_stops_dialling_and_is_mended() -> None:
     run(main, seed=4)
 
 
+def test_how_long_a_leg_has_been_up_goes_by_the_pbx_s_clock() -> None:
+    """Not by the machine's, which in simulated time is on another day."""
+
+    async def main(loop: VirtualLoop) -> None:
+        world = await office(loop, leads=0)
+        await asyncio.sleep(20.0)
+        made_at = {leg.uniqueid: leg.made_at for leg in world.fake.ledger.legs.values() if leg.ended_at is None}
+        legs = await world.runner.pbx.audit()
+        assert len(legs) == 5
+        for leg in legs:
+            assert abs(leg.seconds - (loop.time() - made_at[leg.leg])) <= 1.0  # the header has whole seconds
+        await world.stop()
+
+    run(main, seed=4)
+
+
 @pytest.mark.feature(
     "PBX-05", clause="another instance with the same application: the first says so and stops dialling"
 )
