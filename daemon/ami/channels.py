@@ -7,7 +7,7 @@ channel away, the call goes on on a server-made channel, and the leg moves to it
 
 from __future__ import annotations
 
-from daemon.calls.ids import agent_of, is_ours, rank_of
+from daemon.calls.ids import is_ours, rank_of
 
 
 def far_half(leg_id: str) -> str:
@@ -59,9 +59,9 @@ class Leg:
 
     def __init__(self, leg: str) -> None:
         self.id = leg
-        self.is_agent = agent_of(leg) is not None
         self.rank = rank_of(leg)
         """Who is told of as the leg, who as the peer: the lower connects."""
+        self.is_agent = self.rank == 0
         self.connects = self.rank < 3
         """It waits as an agent's leg does, and can be told to connect."""
         self.room = ""

@@ -61,6 +61,8 @@ def is_supervisor(leg: str) -> bool:
 
 def rank_of(leg: str) -> int:
     """Who does the connecting of two legs: the lower. Agent, third party, supervisor, customer."""
+    if _CUSTOMER.fullmatch(leg):  # most are
+        return 3
     if _AGENT.fullmatch(leg):
         return 0
     if _THIRD.fullmatch(leg):
