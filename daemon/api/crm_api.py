@@ -20,7 +20,6 @@ from daemon.api.crm_types import (
     CallbackQuery,
     Count,
     GoTo,
-    GroupQuery,
     IntegrationCreate,
     IntegrationPatch,
     IntegrationRows,
@@ -39,6 +38,7 @@ from daemon.api.crm_types import (
     UserRows,
 )
 from daemon.api.routes import Ask, Permission, Reply, Routes
+from daemon.api.types import GroupQuery
 from daemon.calls.crm_records import CrmTemplateFile, CrmUser, Integration
 from daemon.calls.records import Agent
 from daemon.errors import CommandError

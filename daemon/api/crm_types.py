@@ -8,15 +8,11 @@ from uuid import UUID
 
 from msgspec import UNSET, Meta, UnsetType
 
-from daemon.api.types import E164, Answer, Body, IdOrZero, Limit, Name, Query, Uuid
+from daemon.api.types import E164, Answer, Body, GroupQuery, IdOrZero, Limit, Name, Query, Uuid
 from daemon.calls.crm_records import CrmUser
 
 Key = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 Field = Annotated[str, Meta(max_length=2000)]
-
-
-class GroupQuery(Query, kw_only=True):
-    group_id: IdOrZero = 0
 
 
 class LogoQuery(GroupQuery, kw_only=True):

@@ -10,15 +10,11 @@ from msgspec import Meta
 from daemon.api import scope
 from daemon.api.leads_api import shown
 from daemon.api.routes import Ask, Permission, Reply, Routes
-from daemon.api.types import After, Answer, Id, IdOrZero, Limit, Query
+from daemon.api.types import After, Answer, GroupQuery, Id, IdOrZero, Limit, Query
 from daemon.calls.records import Campaign, LeadList
 from daemon.errors import CommandError
 
 routes = Routes("/api/v1", "leads")
-
-
-class CountsQuery(Query, kw_only=True):
-    group_id: IdOrZero = 0
 
 
 class ListCounts(Answer, kw_only=True):
@@ -55,7 +51,7 @@ class HeldPage(Answer, kw_only=True):
     next_after: str | None = None
 
 
-@routes.get("/lead-counts", permission=Permission.WATCH, query=CountsQuery, reply=CountsAnswer)
+@routes.get("/lead-counts", permission=Permission.WATCH, query=GroupQuery, reply=CountsAnswer)
 async def lead_counts(ask: Ask) -> Reply:
     """How many leads each list has: all, due, held by reason. Sums kept as leads change: no list is read for it."""
     group_id = scope.home_group(ask, ask.query.group_id)

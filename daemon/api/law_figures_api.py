@@ -15,7 +15,7 @@ from daemon.api import scope
 from daemon.api.compliance_api import DayQuery, day_of
 from daemon.api.leads_api import shown
 from daemon.api.routes import Ask, Permission, Reply, Routes
-from daemon.api.types import After, Answer, IdOrZero, Limit, NoQuery, Query
+from daemon.api.types import After, Answer, GroupQuery, Limit, NoQuery
 from daemon.calls.records import Campaign, CampaignState
 from daemon.compliance.evidence import article_of
 from daemon.compliance.facts import CampaignRules
@@ -33,10 +33,6 @@ CONSENTS_KEPT = timedelta(minutes=1)
 """How long a count of consents is given again: it reads every consent there is."""
 
 _PARIS = tz_group("+33100000000")
-
-
-class GroupQuery(Query, kw_only=True):
-    group_id: IdOrZero = 0
 
 
 class PlaceHours(Answer, kw_only=True):

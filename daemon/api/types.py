@@ -248,6 +248,12 @@ class ListQuery(Query, kw_only=True):
     group_id: IdOrZero = 0
 
 
+class GroupQuery(Query, kw_only=True):
+    """Of one group; 0: the token's own."""
+
+    group_id: IdOrZero = 0
+
+
 class NoQuery(Query, kw_only=True):
     pass
 

@@ -14,7 +14,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from daemon.api import scope
 from daemon.api.routes import Ask, Permission, Reply, Routes
-from daemon.api.types import Answer, Body, Id, IdOrZero, Query
+from daemon.api.types import Answer, Body, GroupQuery, Id, IdOrZero
 from daemon.calls.records import Agent, LeadList, MissedOwner
 from daemon.calls.zadarma_records import ZadarmaLink, ZadarmaUser
 from daemon.errors import CommandError
@@ -37,10 +37,6 @@ class ZadarmaDoor(Protocol):
     async def notified(
         self, link: ZadarmaLink, peer: str, signature: str, body: bytes, tell: Callable[[int, dict[str, Any]], None]
     ) -> dict[str, Any]: ...
-
-
-class ZadarmaQuery(Query, kw_only=True):
-    group_id: IdOrZero = 0
 
 
 class ZadarmaLinkView(Answer, kw_only=True):
@@ -155,14 +151,14 @@ async def _view(ask: Ask, link: ZadarmaLink) -> Reply:
     return Reply(await _shown(ask, link), headers={"ETag": scope.etag(link.version)})
 
 
-@routes.get("/links", permission=Permission.ADMINISTER, query=ZadarmaQuery, reply=ZadarmaLinks)
+@routes.get("/links", permission=Permission.ADMINISTER, query=GroupQuery, reply=ZadarmaLinks)
 async def list_links(ask: Ask) -> Reply:
     """The link of the group, if it has one: what the page asks."""
     rows = await ask.deps.store.find(ZadarmaLink, group_id=scope.home_group(ask, ask.query.group_id))
     return Reply(ZadarmaLinks(rows=[await _shown(ask, link) for link in rows]))
 
 
-@routes.get("/link", permission=Permission.ADMINISTER, query=ZadarmaQuery, reply=ZadarmaLinkView, extra=(404,))
+@routes.get("/link", permission=Permission.ADMINISTER, query=GroupQuery, reply=ZadarmaLinkView, extra=(404,))
 async def read_link(ask: Ask) -> Reply:
     """The group's link with Zadarma."""
     return await _view(ask, await link_of(ask, ask.query.group_id))
@@ -212,9 +208,7 @@ async def _check(ask: Ask, link: ZadarmaLink, files: bool) -> None:
         raise CommandError("field_missing", {"field": "secret" if link.key else "key"})
 
 
-@routes.get(
-    "/balance", permission=Permission.ADMINISTER, query=ZadarmaQuery, reply=ZadarmaBalance, extra=(404, 501, 502)
-)
+@routes.get("/balance", permission=Permission.ADMINISTER, query=GroupQuery, reply=ZadarmaBalance, extra=(404, 501, 502))
 async def read_balance(ask: Ask) -> Reply:
     """The account's balance; Zadarma is asked once a minute at most."""
     link = await link_of(ask, ask.query.group_id)
@@ -222,7 +216,7 @@ async def read_balance(ask: Ask) -> Reply:
 
 
 @routes.get(
-    "/extensions", permission=Permission.ADMINISTER, query=ZadarmaQuery, reply=ZadarmaExtensions, extra=(404, 501, 502)
+    "/extensions", permission=Permission.ADMINISTER, query=GroupQuery, reply=ZadarmaExtensions, extra=(404, 501, 502)
 )
 async def list_extensions(ask: Ask) -> Reply:
     """The account's extensions, and which of them can still be given to somebody."""
@@ -232,7 +226,7 @@ async def list_extensions(ask: Ask) -> Reply:
     return Reply(ZadarmaExtensions(all=found, free=[each for each in found if each not in taken]))
 
 
-@routes.get("/users", permission=Permission.ADMINISTER, query=ZadarmaQuery, reply=ZadarmaUsers, extra=(404,))
+@routes.get("/users", permission=Permission.ADMINISTER, query=GroupQuery, reply=ZadarmaUsers, extra=(404,))
 async def list_users(ask: Ask) -> Reply:
     """Whose extension is whose."""
     link = await link_of(ask, ask.query.group_id)
