@@ -96,7 +96,7 @@ async def test_six_campaigns_on_the_wall_with_a_lost_pbx(browser: Browser, width
         await expect(wall.locator(".panel")).to_have_count(6)
         await shot(wall, f"wall-six-{width}-fr-dark")
         site.world.door.change("links", "main", up=False, since=datetime.now(UTC))
-        await expect(wall.locator(".chain .down")).to_contain_text("PBX main")
+        await expect(wall.locator(".chain .down", has_text="PBX main")).to_have_count(1)
         await expect(wall.locator(".band.watch")).to_be_visible()
         size = await wall.evaluate("[document.documentElement.scrollWidth, document.documentElement.scrollHeight]")
         assert size[0] <= width and (size[1] <= height or width < 900), size

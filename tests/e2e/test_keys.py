@@ -35,6 +35,21 @@ async def test_a_supervisor_moves_opens_and_steers_by_keys(browser: Browser) -> 
         assert not site.troubles, site.troubles
 
 
+async def test_escape_closes_a_form_in_the_drawer_and_gives_the_focus_back(browser: Browser) -> None:
+    """The form has the focus in its first field: the key must work from there too."""
+    async with open_site(browser) as site:
+        page = await site.open("/#/lignes")
+        change = page.get_by_role("button", name="Modifier TR-1")
+        await change.focus()
+        await page.keyboard.press("Enter")
+        await expect(page.locator("[data-edit] [name=name]")).to_be_focused()
+        await page.keyboard.type("x")
+        await page.keyboard.press("Escape")
+        await expect(page.locator(".drawer")).to_have_count(0)
+        await expect(change).to_be_focused()
+        assert not site.world.door.commands and not site.troubles, site.troubles
+
+
 async def test_keys_are_listed_and_turned_off(browser: Browser) -> None:
     async with open_site(browser) as site:
         page = await site.open("/")

@@ -105,7 +105,7 @@ async def test_a_pbx_that_goes_is_named_on_the_page(browser: Browser) -> None:
         await expect(page.locator(".chain")).to_contain_text("PBX demo")
         await expect(page.locator(".chain .down")).to_have_count(0)
         await site.fake.close()
-        await expect(page.locator(".chain .down")).to_contain_text("PBX demo")
+        await expect(page.locator(".chain .down", has_text="PBX demo")).to_have_count(1)
         await expect(page.locator("tr.why").first).to_contain_text("le PBX demo ne répond pas")
         band = page.locator(".band.watch")
         await expect(band.locator("[aria-hidden=true]").last).to_contain_text("Nouvel essai")

@@ -112,7 +112,7 @@ async def test_dialogs_drawers_and_lost_links_in_their_looks(browser: Browser, l
         await sound(page, f"campagnes-1-compare-{look}")
         await page.goto(site.url("/#/direct"))
         site.world.door.change("links", "main", up=False, since=datetime.now(UTC))
-        await expect(page.locator(".chain .down")).to_be_visible()
+        await expect(page.locator(".chain .down").first).to_be_visible()
         await sound(page, f"direct-pbx-lost-{look}")
         await site.server.close()
         await page.evaluate("() => { const now = Date.now; Date.now = () => now() + 20000; }")

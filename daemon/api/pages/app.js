@@ -159,8 +159,10 @@ const showKeys = () => help(PAGES.filter(([, , right]) => may(right)).map(([name
 // ---- keys: g then a letter, as printed by « ? » --------------------------------------------------------------------------
 let prefix = '';
 function onKey(e) {
-  if (((e.ctrlKey || e.altKey || e.metaKey) && !e.getModifierState('AltGraph')) || /^(INPUT|SELECT|TEXTAREA)$/.test(e.target.tagName) || document.querySelector('dialog[open]')) return;
-  if (e.key === 'Escape' && ui.drawer) { ui.drawer = null; paint(); return; }
+  const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(e.target.tagName);
+  if (((e.ctrlKey || e.altKey || e.metaKey) && !e.getModifierState('AltGraph')) || document.querySelector('dialog[open]')) return;
+  if (e.key === 'Escape' && ui.drawer && (!typing || e.target.closest('aside.drawer'))) { ui.drawer = null; paint(); return; }
+  if (typing) return;
   if (!session.who || !keysOn()) return;
   if (e.key === 'S' && e.shiftKey && may('steer') && !whyNot()) { direct.suspendAll(); return; }
   if (e.key === '/') { const search = document.querySelector('[data-search]'); if (search) { search.focus(); e.preventDefault(); } return; }

@@ -8,7 +8,8 @@ export function chain() {
   const silent = age();
   const heard = fresh();
   const links = live.beat?.links || [];
-  const piece = (name, up, tip) => h('span', { key: name, class: `link ${up ? 'up' : 'down'}`, title: tip || false }, `${name} `, icon(up ? 'dot' : 'lost'), h('span', { class: 'sr' }, up ? t('link.up') : t('link.down')));
+  const heardOnce = silent !== null; // until then nothing is known, and nothing is wrong
+  const piece = (name, up, tip) => !heardOnce ? h('span', { key: name, class: 'link' }, `${name} `, icon('off'), h('span', { class: 'sr' }, t('loading'))) : h('span', { key: name, class: `link ${up ? 'up' : 'down'}`, title: tip || false }, `${name} `, icon(up ? 'dot' : 'lost'), h('span', { class: 'sr' }, up ? t('link.up') : t('link.down')));
   return h('span', { class: 'chain', 'aria-label': t('link.chain') },
     piece(t('link.page'), heard, heard ? '' : t('age.silent', { s: Math.round(silent || 0) })),
     piece('Cadran', heard && !live.beat?.draining, live.version),
