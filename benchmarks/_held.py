@@ -50,8 +50,9 @@ def held(live: Any) -> Held:
 
 
 class Lag:
-    """How much later than asked the loop wakes, a hundred times a second. The room is taken at once: a list that grows
-    for half an hour would be megabytes of what is measured."""
+    """How much later than asked the loop wakes, for each hundredth of a second: a wake that comes late stands for those
+    too that it kept from being asked, or a second's pause would count no more than a good moment. The room is taken at
+    once: a list that grows for half an hour would be megabytes of what is measured."""
 
     def __init__(self, seconds: float) -> None:
         self._values = array("d", bytes(8 * int(seconds / PROBE_S + 1000)))
@@ -62,7 +63,13 @@ class Lag:
         while self._count < len(self._values):
             asked = time.perf_counter() + PROBE_S
             await asyncio.sleep(PROBE_S)
-            self._values[self._count] = max(0.0, time.perf_counter() - asked)
+            self.add(time.perf_counter() - asked)
+
+    def add(self, late_s: float) -> None:
+        """A wake, so much later than asked."""
+        late_s = max(0.0, late_s)
+        for missed in range(min(1 + int(late_s / PROBE_S), len(self._values) - self._count)):
+            self._values[self._count] = late_s - missed * PROBE_S
             self._count += 1
 
     @property

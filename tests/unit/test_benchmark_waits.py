@@ -1,9 +1,10 @@
-"""bench-load's account of a wait: what is put down to the want of an agent, and what to the daemon."""
+"""bench-load's account of a wait: what is put down to the want of an agent, and what to the daemon; and of lateness."""
 
 from __future__ import annotations
 
 import pytest
 
+from benchmarks._held import PROBE_S, Lag
 from benchmarks._waits import Waits
 
 WRAP_UP_S = 0.5
@@ -110,3 +111,13 @@ def test_a_connect_to_nobody_needs_no_wrap_up(pbx: _Pbx) -> None:
     pbx.connect(1.4, "s-ag-1-a", "p2")
     assert pbx.told[1] == (0.0, 0.1)
     assert pbx.waits.untold == 0
+
+
+def test_a_pause_counts_for_as_long_as_it_is() -> None:
+    """Nine wakes in time and one 0.9 s late: nine tenths of that second were late, not a tenth."""
+    lag = Lag(10.0)
+    for late_s in (*[0.0] * 9, 90.5 * PROBE_S):
+        lag.add(late_s)
+    assert len(lag.values) == 100
+    assert sum(late > 0.0 for late in lag.values) == 91
+    assert max(lag.values) == pytest.approx(90.5 * PROBE_S)
