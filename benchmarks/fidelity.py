@@ -21,8 +21,8 @@ import structlog
 
 from benchmarks.pacing.peers import PolicyDialer
 from simulation import twins
-from simulation.centre import Scenario
 from simulation.loop import run
+from simulation.shift import Scenario
 
 OCCUPANCY_GOAL, ABANDONMENT_GOAL = 0.015, 0.003
 SCENARIOS: tuple[tuple[Scenario, float, tuple[int, ...]], ...] = (

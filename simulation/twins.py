@@ -27,20 +27,10 @@ from daemon.errors import CommandError
 from daemon.settings import Settings
 from fake_asterisk.config import Behaviour
 from fake_asterisk.people import People
-from simulation.centre import (
-    CONNECT_DEADLINE_S,
-    REFUSAL_TALK,
-    REFUSAL_WRAP,
-    REFUSALS,
-    TALK_SIGMA,
-    WRAP_SIGMA,
-    Agent,
-    CallCentre,
-    Dialer,
-    Scenario,
-)
+from simulation.centre import CONNECT_DEADLINE_S, CallCentre, Dialer
 from simulation.checkers import ABANDONED, CUSTOMER
 from simulation.loop import VirtualLoop
+from simulation.shift import REFUSAL_TALK, REFUSAL_WRAP, REFUSALS, TALK_SIGMA, WRAP_SIGMA, Agent, Scenario
 from simulation.world import RULES, World, pbx
 
 FAILS_SIP = 486

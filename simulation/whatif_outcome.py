@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from simulation.centre import Result
+from simulation.shift import Result
 
 
 @dataclass(frozen=True, slots=True)

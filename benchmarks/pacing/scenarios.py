@@ -3,7 +3,7 @@ results are published. No scenario and no seed is in both; both were written dow
 
 from __future__ import annotations
 
-from simulation.centre import Scenario
+from simulation.shift import Scenario
 
 __all__ = ["Scenario", "reporting", "tuning"]
 

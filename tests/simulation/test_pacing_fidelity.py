@@ -7,8 +7,8 @@ import pytest
 
 from benchmarks.pacing.peers import PolicyDialer
 from simulation import twins
-from simulation.centre import Scenario
 from simulation.loop import run
+from simulation.shift import Scenario
 
 pytestmark = pytest.mark.timeout(300)
 
