@@ -11,7 +11,6 @@ learned so that the abandoned share tends to what the ledger has room for; the l
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 
 import msgspec
 
@@ -305,6 +304,3 @@ class PacingPolicy:
     def ledger_row(self) -> LedgerRow:
         """This hour's."""
         return self.ledger.row(self._hour)
-
-    def load_ledger(self, rows: Iterable[LedgerRow]) -> None:
-        self.ledger.load(rows)

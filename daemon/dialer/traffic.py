@@ -26,6 +26,7 @@ from daemon.dialer.estimates import (
     detection_prior,
     other_end_prior,
 )
+from daemon.dialer.goings import Goings
 from daemon.dialer.modes import PacingSettings
 
 OFF, READY, TALKING, WRAP = 0, 1, 2, 3
@@ -37,42 +38,6 @@ WRAP_CLASSES = np.array([0.45, 0.67, 1.0, 1.5, 2.2])
 
 RING_LEARNED = 0.1
 """Weight of one answered call in the share of those told to ring before."""
-
-GOINGS_S = 60.0
-"""How long a going counts as news of the whole team."""
-GOINGS_WEIGHT = 4.0
-"""What is usual counts as this many wrap-ups beside those of the last minute."""
-ALONE = 1.0
-"""One who goes is no sign that others will."""
-TOGETHER = 0.1
-"""More than usual by this share of those who could have gone, and each counts double: people go together."""
-
-
-class Goings:
-    """Who went and who came back from a wrap-up of late: decayed counts over what is usual."""
-
-    def __init__(self) -> None:
-        self._gone = self._kept = 0.0
-        self._at = -math.inf
-
-    def add(self, at: float, gone: bool) -> None:
-        self._decay(at)
-        self._gone += gone
-        self._kept += not gone
-
-    def _decay(self, now: float) -> None:
-        keep = math.exp(min(0.0, self._at - now) / GOINGS_S)
-        self._gone, self._kept, self._at = self._gone * keep, self._kept * keep, max(self._at, now)
-
-    def stay(self, usual: float, now: float) -> float:
-        """Share of wrap-ups to end in ready, from now on; never more than `usual`."""
-        self._decay(now)
-        expected = self._kept * (1.0 / usual - 1.0)
-        more = self._gone - expected - math.sqrt(expected) - ALONE
-        if more <= 0.0:
-            return usual
-        kept = GOINGS_WEIGHT + self._kept
-        return usual * kept / (kept + more * (1.0 + more / (TOGETHER * kept)))
 
 
 class Call:
@@ -163,7 +128,8 @@ class Traffic:
 
     def stay_now(self, now: float) -> float:
         """The same, as those who went in the last minute make it look: people go to lunch together."""
-        return self._goings.stay(self.stay, now)
+        ready = int(np.count_nonzero(self._state == READY)) if self._goings.together(now) else 0
+        return self._goings.stay(self.stay, now, ready)
 
     @property
     def staffed(self) -> int:
@@ -321,6 +287,9 @@ class Traffic:
             self.agents_version += 1
             if event.leaving:
                 self.left_at = max(self.left_at, event.at)
+                self._goings.add(event.at, True, self.stay)
+            else:
+                self._goings.take_back(event.at)
 
     def _enter(self, agent: str, state: int, at: float) -> None:
         """Move an agent to `state`, learning from the stay in the one before."""
@@ -332,9 +301,10 @@ class Traffic:
             return
         if state == OFF:
             self.left_at = max(self.left_at, at)
-            self._goings.add(at, gone=True)
+            if not self._leaving[slot]:  # who said so has been counted
+                self._goings.add(at, True, self.stay)
         elif before == WRAP:
-            self._goings.add(at, gone=False)
+            self._goings.add(at, False, self.stay)
         if before == TALKING:
             self.talk.add(spent, ended=state != OFF)
             self._talk_factors.add(agent, spent)

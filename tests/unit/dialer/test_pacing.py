@@ -145,7 +145,7 @@ def test_agents_who_go_when_done_are_not_counted_on() -> None:
         policy.observe(ev.AgentLeaving(f"a{agent}", 601.0))
     after = policy.decide(snapshot(0), 601.2)
     assert after.count < before.count
-    assert after.figures.expected_free == pytest.approx(before.figures.expected_free / 10, rel=0.3)
+    assert after.figures.expected_free < 1.3 * before.figures.expected_free / 10
     for agent in range(9):
         policy.observe(ev.AgentLeaving(f"a{agent}", 601.3, leaving=False))
     assert policy.decide(snapshot(0), 601.4).figures.expected_free > 5 * after.figures.expected_free

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from copy import deepcopy
 from functools import cache
 
@@ -9,10 +10,10 @@ import pytest
 
 from daemon.dialer import events as ev
 from daemon.dialer.explain import sentence
+from daemon.dialer.goings import Goings
 from daemon.dialer.ledger import LedgerRow
 from daemon.dialer.modes import PacingSettings
 from daemon.dialer.pacing import PacingPolicy
-from daemon.dialer.traffic import Goings
 from tests.unit.dialer.test_pacing import HOUR, snapshot, warmed
 
 AGENTS = 10
@@ -28,7 +29,7 @@ def team(ring_min_s: float = 15.0, rings_told: bool = True, rows: tuple[LedgerRo
     """Ten agents at work, odds known (30 % answer), trunks that say when a phone rings."""
     policy = deepcopy(_warm())
     policy.configure(PacingSettings(ring_min_s=ring_min_s))
-    policy.load_ledger(rows)
+    policy.ledger.load(rows)
     for call in range(40 if rings_told else 0):
         policy.observe(ev.CallPlaced(f"r{call}", NOW - 20.0))
         policy.observe(ev.CallRinging(f"r{call}", NOW - 18.0))
@@ -182,3 +183,55 @@ def test_breaks_as_usual_in_a_large_team_are_no_sign() -> None:
         for agent in range(6):
             goings.add(float(second), gone=(6 * second + agent) % 20 == 0)
     assert goings.stay(usual, 600.0) == pytest.approx(usual, rel=0.02)
+
+
+def at_work(seconds: int = 60) -> Goings:
+    """A wrap-up that ends in ready each five seconds, nobody gone."""
+    goings = Goings()
+    for second in range(0, seconds, 5):
+        goings.add(float(second), gone=False)
+    return goings
+
+
+def test_several_who_go_in_the_same_second_are_taken_for_all_until_others_come_back() -> None:
+    usual, goings = 0.95, at_work()
+    for _ in range(3):
+        goings.add(60.0, gone=True)
+    assert goings.stay(usual, 60.1) < 0.2 * usual, "nobody waits for a call any more"
+    assert goings.stay(usual, 60.1, ready=6) > 0.6 * usual, "three of nine went"
+    for second in range(61, 67):
+        goings.add(float(second), gone=False)
+    assert goings.stay(usual, 67.0) > 0.6 * usual, "six are back from their wrap-ups"
+    assert goings.stay(usual, 400.0) == usual
+
+
+def test_three_who_go_at_their_own_times_are_not_taken_for_all() -> None:
+    usual, goings = 0.95, at_work()
+    for second in (60.0, 75.0, 90.0):
+        goings.add(second, gone=True, usual=0.8)
+        goings.add(second + 5.0, gone=False, usual=0.8)
+    assert not goings.together(95.0)
+    assert goings.stay(usual, 95.0) > 0.6 * usual
+
+
+def test_breaks_as_usual_in_a_large_team_do_not_look_like_going_together() -> None:
+    chance, goings = random.Random(1), Goings()
+    for tick in range(36_000):
+        if chance.random() < 0.6:
+            goings.add(tick / 10.0, gone=chance.random() < 0.05)
+        assert tick < 1200 or not goings.together(tick / 10.0), "not once in an hour"
+
+
+def test_who_say_together_that_they_go_speak_for_those_who_have_said_nothing() -> None:
+    said = {}
+    for announced in (0, 3):
+        policy = team()
+        for agent in range(AGENTS):
+            policy.observe(ev.AgentTalking(f"a{agent}", NOW - 60.0))
+        for agent in range(announced):
+            policy.observe(ev.AgentLeaving(f"a{agent}", NOW))
+        said[announced] = policy.traffic.stay_now(NOW + 0.1)
+        for agent in range(announced):
+            policy.observe(ev.AgentLeft(f"a{agent}", NOW + 1.0))
+        assert policy.traffic.stay_now(NOW + 1.1) == pytest.approx(said[announced], rel=0.02), "counted once"
+    assert said[3] < 0.3 * said[0]
