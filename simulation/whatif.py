@@ -24,6 +24,7 @@ from daemon.errors import SettingsError
 from simulation import plan as plans
 from simulation.centre import CallCentre, Scenario
 from simulation.plan import Plan
+from simulation.ringing import RingingCentre
 from simulation.whatif_outcome import COLUMNS, Hour, Outcome, Variant, cells
 from simulation.whatif_report import page
 
@@ -37,7 +38,8 @@ class PlannedDialer:
 
     def __init__(self, plan: Plan, variant: Variant, progress: Callable[[float], None]) -> None:
         mode, level = TRADE_MODES[variant.trade]
-        self.ceiling = min(plan.limits.ceiling, plans.rules_of(plan).abandonment.rate_max)
+        law = plans.rules_of(plan).abandonment
+        self.ceiling = min(plan.limits.ceiling, law.rate_max)
         windows = (Window("hour", 0, self.ceiling, tolerance=HOUR_TOLERANCE), Window("day", 1, self.ceiling))
         settings = PacingSettings(
             mode=mode,
@@ -46,6 +48,7 @@ class PlannedDialer:
             ceiling=self.ceiling,
             windows=windows,
             ring_timeout_s=plan.limits.ring_timeout_s,
+            ring_min_s=law.ring_time_s_min,
             amd=plan.people.machine_share > 0,
             wrap_up_limit_s=plan.team.wrap_limit_s,
         )
@@ -96,8 +99,18 @@ class PlannedDialer:
         """How many calls to place now."""
         if now - self.sampled_at >= SAMPLE_S:
             self.sample(centre, now)
+        return self.policy.decide(self.snapshot(centre, now), now).count
+
+    def surplus(self, centre: CallCentre, now: float) -> tuple[int, ...]:
+        """Calls to hang up because nobody is left for them: a common pause, for one."""
+        if not self.policy.may_have_surplus(now):
+            return ()
+        return tuple(map(int, self.policy.surplus(self.snapshot(centre, now), now)))
+
+    def snapshot(self, centre: CallCentre, now: float) -> ev.PacingSnapshot:
+        """What the policy is asked with."""
         number = self.plan.first_hour + int(now // 3600)
-        snapshot = ev.PacingSnapshot(
+        return ev.PacingSnapshot(
             ready=len(centre.ready),
             leads=self.due(now),
             lines_free=centre.lines_free,
@@ -107,7 +120,6 @@ class PlannedDialer:
             hour_left_s=max(1.0, min(3600.0 - now % 3600.0, centre.shift_s - now)),
             day_left_s=max(1.0, centre.shift_s - now),
         )
-        return self.policy.decide(snapshot, now).count
 
     def sample(self, centre: CallCentre, now: float) -> None:
         spent, self.sampled_at = now - self.sampled_at, now
@@ -122,6 +134,8 @@ class PlannedDialer:
 
 EVENTS: dict[str, Callable[[str, str, float], ev.PacingEvent]] = {
     "placed": lambda call, agent, at: ev.CallPlaced(call, at),
+    "ringing": lambda call, agent, at: ev.CallRinging(call, at),
+    "cancelled": lambda call, agent, at: ev.CallHungUp(call, at),
     "answered": lambda call, agent, at: ev.CallAnswered(call, at),
     "verdict_human": lambda call, agent, at: ev.AmdVerdict(call, at, True),
     "verdict_machine": lambda call, agent, at: ev.AmdVerdict(call, at, False),
@@ -172,7 +186,7 @@ def scenario_of(plan: Plan) -> Scenario:
 def simulate(plan: Plan, variant: Variant, progress: Callable[[float], None] = lambda at: None) -> Outcome:
     """One variant's shift. The same plan, variant and seed give the same outcome."""
     dialer = PlannedDialer(plan, variant, progress)
-    result = CallCentre(scenario_of(plan), plan.compare.seed, dialer, shift_s=plan.shift_s).run()
+    result = RingingCentre(scenario_of(plan), plan.compare.seed, dialer, shift_s=plan.shift_s).run()
     for hour, (connected, abandoned) in zip(dialer.hours, result.hours, strict=True):
         hour.connected, hour.abandoned = connected, abandoned
     left = max(0, dialer.fresh)

@@ -17,7 +17,7 @@ from statistics import fmean
 
 from benchmarks.pacing.peers import PolicyDialer
 from benchmarks.pacing.scenarios import Scenario
-from benchmarks.pacing.simulator import CallCentre
+from simulation.ringing import RingingCentre
 
 HOUR_S = 3600.0
 MINUTE_20_S = 1200.0
@@ -74,7 +74,7 @@ class Hour:
     """How long the phone of any of them had rung that had begun to; infinite if none."""
 
 
-class Leaving(CallCentre):
+class Leaving(RingingCentre):
     """A centre whose agents leave as `goings` says: the ready at once, the others after their wrap-up."""
 
     def __init__(
@@ -92,10 +92,6 @@ class Leaving(CallCentre):
         self._calls_before: int | None = None
         self._before = 0.0
         self._late = [0, 0]
-        self._policy = dialer
-        self._rings: dict[int, float] = {}
-        self._hung_up: set[int] = set()
-        self._ring_least_s = math.inf
         for at, agent, _ in goings:
             self.push(at, "leaves", -1, agent)
 
@@ -107,45 +103,9 @@ class Leaving(CallCentre):
             excess_before=self._before,
             in_flight=self._late[0],
             placed_later=self._late[1],
-            hung_up=len(self._hung_up),
-            ring_least_s=self._ring_least_s,
+            hung_up=len(self.hung_up),
+            ring_least_s=min(self.hung_up.values(), default=math.inf),
         )
-
-    def _decide(self) -> None:
-        for call in self._policy.surplus(self, self.now):
-            self._hung_up.add(call)
-            self._ring_least_s = min(self._ring_least_s, self.now - self._rings.get(call, -math.inf))
-            self.in_flight -= 1
-            self.lines_used -= 1
-            self.tell("cancelled", call)
-        super()._decide()
-
-    def _dial(self, call: int) -> None:
-        """The same people; a phone rings from when the network has found it."""
-        chance, scenario = self.chance, self.scenario
-        setup = 0.8 + min(6.0, chance.expovariate(1.0))
-        answers = chance.random() < scenario.answer_rate(self.now)
-        if not answers and chance.random() < scenario.quick_share:
-            self.push(self.now + setup + chance.uniform(0.2, 1.5), "ended", call, -1)
-            return
-        ring = scenario.ring_timeout_s + (1 if answers else 0)
-        while answers and ring > scenario.ring_timeout_s:
-            ring = 7.5 * math.exp(chance.gauss(0, 0.5))
-        self.push(self.now + setup, "ringing", call, -1)
-        self.push(self.now + setup + ring, "answered" if answers else "ended", call, -1)
-
-    def _ringing(self, call: int, agent: int) -> None:
-        if call not in self._hung_up:
-            self._rings[call] = self.now
-            self.tell("ringing", call)
-
-    def _answered(self, call: int, agent: int) -> None:
-        if call not in self._hung_up:
-            super()._answered(call, agent)
-
-    def _ended(self, call: int, agent: int) -> None:
-        if call not in self._hung_up:
-            super()._ended(call, agent)
 
     def _leaves(self, call: int, number: int) -> None:
         if self._calls_before is None:
