@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 from daemon.cli.main import app
 from daemon.errors import SettingsError
 from simulation import plan as plans
-from simulation.whatif import simulate, variants
+from simulation.ringing import RingingCentre
+from simulation.whatif import PlannedDialer, scenario_of, simulate, variants
 from simulation.whatif_outcome import Outcome, Variant
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "examples" / "plan.toml"
@@ -107,6 +108,21 @@ def test_a_list_runs_out_and_unreached_people_are_tried_again() -> None:
     twice = simulate(small(people={"leads": 60, "attempts": 2, "gap_h": 0.1}), Variant("TURBO", 0))
     assert 60 < twice.result.placed <= 120
     assert twice.result.connects > once.result.connects
+
+
+def test_who_all_go_to_lunch_leave_no_phones_ringing_but_those_that_must() -> None:
+    plan = small(
+        team={"agents": 12, "end": "10:25", "lunch_at": "10:20", "lunch_min": 60.0},
+        people={"leads": 3000, "attempts": 2, "gap_h": 0.0, "answer_by_hour": {"10": 0.2}},
+        limits={"lines": 60, "ring_timeout_s": 40.0},
+    )
+    dialer = PlannedDialer(plan, Variant("AUTOMATIQUE3", 10), lambda at: None)
+    centre = RingingCentre(scenario_of(plan), plan.compare.seed, dialer, shift_s=plan.shift_s)
+    centre.run()
+    assert centre.hung_up, "nobody was left for them, in the daemon and so here"
+    assert min(centre.hung_up.values()) >= 15.0, "as long as the rule set asks, whoever has left"
+    assert dialer.policy.traffic.in_flight == 0 and centre.lines_used == 0
+    assert set(dialer.tries) == set(), "each lead is back on the list, or done with"
 
 
 @pytest.mark.parametrize(
