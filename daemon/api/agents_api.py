@@ -19,7 +19,20 @@ from daemon.api.config_api import tell_engine
 from daemon.api.control import submit
 from daemon.api.numbers import e164_of
 from daemon.api.routes import Ask, Permission, Reply, Routes
-from daemon.api.types import Accepted, Answer, Body, Code, Id, IdOrZero, Ids, LongText, Number, PauseCodeText, Text
+from daemon.api.types import (
+    Accepted,
+    Answer,
+    Body,
+    Code,
+    Id,
+    IdOrZero,
+    Ids,
+    Instant,
+    LongText,
+    Number,
+    PauseCodeText,
+    Text,
+)
 from daemon.calls.records import Agent, Campaign, PauseCode, Role, Status
 from daemon.engine.commands import (
     DialNumber,
@@ -75,7 +88,7 @@ class DisposeBody(Body, kw_only=True):
     attempt_id: UUID
     code: Code
     notes: LongText = ""
-    callback_at: datetime | None = None
+    callback_at: Instant | None = None
     callback_mine: bool = True
     do_not_call: bool = False
     then: Annotated[str, Meta(pattern="^(ready|paused)$")] = "ready"

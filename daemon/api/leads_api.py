@@ -16,7 +16,7 @@ from daemon.api import scope
 from daemon.api.config_api import tell_engine
 from daemon.api.numbers import e164_of
 from daemon.api.routes import Ask, Permission, Reply, Routes
-from daemon.api.types import After, Answer, Body, Id, IdOrZero, Limit, Number, Query, Text
+from daemon.api.types import After, Answer, Body, Id, IdOrZero, Instant, Limit, Number, Query, Text
 from daemon.calls.lead_records import Lead, LeadDraft
 from daemon.calls.records import Agent, Campaign, Client, LeadList
 from daemon.compliance.zones import tz_group
@@ -33,7 +33,7 @@ Priority = Annotated[int, Meta(ge=0, le=100)]
 class ConsentBody(Body, kw_only=True):
     """Features LEAD-07, LEGL-08: when and how a person agreed; `until` at most a year later counts."""
 
-    collected_at: datetime
+    collected_at: Instant
     source: Annotated[str, Meta(min_length=1, max_length=200)]
     text_version: Short = ""
     ip: Short = ""
@@ -133,7 +133,7 @@ class ConsentGiven(Body, kw_only=True):
     client_id: Id
     number: Number
     consent: ConsentBody
-    until: datetime | None = None
+    until: Instant | None = None
 
 
 class ConsentRevoked(Body, kw_only=True):

@@ -34,6 +34,8 @@ IdOrZero = Annotated[int, Meta(ge=0, le=2_147_483_647)]
 Name = Annotated[str, Meta(min_length=1, max_length=120)]
 Text = Annotated[str, Meta(max_length=200)]
 PoolName = Annotated[str, Meta(max_length=40)]
+Instant = Annotated[datetime, Meta(tz=True)]
+"""With its offset: which hour was meant without one would depend on where the daemon runs."""
 LongText = Annotated[str, Meta(max_length=20_000)]
 Site = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9]{0,15}$")]
 Extension = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$")]

@@ -1,0 +1,38 @@
+"""A time without its offset is refused where it would decide something: nobody can say which hour was meant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient
+
+from daemon.engine.commands import Dispose
+from tests.api.fakes import World
+from tests.api.test_external import key, lead
+
+Client = TestClient[Any, Any]
+NAIVE, GOOD = "2026-11-20T10:00:00", "2026-11-20T10:00:00+01:00"
+
+
+@pytest.mark.feature(
+    "LEAD-07", clause="a consent's time needs its offset: without, the lead is refused and the field named"
+)
+@pytest.mark.parametrize(("at", "status"), [(NAIVE, 400), ("2026-11-20", 400), ("hier", 400), (GOOD, 201)])
+async def test_when_a_person_agreed(client: Client, world: World, at: str, status: int) -> None:
+    sent = lead(world, consent={"collected_at": at, "source": "web"})
+    async with client.post("/api/external/leads", headers=key(world), json=sent) as response:
+        body = await response.json()
+        assert response.status == status, body
+        assert status == 201 or "consent.collected_at" in body["error"]
+    assert len(world.store.tables.leads) == (status == 201)
+
+
+@pytest.mark.parametrize(("at", "status"), [(NAIVE, 400), (GOOD, 202)])
+async def test_when_to_call_back(client: Client, world: World, at: str, status: int) -> None:
+    body = {"attempt_id": "01930000-0000-7000-8000-000000000001", "code": "RAPPEL", "callback_at": at}
+    async with client.post(
+        f"/api/v1/agents/{world.rows['agent'].id}/dispose", headers=world.auth("agent"), json=body
+    ) as response:
+        assert response.status == status, await response.text()
+    assert len(world.door.of(Dispose)) == (status == 202)
