@@ -151,3 +151,22 @@ def test_a_paused_campaign_whose_agents_stay_answers_what_rings() -> None:
         await world.stop()
 
     run(main, seed=2)
+
+
+@pytest.mark.feature("CAMP-09", clause="who asks for a pause during a conversation is not counted on any more")
+def test_agents_who_ask_for_a_pause_in_a_conversation_are_not_counted_on() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        world, campaign = await at_full_speed(loop, 1)
+        policy, desks = world.live.campaigns[campaign.id].policy, world.live.desks
+        asked = [agent for agent in world.agents if desks[agent.id].state == "on_call"][:4]
+        assert len(asked) == 4
+        staying, others = policy.traffic.staying, policy.traffic.stay_now(loop.time())
+        for agent in asked:
+            await world.submit(c.SetPaused(agent_id=agent.id, code="PAUSE"))
+        assert {str(desks[agent.id].state) for agent in asked} == {"on_call"}, "their conversations go on"
+        assert policy.traffic.staying == staying - len(asked)
+        assert policy.traffic.stay_now(loop.time()) < 0.7 * others, "four at once: the others may follow"
+        await world.until(lambda: all(desks[agent.id].state == "paused" for agent in asked), 300.0)
+        await world.stop()
+
+    run(main, seed=1)
