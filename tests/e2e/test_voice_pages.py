@@ -59,7 +59,7 @@ async def in_call(site: Site, attempt: str = ATTEMPT, **fields: Any) -> None:
 
 async def told(page: Page, act: Awaitable[None]) -> None:
     """Do that, and wait until the daemon has answered."""
-    async with page.expect_response(lambda r: "/agents/" in r.url and r.request.method == "POST", timeout=15_000):
+    async with page.expect_response(lambda r: "/agents/" in r.url and r.request.method == "POST"):
         await act
 
 
@@ -250,7 +250,7 @@ async def test_a_screen_pop_opens_by_a_click_and_follows_the_next_call(browser: 
         await in_call(site, SECOND, state="ringing", last_attempt_id=ATTEMPT)
         await expect(page.locator(".deskband")).to_contain_text("Sonnerie")
         assert len(opened) == 1
-        async with window.expect_navigation(timeout=15_000):
+        async with window.expect_navigation():
             await in_call(site, SECOND, last_attempt_id=ATTEMPT)
         assert opened == ["n=%2B33199001234&e=on_call"] * 2 and len(page.context.pages) == 2
         assert not site.troubles, site.troubles
