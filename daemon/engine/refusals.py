@@ -15,8 +15,8 @@ from daemon.engine.live import Live
 
 BLACKLIST = "blacklist"
 BLACKLIST_LOOK_S = 3600.0
-"""A lead whose number is on the blacklist is looked at again after so long. Who is taken off is due at once; this is for
-a refusal that was still on its way to the store just then."""
+"""A lead whose number is on the blacklist is looked at again after so many seconds. Who is taken off is due at once:
+this is for a refusal that was still on its way to the store just then."""
 
 
 def refused_lead(live: Live, lead: Lead, record: Campaign) -> Refused | None:

@@ -143,7 +143,7 @@ class Sides(RuleBasedStateMachine):
     def held(self, list_ids: list[int], reason: str) -> list[dict[str, Any]]:
         """The leads of a reason, three at a time."""
         rows: list[dict[str, Any]] = []
-        after = ""
+        after: str | None = ""
         while after is not None:
             page = self.ask("held_leads", list_ids, reason, self.clock.utcnow(), 3, after)
             rows, after = rows + page.rows, page.next_after
