@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from playwright.async_api import Browser, expect
 
@@ -37,4 +40,18 @@ async def test_a_thousand_agents_keep_the_page_small(browser: Browser) -> None:
         ).to_contain_text("1\u202f002")
         assert await page.locator("tr.row").count() <= 60
         assert await page.evaluate("document.querySelectorAll('*').length") < 1500
+        assert not site.troubles
+
+
+@pytest.mark.feature("SUPV-02", clause="occupancy counts the state an agent is in, not only those that have ended")
+async def test_occupancy_goes_on_in_a_long_conversation(browser: Browser) -> None:
+    async with open_site(browser) as site:
+        agent = site.world.rows["agent"].id
+        an_hour = {"calls": 1, "sales": 0, "talk_s": 0.0, "ready_s": 3600.0, "handling_s": 0.0}
+        site.world.door.change(
+            "agents", agent, state="on_call", since=datetime.now(UTC) - timedelta(hours=3), today=an_hour
+        )
+        page = await site.open("/#/agents")
+        row = page.locator("tr.row").filter(has_text="S. Benali")
+        await expect(row.locator("td").nth(8)).to_have_text(re.compile(r"^75\s?%$"))
         assert not site.troubles

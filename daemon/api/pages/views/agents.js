@@ -6,6 +6,7 @@ import { live, since, paint } from '../lib/live.js';
 import { post, may, all } from '../lib/api.js';
 import { chip, request, whyNot, confirm, ui, STATE_ICON, attempt, field, formValues, select, toast, siteDown } from '../lib/ui.js';
 import { agentCounts } from './direct.js';
+import { HANDLING } from './plots.js';
 import { edit } from './edit.js';
 
 const ROW = 32;
@@ -97,10 +98,18 @@ function supervise(a, off) {
     a.listeners?.length > 0 && button('supv.stop', 'supervise/stop', {}));
 }
 
+// The day's occupancy with the state the agent is in: of those that have ended alone a first conversation would be 0 %.
+function occupancy(a) {
+  const now = Math.max(0, since(a.since) || 0);
+  const handling = (a.today.handling_s || 0) + (HANDLING.includes(a.state) ? now : 0);
+  const ready = (a.today.ready_s || 0) + (a.state === 'ready' ? now : 0);
+  return handling + ready >= 1 ? handling / (handling + ready) : null;
+}
+
 function row(id, index) {
   const a = live.state.agents[id];
   const call = a.attempt_id ? live.state.calls[a.attempt_id] : null;
-  const handling = (a.today.handling_s || 0) + (a.today.ready_s || 0);
+  const share = occupancy(a);
   return h('tr', { key: id, 'aria-rowindex': index + 2, class: 'row' },
     h('th', { scope: 'row' }, h('a', { href: `#/agents/${id}`, onclick: (e) => { e.preventDefault(); ui.drawer = drawer(id); paint(); } }, a.name)),
     h('td', null, a.extension),
@@ -111,7 +120,7 @@ function row(id, index) {
     h('td', null, call ? live.state.lines[call.line_id]?.name || '—' : '—'),
     h('td', { class: 'n' }, num(a.today.calls || 0)),
     h('td', { class: 'n' }, num(a.today.sales || 0)),
-    h('td', { class: 'n' }, handling ? pct(a.today.handling_s / handling) : '—'),
+    h('td', { class: 'n' }, share === null ? '—' : pct(share)),
     h('td', { class: 'n' }, h('button', { class: 'quiet', 'data-menu': true, 'aria-label': t('agents.menu', { name: a.name }), onclick: () => { ui.drawer = drawer(id); paint(); } }, '⋯')));
 }
 

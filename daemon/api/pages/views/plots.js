@@ -11,7 +11,7 @@ const MINUTE = 60000;
 const HOURS = 2;
 const SAMPLE_MS = 10000;
 const SAMPLES_MAX = 720;
-const HANDLING = ['on_call', 'on_hold', 'wrap_up'];
+export const HANDLING = ['on_call', 'on_hold', 'wrap_up'];
 
 // Rows by minute as points: a minute nobody was at work in is a gap.
 export function byMinute(rows, from, to, value) {
