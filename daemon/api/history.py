@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -18,7 +17,7 @@ from daemon.api.leads_api import shown
 from daemon.api.numbers import e164_of
 from daemon.api.routes import Ask, Permission, Reply, Routes
 from daemon.api.stream import frame
-from daemon.api.types import Accepted, After, Answer, Body, Id, IdOrZero, Limit, Query
+from daemon.api.types import Accepted, After, Answer, Body, Id, IdOrZero, Instant, Limit, Query
 from daemon.calls.ids import uuid7
 from daemon.calls.records import Line
 from daemon.engine.commands import CallExtension, HangUpCall
@@ -36,8 +35,8 @@ class CallFilters(Query, kw_only=True):
     """Filters of features TELC-06; all given ones apply together. `number` is one person's, `numbers` several, by
     comma; `status` what became of the call, `outcome` the same in our finer words (several, by comma)."""
 
-    start: datetime | None = None
-    end: datetime | None = None
+    start: Instant | None = None
+    end: Instant | None = None
     campaign_id: Id | None = None
     agent_id: Id | None = None
     lead_id: Id | None = None

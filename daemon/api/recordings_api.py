@@ -15,7 +15,7 @@ from msgspec import Meta
 
 from daemon.api.numbers import e164_of
 from daemon.api.routes import Ask, Permission, Reply, Routes
-from daemon.api.types import After, Answer, Id, Limit, Query
+from daemon.api.types import After, Answer, Id, Instant, Limit, Query
 from daemon.errors import CommandError
 from daemon.ports import TapeStore
 from daemon.tapes import Tapes
@@ -29,8 +29,8 @@ HIDDEN = ("path", "file")
 class RecordingQuery(Query, kw_only=True):
     """Filters; all given ones apply together. `number` is the other party's."""
 
-    start: datetime | None = None
-    end: datetime | None = None
+    start: Instant | None = None
+    end: Instant | None = None
     campaign_id: Id | None = None
     agent_id: Id | None = None
     lead_id: Id | None = None

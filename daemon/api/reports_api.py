@@ -14,7 +14,7 @@ from daemon.api import scope
 from daemon.api.csv_download import Columns, stream_csv
 from daemon.api.leads_api import shown
 from daemon.api.routes import Ask, Permission, Reply, Routes
-from daemon.api.types import Answer, Id, IdOrZero, Limit, Query
+from daemon.api.types import Answer, Id, IdOrZero, Instant, Limit, Query
 from daemon.dialer.explain import sentence_of
 from daemon.errors import CommandError
 
@@ -25,8 +25,8 @@ REPORT_NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
 class ReportQuery(Query, kw_only=True):
     """`format` csv streams the rows: `;` and comma decimals in French, byte order mark, formula cells guarded."""
 
-    start: datetime | None = None
-    end: datetime | None = None
+    start: Instant | None = None
+    end: Instant | None = None
     campaign_id: Id | None = None
     agent_id: Id | None = None
     line_id: Id | None = None
@@ -69,8 +69,8 @@ async def report(ask: Ask) -> Reply | web.StreamResponse:
 
 
 class AuditQuery(Query, kw_only=True):
-    start: datetime | None = None
-    end: datetime | None = None
+    start: Instant | None = None
+    end: Instant | None = None
     limit: Limit = 200
 
 

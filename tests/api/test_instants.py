@@ -36,3 +36,14 @@ async def test_when_to_call_back(client: Client, world: World, at: str, status: 
     ) as response:
         assert response.status == status, await response.text()
     assert len(world.door.of(Dispose)) == (status == 202)
+
+
+@pytest.mark.parametrize("field", ["start", "end"])
+@pytest.mark.parametrize("path", ["/api/v1/calls", "/api/v1/reports/abandonment", "/api/v1/recordings"])
+async def test_from_when_to_when(client: Client, world: World, path: str, field: str) -> None:
+    """A report of other hours than were meant would be believed."""
+    for at, status in ((NAIVE, 400), (GOOD, 200)):
+        async with client.get(path, headers=world.auth("administrator"), params={field: at}) as response:
+            body = await response.text()
+            assert response.status == status, body
+            assert status == 200 or field in body
