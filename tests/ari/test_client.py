@@ -121,6 +121,7 @@ async def test_what_the_socket_says_may_end_the_link(text: str, code: str) -> No
 @pytest.mark.parametrize("how", ["silent", "cut"])
 async def test_an_originate_without_an_answer_is_in_doubt_and_never_repeated(how: str) -> None:
     asked: list[str] = []
+    over = asyncio.Event()
 
     async def serve(request: web.BaseRequest) -> web.StreamResponse:
         if request.path == "/ari/events":
@@ -128,7 +129,7 @@ async def test_an_originate_without_an_answer_is_in_doubt_and_never_repeated(how
         asked.append(request.method)
         if how == "cut" and request.transport is not None:
             request.transport.abort()
-        await asyncio.sleep(30)
+        await over.wait()
         return web.Response()
 
     async with link_to(serve, request_deadline_s=1.0) as link:
@@ -138,6 +139,7 @@ async def test_an_originate_without_an_answer_is_in_doubt_and_never_repeated(how
         await asyncio.wait_for(link.lost.wait(), 20)
         assert link.losses[0].code == "half_open"
         assert asked == ["POST"]
+        over.set()  # the server waits for its handlers
 
 
 async def test_a_pbx_far_behind_is_not_asked_more(monkeypatch: pytest.MonkeyPatch) -> None:
