@@ -114,14 +114,12 @@ class Session(asyncio.Protocol):
         """An event, unless a filter keeps it. While a slow action runs, events wait as they do on Asterisk."""
         if self.filters and not self._passes(data):
             return
-        if self.old is not None:
-            for piece in self.old.events(name, data):
-                self._held.append(piece) if self._blocked else self.link.send_event(piece)
+        send = self._held.append if self._blocked else self.link.send_event
+        if self.old is None:
+            send(data)
             return
-        if self._blocked:
-            self._held.append(data)
-        else:
-            self.link.send_event(data)
+        for piece in self.old.events(name, data):
+            send(piece)
 
     def respond(self, message: Message, response: str, text: str | None = None, *lines: str) -> None:
         """A response: `Response`, the ActionID if one came, `Message` if given, and more lines."""
