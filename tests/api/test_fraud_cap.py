@@ -17,6 +17,7 @@ from daemon.calls.lead_records import Intent, Lease
 from daemon.engine import commands as c
 from daemon.errors import CommandError
 from tests.api.fakes import World
+from tests.api.test_click2call import until
 
 Client = TestClient[Any, Any]
 LONDON, REUNION, HOME = "+442012345679", "+262692123456", "0199000123"
@@ -139,9 +140,7 @@ async def test_a_burst_finds_no_gap(serve: Any, world: World) -> None:
     asked = [asyncio.create_task(click(client, world, LONDON)) for _ in range(3)]
     done, _ = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
     assert [task.result() for task in done] == [(403, INTERNATIONAL)]
-    async with asyncio.timeout(10):
-        while len(world.door.of(c.CallExtension)) < 2:  # the first call of a day reads which phones were used
-            await asyncio.sleep(0.01)
+    await until(lambda: len(world.door.of(c.CallExtension)) >= 2)  # the first call reads which phones were used
     assert len(world.door.of(c.CallExtension)) == 2
     for command in world.door.of(c.CallExtension):
         world.door.silent = False
