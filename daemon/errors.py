@@ -14,9 +14,14 @@ class DaemonError(Exception):
 
 
 class SettingsError(DaemonError):
-    """Settings that can't be used, so the daemon does not start; says which key has which value, and what may stand."""
+    """Settings that can't be used, so the daemon does not start; says which key has which value, and what may stand.
+    Of a table its keys alone are told: what stands in one that nobody asked for may be a secret."""
 
     def __init__(self, key: str, value: object, allowed: str) -> None:
+        if isinstance(value, dict):
+            value = f"a table of {', '.join(map(str, value))}"
+        elif isinstance(value, list) and any(isinstance(item, dict | list) for item in value):
+            value = "a list of tables or lists"
         super().__init__(f"{key} = {value!r}: {allowed}")
         self.key, self.value, self.allowed = key, value, allowed
 

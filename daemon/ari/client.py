@@ -338,7 +338,7 @@ class AriClient:
         headers = {"Content-Type": "application/json"} if body is not None else None
         async with session.request(method, self._root + path, params=query, data=data, headers=headers) as answer:
             content = await answer.read()
-            self._pbx_date = answer.headers.get("Date", "")
+            self._pbx_date = answer.headers.get("Date", self._pbx_date)
             if answer.status >= 400:
                 raise AriRefused(answer.status, _message_of(content) or f"HTTP {answer.status}")
             try:

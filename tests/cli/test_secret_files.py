@@ -45,6 +45,21 @@ def test_a_secret_in_the_settings(tmp_path: Path, check: Check, key: str, line: 
     assert SECRET not in said
 
 
+@pytest.mark.feature("RGPD-02", clause="a secret in a table that nobody asked for is not shown either")
+@pytest.mark.parametrize(
+    ("key", "lines"),
+    [
+        ("sites[0].amy", f'amy = {{password = "{SECRET}"}}'),
+        ("sites[0].links", f'links = [{{password = "{SECRET}"}}]'),
+        ("sites[0].secret_file", f'secret_file = {{value = "{SECRET}"}}'),
+    ],
+)
+def test_a_secret_in_a_table_of_the_settings(tmp_path: Path, check: Check, key: str, lines: str) -> None:
+    code, said = check(_config(tmp_path, secret_file=lines))
+    assert code == 3 and f"{key} = " in said
+    assert SECRET not in said
+
+
 @pytest.mark.feature("RGPD-02", clause="secrets come from files; one of no use is named by its key, not shown")
 @pytest.mark.parametrize(
     ("content", "said"),

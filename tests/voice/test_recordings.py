@@ -197,11 +197,11 @@ def noise(path: Path, seconds: int) -> None:
 
 
 @pytest.mark.feature("RECD-01", clause="MP3 by a real encoder: about 120 kB a minute")
-@pytest.mark.parametrize("encoder", ["lame", "ffmpeg"])
+@pytest.mark.parametrize("encoder", [name for name in ("lame", "ffmpeg") if shutil.which(name)] or ["none"])
 async def test_about_120_kb_a_minute(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoder: str
 ) -> None:
-    there = shutil.which(encoder) or shutil.which("lame") or shutil.which("ffmpeg")
+    there = shutil.which(encoder)
     if there is None:
         pytest.skip("neither lame nor ffmpeg is installed: nothing here can encode MP3")
     tools = tmp_path / "bin"  # so that one encoder alone is found
