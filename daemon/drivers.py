@@ -12,8 +12,10 @@ from daemon.ari.client import AriOptions
 from daemon.ari.driver import AriDriver, AriDriverOptions
 from daemon.calls.dialling import SiteTemplates
 from daemon.clock import Clock
+from daemon.errors import SettingsError
 from daemon.ports import Pbx
-from daemon.settings import SiteTable, read_secret
+from daemon.settings import SiteTable
+from daemon.settings_file import read_secret
 
 
 def pbx_driver(site: SiteTable, clock: Clock, rng: random.Random, *, beside: bool = False) -> Pbx:
@@ -47,14 +49,31 @@ def templates_of(site: SiteTable) -> SiteTemplates:
     )
 
 
+def _trusting(site: SiteTable) -> ssl.SSLContext:
+    """Trusts the authorities of the site's settings. Raises SettingsError."""
+    try:
+        return ssl.create_default_context(cafile=site.tls_ca_file or None)
+    except OSError as error:  # ssl.SSLError is one
+        reason = "holds no certificate" if isinstance(error, ssl.SSLError) else f"can't be read: {error.strerror}"
+        raise SettingsError(f"sites.{site.id}.tls_ca_file", site.tls_ca_file, reason) from error
+
+
 def ari_driver(site: SiteTable, clock: Clock, rng: random.Random, *, beside: bool = False) -> Pbx:
     """The ARI driver of a site."""
     app = site.ari.app or f"cadran-{site.id}"
     url = urlsplit(site.ari.url)
-    tls = ssl.create_default_context(cafile=site.tls_ca_file or None) if url.scheme == "https" else None
+    tls = _trusting(site) if url.scheme == "https" else None
+    try:
+        port = url.port
+    except ValueError as error:
+        raise SettingsError(f"sites.{site.id}.ari.url", site.ari.url, "a port of 1 to 65535") from error
+    if ":" in site.ari.username:
+        raise SettingsError(
+            f"sites.{site.id}.ari.username", site.ari.username, "no colon: HTTP would take it for an end"
+        )
     options = AriOptions(
         host=url.hostname or "",
-        tcp_port=url.port or (443 if tls else 80),
+        tcp_port=port or (443 if tls else 80),
         prefix=url.path.rstrip("/"),
         tls=tls,
         username=site.ari.username,
@@ -74,9 +93,7 @@ def ari_driver(site: SiteTable, clock: Clock, rng: random.Random, *, beside: boo
 
 def ami_driver(site: SiteTable, clock: Clock, rng: random.Random) -> Pbx:
     """The AMI driver of a site."""
-    tls = None
-    if site.tls:
-        tls = ssl.create_default_context(cafile=site.tls_ca_file or None)
+    tls = _trusting(site) if site.tls else None
     options = AmiOptions(
         host=site.host,
         tcp_port=site.tcp_port,

@@ -70,6 +70,8 @@ class Link:
     fully_booted: bool = False
     uptime_s: float | None = None
     stopping: bool = False
+    refusing: bool = False
+    """It refused an action because it is to stop when the last call has ended; somebody may call that off."""
 
     @property
     def version(self) -> tuple[int, ...]:
@@ -161,7 +163,6 @@ class AmiClient:
             await self._log_in()
             await self._wait_for_boot()
             await on_login()
-            self._backoff.reset()
             await self._hold()
         except (PbxInDoubt, PbxRejected) as error:
             raise self._loss or PbxUnavailable(str(error), "timeout") from error
@@ -217,7 +218,8 @@ class AmiClient:
                 login |= {"Secret": secret}
             await self.send({**login, "Events": ",".join(options.event_mask)})
         except PbxRejected as error:
-            raise PbxUnavailable(f"login of {options.username!r} refused: {error}", "auth_failed") from error
+            code = "pbx_stopped" if self.link.stopping else "auth_failed"
+            raise PbxUnavailable(f"login of {options.username!r} refused: {error}", code) from error
         await self._turn_events_on()
 
     async def _turn_events_on(self) -> None:
@@ -239,7 +241,8 @@ class AmiClient:
 
     async def _hold(self) -> NoReturn:
         """Until the link is lost. A Ping without an answer in its deadline is a loss (PbxInDoubt): TCP alone would take
-        minutes to notice a cable pulled."""
+        minutes to notice a cable pulled. Only a link that lasted until a Ping makes the next wait short again: a PBX
+        that drops us after each login is not to be asked for all its lists several times a second."""
         loop = asyncio.get_running_loop()
         while True:
             try:
@@ -249,7 +252,10 @@ class AmiClient:
                 asked = loop.time()
             with contextlib.suppress(PbxRejected):  # `core stop gracefully` refuses even Ping, which is an answer
                 await self.send({"Action": "Ping"}, deadline_s=self.options.ping_deadline_s)
+                if self.link.refusing:
+                    raise PbxUnavailable("the PBX takes actions again, its stop was called off: once more", "stays")
             self.ping_s = loop.time() - asked
+            self._backoff.reset()
 
     # -- actions --------------------------------------------------------------------------------------------------
     async def send(self, action: Mapping[str, HeaderValue], *, deadline_s: float | None = None) -> Message:
@@ -337,7 +343,8 @@ class AmiClient:
             return
         if message.response in ("Error", "Fail", "Failure"):
             text = message.get("Message") or message.get("Output") or "refused"
-            self.link.stopping |= text == STOPPING_TEXT
+            if text == STOPPING_TEXT:
+                self.link.stopping = self.link.refusing = True
             _fail(pending, PbxRejected(text))
         elif not pending.is_list:
             _settle(pending, message)

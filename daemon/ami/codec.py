@@ -128,7 +128,7 @@ class AmiCodec:
         complete = buffer[:cut]
         del buffer[: cut + 4]
         if cut > MESSAGE_BYTES_MAX and max(map(len, complete.split(_END))) > MESSAGE_BYTES_MAX:
-            raise PbxProtocolError(f"AMI message over {MESSAGE_BYTES_MAX} bytes")
+            raise PbxProtocolError(f"a message of more than {MESSAGE_BYTES_MAX} bytes")
         return self._messages(complete.decode("utf-8", "replace"))
 
     def _take_banner(self) -> bool:

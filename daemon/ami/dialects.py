@@ -7,12 +7,13 @@ other events: `legacy`.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from daemon.ami.channels import Channels, Leg
 from daemon.ami.client import AmiClient
+from daemon.ami.codec import Message
 from daemon.ami.legacy import LegacyMode, LegacyTranslator, read_legacy_snapshot
 from daemon.ami.modes import MODES, Mode
 from daemon.ami.snapshot import read_snapshot
@@ -35,6 +36,14 @@ class TranslatorFactory(Protocol):
     ) -> Translator: ...
 
 
+class Snapshot(Protocol):
+    """Lists what there is: see daemon.ami.snapshot."""
+
+    async def __call__(
+        self, client: AmiClient, site: str, waits: Callable[[Message], bool] | None = None
+    ) -> tuple[list[Leg], list[Message]]: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
     """One way of speaking AMI."""
@@ -42,7 +51,7 @@ class Dialect:
     name: str
     version_min: tuple[int, ...]
     translator: TranslatorFactory
-    snapshot: Callable[[AmiClient, str], Awaitable[list[Leg]]]
+    snapshot: Snapshot
     modes: Mapping[str, type[Mode]]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -22,12 +23,13 @@ from daemon.ami.modes import Choice, choose_mode
 from daemon.ami.perform import Performer
 from daemon.ami.steps import Step
 from daemon.ami.translate import Translator
-from daemon.ami.voice import preparation
+from daemon.ami.translate_voice import waits_by
+from daemon.ami.voice import FAX_EXTENSION, preparation
 from daemon.bounds import Bound
 from daemon.calls import events as ev
 from daemon.calls.events import PbxEvent
 from daemon.clock import Clock
-from daemon.errors import PbxError, PbxRejected, PbxUnavailable
+from daemon.errors import InvariantViolated, PbxError, PbxRejected, PbxUnavailable
 from daemon.ports import PbxStatus
 from daemon.ports.driver import HELD_MAX, IN_DOUBT_WAIT_S, Driver, SiteOptions, denials, seen
 
@@ -68,7 +70,7 @@ class AmiDriver(Driver):
     async def run(self, deliver: Callable[[PbxEvent], None]) -> None:
         self._deliver = deliver
         try:
-            await self._client.run(self._logged_in)
+            await self._client.run(self._resync)
         finally:
             self._stopped()
             if self._timer is not None:
@@ -98,10 +100,17 @@ class AmiDriver(Driver):
         if not self._up:
             return None
         try:
-            legs = await self._dialect.snapshot(self._client, self.site)
+            legs, _ = await self._dialect.snapshot(self._client, self.site)
         except PbxError:
             return None
-        return tuple(seen(leg) for leg in legs)
+        if self._choice is not None and self._choice.mode.fax:
+            with suppress(PbxError):
+                for action in preparation((FAX_EXTENSION,)):  # somebody may have reloaded the dialplan
+                    await self._client.send(action)
+        found = tuple(seen(leg) for leg in legs)
+        for leg in legs:
+            leg.peer = None  # two that hold each other stay in memory until the garbage collector's next whole look
+        return found
 
     async def probe_sound(self, sound: str) -> bool | None:
         """Whether the PBX has this sound: None, for no manager action tells without rights to the file system."""
@@ -111,6 +120,12 @@ class AmiDriver(Driver):
     def _went_down(self, why: PbxUnavailable, next_try_in_s: float) -> None:
         self._held = []
         super()._went_down(why, next_try_in_s)
+
+    async def _resync(self) -> None:
+        try:
+            await self._logged_in()
+        except InvariantViolated as error:  # the engine takes no more
+            raise PbxUnavailable(str(error), "overrun") from error
 
     async def _logged_in(self) -> None:
         """Probe, list, and tell: LinkUp, the devices, one snapshot, then what happened meanwhile."""
@@ -126,7 +141,7 @@ class AmiDriver(Driver):
         if choice.mode.name == "asyncagi" and "hold" in choice.capabilities:
             self._choice = choice = await self._prepare(choice)
         devices = await self._device_list()
-        legs = await self._list_legs()
+        legs, callers = await self._list_legs(waits_by(choice.mode.name))
         now = self._clock.now()
         self._start_mode(choice)
         held, self._held = self._held, None
@@ -139,7 +154,7 @@ class AmiDriver(Driver):
             restarted=restarted,
         )
         self._went_up(link_up, devices)
-        self._take_up(legs, held or [], now)
+        self._take_up(legs, callers, held or [], now)
         log.info("ami.up", site=self.site, mode=choice.mode.name, legs=len(legs), missing=len(choice.missing))
 
     def _start_mode(self, choice: Choice) -> None:
@@ -154,18 +169,22 @@ class AmiDriver(Driver):
             parks_on_music=choice.mode.name == "basic",
         )
 
-    def _take_up(self, legs: list[Leg], held: list[Message], now: float) -> None:
-        """Ends of legs not listed first (their cause is better than "gone"), the snapshot, then all the rest."""
-        listed = {leg.channel for leg in legs}
+    def _take_up(self, legs: list[Leg], callers: list[Message], held: list[Message], now: float) -> None:
+        """Ends of legs not listed first (their cause is better than "gone"), the snapshot, callers who came meanwhile,
+        then all the rest."""
+        listed = {leg.channel for leg in legs} | {caller.get("Uniqueid") for caller in callers}
         ends = {m.get("Uniqueid"): m for m in held if m.event == "Hangup" and m.get("Uniqueid") not in listed}
         for message in ends.values():
             self._translate(message, now)
         self._channels.replace(legs)
         self._emit(ev.PbxSnapshot(at=now, legs=tuple(seen(leg) for leg in legs)))
-        assert self._performer is not None
+        assert self._performer is not None and self._translator is not None
         for leg in legs:
             if leg.amd:
                 self._performer.react(leg, Step.AMD_MISSED, "")
+        self._channels.arrivals.clear()
+        for caller in callers:
+            self._translator.found_waiting(caller, now)
         for message in held:
             if message.get("Uniqueid") not in ends:
                 self._translate(message, now)
@@ -229,18 +248,18 @@ class AmiDriver(Driver):
             return []
         return self._devices.listed([(item.get("Device"), item.get("State")) for item in items], self._clock.now())
 
-    async def _list_legs(self) -> list[Leg]:
-        """All our legs there are; where the rights forbid to list them, those we knew of before."""
+    async def _list_legs(self, waits: Callable[[Message], bool] | None) -> tuple[list[Leg], list[Message]]:
+        """All our legs there are, and callers that wait; where the rights forbid to list, the legs known before."""
         try:
-            legs = await self._dialect.snapshot(self._client, self.site)
+            legs, callers = await self._dialect.snapshot(self._client, self.site, waits)
             known = {leg.id for leg in legs}
             if self._performer is not None and self._performer.in_doubt - known:
                 await asyncio.sleep(IN_DOUBT_WAIT_S)
-                legs = await self._dialect.snapshot(self._client, self.site)
+                legs, callers = await self._dialect.snapshot(self._client, self.site, waits)
         except PbxRejected as error:
             log.warning("ami.no_snapshot", site=self.site, reason=str(error))
-            return self._channels.as_known()
-        return legs
+            return self._channels.as_known(), []
+        return legs, callers
 
     def _restarted(self) -> bool:
         """Whether the PBX began anew since we last asked; False too where its rights hide its uptime."""
@@ -258,8 +277,11 @@ class AmiDriver(Driver):
                 self._client.drop(PbxUnavailable(f"over {HELD_MAX} events during a resync", "overrun"))
             return
         at = self._clock.now()
-        for message in messages:
-            self._translate(message, at)
+        try:
+            for message in messages:
+                self._translate(message, at)
+        except InvariantViolated as error:  # the engine takes no more
+            self._client.drop(PbxUnavailable(str(error), "overrun"))
         self._arm()
 
     def _translate(self, message: Message, at: float) -> None:

@@ -167,9 +167,12 @@ def _without_ids(request: dict[str, HeaderValue]) -> AmiAction:
     return {name: value for name, value in request.items() if name not in ("ChannelId", "OtherChannelId")}
 
 
-async def read_legacy_snapshot(client: AmiClient, site: str) -> list[Leg]:
-    """Our legs by `Status`, with peers set. Raises PbxUnavailable, PbxInDoubt (the link went), PbxRejected."""
-    return legs_of(await client.collect({"Action": "Status", "Variables": "DIALER_CALL"}), site)
+async def read_legacy_snapshot(
+    client: AmiClient, site: str, waits: Callable[[Message], bool] | None = None
+) -> tuple[list[Leg], list[Message]]:
+    """Our legs by `Status`, with peers set; no callers, since these boxes hand none over. Raises PbxUnavailable,
+    PbxInDoubt (the link went), PbxRejected."""
+    return legs_of(await client.collect({"Action": "Status", "Variables": "DIALER_CALL"}), site), []
 
 
 def legs_of(items: list[Message], site: str) -> list[Leg]:

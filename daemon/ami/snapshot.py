@@ -7,7 +7,7 @@ look like people who were never joined. What happens behind the listing comes as
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from daemon.ami.channels import Leg
 from daemon.ami.client import AmiClient
@@ -20,23 +20,27 @@ READ_AT_ONCE = 200
 _OWNER = "\r\nVariable: DIALER_CALL="
 
 
-async def read_snapshot(client: AmiClient, site: str) -> list[Leg]:
-    """Our legs as they are, with peers set. Raises PbxUnavailable, PbxInDoubt (the link went), PbxRejected."""
+async def read_snapshot(
+    client: AmiClient, site: str, waits: Callable[[Message], bool] | None = None
+) -> tuple[list[Leg], list[Message]]:
+    """Our legs as they are, with peers set; and the channels of strangers of which `waits` says that they wait for us,
+    as listed. Raises PbxUnavailable, PbxInDoubt (the link went), PbxRejected."""
     channels = await client.collect({"Action": "Status", "Variables": "DIALER_CALL,DIALER_AGENT"})
-    reading = _Reading(site)
+    reading = _Reading(site, waits)
     for start in range(0, len(channels), READ_AT_ONCE):
         if start:
             await asyncio.sleep(0)
         reading.take(channels[start : start + READ_AT_ONCE])
-    return reading.legs()
+    return reading.legs(), reading.callers
 
 
 class _Reading:
     """`Status` items taken piece by piece. A leg whose own channel was optimised away is found by the variable its
     channel inherited; the Linkedid would not do, since a bridge changes it."""
 
-    def __init__(self, site: str) -> None:
-        self._site = site
+    def __init__(self, site: str, waits: Callable[[Message], bool] | None) -> None:
+        self._site, self._waits = site, waits
+        self.callers: list[Message] = []
         self._legs: dict[str, Leg] = {}
         self._rooms: dict[str, str] = {}
         self._in_room: list[tuple[Leg, str]] = []
@@ -55,6 +59,11 @@ class _Reading:
             owner = item.text.rpartition(_OWNER)[2].partition("\r\n")[0] if _OWNER in item.text else ""
             if owner != unique_id and is_ours(owner, self._site) and not item.get("Channel").startswith("Local/"):
                 self._heirs.append((owner, item))
+            elif self._waits is not None and self._waits(item) and not self._ours(unique_id, owner):
+                self.callers.append(item)
+
+    def _ours(self, unique_id: str, owner: str) -> bool:
+        return is_ours(unique_id, self._site) or is_ours(owner, self._site)
 
     def _add(self, leg_id: str, item: Message, application: str, room: str) -> None:
         leg = self._legs[leg_id] = _leg(leg_id, item, application)

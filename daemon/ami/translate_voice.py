@@ -11,9 +11,26 @@ from daemon.ami.codec import Message
 from daemon.calls import events as ev
 from daemon.calls.events import PbxEvent
 
+INCLUDE_CONTEXT: Final = "cadran-inbound"
 OWN_CONTEXTS: Final = ("cadran-rt",)
 """AsyncAGI that begins there is a leg of ours coming back, even if we no longer know it."""
 ROOMS: Final = "ConfBridge"
+NO_NUMBER: Final = ("s", "", "unknown")
+"""What stands where a number dialled would, if there is none."""
+
+
+def waits_by(mode: str) -> Callable[[Message], bool] | None:
+    """How a `Status` item shows a stranger's channel that stands where our line of the dialplan leads in this control
+    mode, and waits for somebody to say what becomes of it; None where no calls come in."""
+    if mode == "asyncagi":
+        return lambda item: (
+            item.get("Application") == "AGI"
+            and item.get("Data").startswith("agi:async")
+            and item.get("Context") not in OWN_CONTEXTS
+        )
+    if mode == "dialplan":
+        return lambda item: item.get("Application") == "Wait" and item.get("Context") == INCLUDE_CONTEXT
+    return None
 
 
 class VoiceEvents:
@@ -71,7 +88,7 @@ class VoiceEvents:
             return
         env = dict(line.partition(": ")[::2] for line in unquote(message.get("Env")).splitlines())
         did = env.get("agi_extension", "")
-        if did in ("s", "", "unknown"):
+        if did in NO_NUMBER:
             did = env.get("agi_dnid", "")
         self._arrived(channel, message, did, at)
 
@@ -79,7 +96,14 @@ class VoiceEvents:
         """`[cadran-inbound]` of our include says so itself."""
         self._arrived(message.get("Uniqueid"), message, message.get("Did"), at)
 
+    def found_waiting(self, item: Message, at: float) -> None:
+        """A listing shows a caller whose arrival was told while nobody listened (see `waits_by`)."""
+        did = item.get("Exten")
+        self._arrived(item.get("Uniqueid"), item, item.get("DNID") if did in NO_NUMBER else did, at)
+
     def _arrived(self, channel: str, message: Message, did: str, at: float) -> None:
+        if channel in self.channels.arrivals:
+            return  # told of by a listing, and by its event behind it
         caller = message.get("CallerIDNum")
         name = message.get("CallerIDName")
         self.channels.arrivals[channel] = message.get("Channel"), message.get("ChannelState") == "6"

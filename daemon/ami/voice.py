@@ -1,15 +1,16 @@
 """Moving, supervising, recording and taking calls in: typed actions → AMI actions, by control mode. Pure.
 
 What makes it possible without a dialplan: a channel that AsyncAGI lost to a bridge comes back by Redirect into a step
-that runs AsyncAGI again. That step is laid down at login by DialplanExtensionAdd (class system; gone with the PBX's
-process, no file is changed). Seen on 22.10: the customer leaves the bridge, the agent's EXEC Bridge ends, both wait;
-a MixMonitor goes on. The include has extensions for the same (config/asterisk/extensions-cadran.conf).
+that runs AsyncAGI again. That step is laid down by DialplanExtensionAdd (class system; no file is changed): at login,
+and again before each use, since somebody's `dialplan reload` takes it away without a word. Seen on 22.10: the customer
+leaves the bridge, the agent's EXEC Bridge ends, both wait; a MixMonitor goes on. The include has extensions for the
+same (config/asterisk/extensions-cadran.conf).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from itertools import count
 from typing import Final
 
@@ -57,10 +58,9 @@ VoiceAction = (
 )
 
 
-def preparation() -> list[AmiAction]:
-    """What mode asyncagi lays down at login."""
+def preparation(places: Sequence[str] = (PARK_EXTENSION, FAX_EXTENSION)) -> list[AmiAction]:
+    """What mode asyncagi lays down."""
     steps = (("1", "AGI", "agi:async"), ("2", "Hangup", ""))
-    places = (PARK_EXTENSION, FAX_EXTENSION)
     return [
         {
             "Action": "DialplanExtensionAdd",
@@ -151,7 +151,7 @@ class Voice:
         if self.mode == "asyncagi":
             if leg.room:  # EXEC ConfBridge ends, and AsyncAGI goes on; by name, the room knows no ids (seen)
                 return [{"Action": "ConfbridgeKick", "Conference": leg.room, "Channel": leg.name}]
-            return [_redirect(leg.channel, RUNTIME_CONTEXT, PARK_EXTENSION)]
+            return [*preparation((PARK_EXTENSION,)), _redirect(leg.channel, RUNTIME_CONTEXT, PARK_EXTENSION)]
         if self.mode == "dialplan":
             if leg.connects:
                 return [_redirect(leg.channel, self.agent_context, "s")]

@@ -101,7 +101,8 @@ class AriClient:
         self._parted = True
         """The last WebSocket, if there was one, ended with a farewell."""
         scheme = "https" if options.tls else "http"
-        self._where = f"{options.host}:{options.tcp_port}"
+        host = f"[{options.host}]" if ":" in options.host else options.host
+        self._where = f"{host}:{options.tcp_port}"
         self._root = f"{scheme}://{self._where}{options.prefix}/ari"
 
     @property
@@ -193,12 +194,14 @@ class AriClient:
         dropped = loop.create_task(self._dropped.wait(), name="ARI dropped")
         waiting: set[asyncio.Future[Any]] = {reading, resync, dropped}
         watching: asyncio.Task[None] | None = None
+        steady: asyncio.TimerHandle | None = None
         try:
             while True:
                 done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
                 if resync in done:
                     resync.result()
-                    self._backoff.reset()
+                    # A PBX that drops us after each login is not to be asked for all it has several times a second.
+                    steady = loop.call_later(self.options.ping_interval_s, self._backoff.reset)
                     if watch is not None:
                         watching = loop.create_task(_awaited(watch()), name="ARI watch")
                         waiting.add(watching)
@@ -211,6 +214,8 @@ class AriClient:
         finally:
             resync.cancel()
             dropped.cancel()
+            if steady is not None:
+                steady.cancel()
             if watching is not None:
                 watching.cancel()
 

@@ -22,7 +22,7 @@ from daemon.ari.translate import Step, Translator
 from daemon.calls import events as ev
 from daemon.calls.events import PbxEvent
 from daemon.clock import Clock
-from daemon.errors import PbxError, PbxRejected, PbxUnavailable
+from daemon.errors import InvariantViolated, PbxError, PbxRejected, PbxUnavailable
 from daemon.ports import PbxStatus
 from daemon.ports.driver import HELD_MAX, IN_DOUBT_WAIT_S, Driver, SiteOptions, denials, seen
 
@@ -39,6 +39,8 @@ REGISTERED_WAITS_S: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0,
 NOT_FOUND: Final = 404
 DEVICES_S: Final = 2.0
 """How often phones and trunks are looked at, in one request of a few milliseconds."""
+ODD: Final = (ValueError, KeyError, IndexError, TypeError, AttributeError)
+"""What comes of a message or an answer whose form nobody foresaw."""
 ENDPOINT_STATES: Final = {"online": "NOT_INUSE", "offline": "UNAVAILABLE"}
 
 
@@ -105,7 +107,13 @@ class AriDriver(Driver):
             listing = await self._listing()
         except PbxError:
             return None
-        return tuple(seen(leg) for leg in listing.legs)
+        except ODD:
+            log.exception("ari.odd_answer", site=self.site)
+            return None
+        found = tuple(seen(leg) for leg in listing.legs)
+        for leg in listing.legs:
+            leg.peer = None  # two that hold each other stay in memory until the garbage collector's next whole look
+        return found
 
     async def probe_sound(self, sound: str) -> bool | None:
         """Whether the PBX has this sound file; None while the link is down."""
@@ -124,6 +132,17 @@ class AriDriver(Driver):
         super()._went_down(why, next_try_in_s)
 
     async def _connected(self) -> None:
+        """The resync. An answer of another form than ARI's (a proxy's own, say) is trouble with the link: nothing of it
+        may end the engine."""
+        try:
+            await self._resync()
+        except ODD as error:
+            log.exception("ari.odd_answer", site=self.site)
+            raise PbxUnavailable(f"an answer that is not of ARI's form: {error!r}", "protocol") from error
+        except InvariantViolated as error:  # the engine takes no more
+            raise PbxUnavailable(str(error), "overrun") from error
+
+    async def _resync(self) -> None:
         """Probe, subscribe, list, and tell: LinkUp, the devices, one snapshot, then what happened meanwhile."""
         client = self._client
         info = await client.ask("GET", "/asterisk/info")
@@ -199,7 +218,7 @@ class AriDriver(Driver):
             await asyncio.sleep(DEVICES_S)
             try:
                 states = await self._device_states()
-            except PbxError:
+            except (PbxError, *ODD):
                 continue  # trouble with the link is the client's to judge
             for name, state in states:
                 if (event := self._devices.changed(name, state, self._clock.now())) is not None:
@@ -279,7 +298,10 @@ class AriDriver(Driver):
     def _received(self, event: dict[str, Any]) -> None:
         self._hearing.heard()
         if self._held is None:
-            self._translate(event, self._clock.now())
+            try:
+                self._translate(event, self._clock.now())
+            except InvariantViolated as error:  # the engine takes no more
+                self._client.drop(PbxUnavailable(str(error), "overrun"))
             return
         self._held.append(event)
         if len(self._held) > HELD_MAX:
@@ -289,7 +311,7 @@ class AriDriver(Driver):
         """One event; a message nobody foresaw costs itself only, never the link nor the events behind it."""
         try:
             self._translator.handle(event, at)
-        except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+        except ODD:
             log.exception("ari.event_failed", site=self.site, event_name=str(event.get("type")))
 
     def _react(self, leg: Leg, step: Step, detail: str) -> None:

@@ -279,6 +279,9 @@ class Performer:
         try:
             await self._reception.hush(customer)
             await self.ask("POST", f"/bridges/{agent.own_bridge}/addChannel", {"channel": customer.channel})
+            if agent.connecting == action.customer and self._legs.by_id.get(action.customer) is customer:
+                # Should the event be lost, the two would be parted a second later, and the customer given to another.
+                self._translator.entered(customer, agent.own_bridge, self._clock.now())
         except (PbxInDoubt, PbxUnavailable):
             self.doubt(action.leg, "connect")
         except PbxError as error:

@@ -219,8 +219,11 @@ class Translator:
                 self._deliver(ev.SpyStarted(at=at, leg=owner.id, target=owner.spies_on))
             return
         leg = self._leg(event["channel"], at)
-        if leg is None:
-            return
+        if leg is not None:
+            self.entered(leg, bridge, at)
+
+    def entered(self, leg: Leg, bridge: str, at: float) -> None:
+        """The leg is in that bridge: an event says so, or the answer to a request."""
         if leg.bridge and leg.bridge != bridge:
             self._leave(leg, at)  # taken over before we heard of its leaving
         self.legs.enter(leg, bridge)

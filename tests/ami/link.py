@@ -29,6 +29,8 @@ class Ours:
     def __init__(self, pbx: ScriptedAmi, **options: Any) -> None:
         self.events: list[Message] = []
         self.downs: list[PbxUnavailable] = []
+        self.waits: list[float] = []
+        """How long until the next try, by loss."""
         self.up = asyncio.Event()
         self.client = AmiClient(
             AmiOptions(**{**QUICK, "tcp_port": pbx.tcp_port, **options}),
@@ -39,6 +41,7 @@ class Ours:
 
     def _down(self, why: PbxUnavailable, wait_s: float) -> None:
         self.up.clear()
+        self.waits.append(wait_s)
         self.downs.append(why)
 
     async def _logged_in(self) -> None:

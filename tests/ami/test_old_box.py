@@ -12,7 +12,7 @@ from daemon.ami.client import AmiClient, AmiOptions
 from daemon.ami.legacy import tag_of
 from daemon.calls import events as ev
 from daemon.calls.actions import Connect, Hangup
-from daemon.settings import YEASTAR_S, parse
+from daemon.settings_file import YEASTAR_S, parse
 from fake_asterisk.config import Endpoint, FakeConfig
 from fake_asterisk.pbx import FakeAsterisk
 from tests.ami.contract import (  # noqa: F401 - the parts of the suite that need no ids of our own on the PBX

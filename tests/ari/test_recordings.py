@@ -158,7 +158,7 @@ def asked_of_the_fake(name: str) -> tuple[list[int], list[dict[str, Any]]]:
 
     async def main(loop: VirtualLoop) -> tuple[list[int], list[dict[str, Any]]]:
         clock = VirtualClock(loop)
-        fake = FakeAsterisk(lab.config(), loop=loop, rng=random.Random(1), wall=clock.epoch)
+        fake = FakeAsterisk(lab.config(lab.recorded()), loop=loop, rng=random.Random(1), wall=clock.epoch)
         told: list[dict[str, Any]] = []
         fake.ari.connected("dialer", told.append)
         began, statuses = loop.time(), []

@@ -14,7 +14,7 @@ from daemon.cli.doctor import _site
 from daemon.clock import SystemClock
 from daemon.drivers import address_of, pbx_driver
 from daemon.errors import SettingsError
-from daemon.settings import parse
+from daemon.settings_file import parse
 from fake_asterisk import FakeAsterisk, people
 from fake_asterisk.config import AriUser
 
