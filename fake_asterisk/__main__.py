@@ -21,7 +21,8 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--ami-port", type=int, default=5038, help="0 chooses one (default %(default)s)")
     parser.add_argument("--ari-port", type=int, help="the REST interface too; 0 chooses one")
     parser.add_argument("--control-port", type=int, help="JSON lines: stops, faults, ledger; 0 chooses one")
-    parser.add_argument("--lab", action="store_true", help="users, telephones and numbers of the recorded server")
+    parser.add_argument("--lab", action="store_true", help="stand where the recorded server stood")
+    parser.add_argument("--conf", type=Path, metavar="DIR", help="users, telephones, contexts by DIR/manager.conf, …")
     parser.add_argument("--seed", type=int, default=1, help="of all that is left to chance (default %(default)s)")
     parser.add_argument("--config", type=Path, help="TOML instead of the options below (people.from_toml)")
     parser.add_argument("--agents", type=int, default=10, help="agents' extensions from 1001 on, without --lab")
@@ -33,8 +34,8 @@ def arguments() -> argparse.ArgumentParser:
 
 def configuration(options: argparse.Namespace) -> FakeConfig:
     """What the options ask for."""
-    if options.lab:
-        return lab.config()
+    if options.lab or options.conf:
+        return lab.config(options.conf or lab.recorded())
     if options.config is not None:
         return people.from_toml(options.config.read_text(encoding="utf-8"))
     crowd = People(answer_chance=options.answer_chance, talk_mean_s=options.talk_mean, speaks=not options.silent)

@@ -11,6 +11,8 @@ from functools import lru_cache
 from operator import eq, ge, gt, le, lt, ne
 from typing import Any
 
+from fake_asterisk.conf import without_comment
+
 FOUND_MAX = 4096
 """Numbers whose extension is remembered."""
 
@@ -47,6 +49,7 @@ class Dialplan:
         self.contexts: dict[str, Context] = {}
         self.globals: dict[str, str] = {}
         self._found: dict[tuple[str, str], Extension | None] = {}
+        self._set: dict[tuple[str, str, int], None] = {}
         if text:
             self.add(text)
 
@@ -57,7 +60,7 @@ class Dialplan:
         extension: Extension | None = None
         section, last = "", 0
         for number, raw in enumerate(text.splitlines(), 1):
-            line = _without_comment(raw).strip()
+            line = without_comment(raw).strip()
             if not line:
                 continue
             if line.startswith("["):
@@ -90,7 +93,20 @@ class Dialplan:
         if priority in extension.steps and not replace:
             return False
         extension.steps[priority] = Step(app, data)
+        self._set[context, exten, priority] = None
         return True
+
+    def reload(self) -> None:
+        """`dialplan reload`: what was added while running is gone, the files alone count."""
+        self._found.clear()
+        for context, exten, priority in self._set:
+            extensions = self.contexts[context].extensions
+            extensions[exten].steps.pop(priority, None)
+            if not extensions[exten].steps:
+                del extensions[exten]
+            if not extensions:
+                del self.contexts[context]
+        self._set.clear()
 
     def find(self, context: str, exten: str, priority: int) -> Step | None:
         """The step at a place, or None."""
@@ -126,13 +142,6 @@ class Dialplan:
             if (included := self._match(name, exten, depth + 1)) is not None:
                 return included
         return None
-
-
-def _without_comment(line: str) -> str:
-    for n, character in enumerate(line):
-        if character == ";" and (n == 0 or line[n - 1] != "\\"):
-            return line[:n]
-    return line
 
 
 def _add_step(extension: Extension, value: str, last: int, number: int) -> int:

@@ -6,12 +6,43 @@ Set on `fake.faults`, for all sessions present and to come (or one: `session.lin
 import asyncio
 from collections.abc import Callable
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
     from fake_asterisk.message import Message
     from fake_asterisk.pbx import FakeAsterisk
     from fake_asterisk.session import Session
+
+T = TypeVar("T")
+
+
+class Disturbed(Generic[T]):
+    """The events of one listener, whose every n-th may be lost, doubled, or come after the one behind it."""
+
+    def __init__(self, faults: "Faults", write: Callable[[T], None]) -> None:
+        self._faults, self._write = faults, write
+        self._seen = 0
+        self._kept: T | None = None
+
+    def send(self, event: T) -> None:
+        """One event, while the faults disturb events."""
+        faults = self._faults
+        self._seen += 1
+        n = self._seen
+        if faults.lose_every and n % faults.lose_every == 0:
+            faults.counts["events lost"] += 1
+            return
+        if faults.reorder_every and n % faults.reorder_every == 0 and self._kept is None:
+            faults.counts["events reordered"] += 1
+            self._kept = event
+            return
+        self._write(event)
+        if self._kept is not None:
+            kept, self._kept = self._kept, None
+            self._write(kept)
+        if faults.duplicate_every and n % faults.duplicate_every == 0:
+            faults.counts["events doubled"] += 1
+            self._write(event)
 
 
 class Link:
@@ -24,10 +55,9 @@ class Link:
         self._timer: asyncio.TimerHandle | None = None
         self._busy_until = 0.0
         self._flush_scheduled = False
-        self._kept: bytes | None = None
+        self._events = Disturbed(faults, self._write)
         self._events_until = 0.0
         self._closing = False
-        self.events_seen = 0
 
     # ---- towards the client
 
@@ -46,24 +76,9 @@ class Link:
         if faults.lag is not None:
             self._send_late(data, *faults.lag())
             return
-        if not faults.disturbs_events:
-            self._write(data)
-            return
-        self.events_seen += 1
-        n = self.events_seen
-        if faults.lose_every and n % faults.lose_every == 0:
-            faults.counts["events lost"] += 1
-            return
-        if faults.reorder_every and n % faults.reorder_every == 0 and self._kept is None:
-            faults.counts["events reordered"] += 1
-            self._kept = data
-            return
-        self._write(data)
-        if self._kept is not None:
-            kept, self._kept = self._kept, None
-            self._write(kept)
-        if faults.duplicate_every and n % faults.duplicate_every == 0:
-            faults.counts["events doubled"] += 1
+        if faults.disturbs_events:
+            self._events.send(data)
+        else:
             self._write(data)
 
     def _send_late(self, data: bytes, lag_s: float, lost: bool) -> None:
@@ -227,7 +242,8 @@ class Faults:
         self.pbx.ari.deafen()
 
     def disturb_events(self, *, lose_every: int = 0, duplicate_every: int = 0, reorder_every: int = 0) -> None:
-        """Every n-th event of a session is lost, doubled, or comes after the one behind it; zeros: none."""
+        """Every n-th event of a session, or of a WebSocket of ARI, is lost, doubled, or comes after the one behind it;
+        zeros: none."""
         self.lose_every, self.duplicate_every, self.reorder_every = lose_every, duplicate_every, reorder_every
         self.disturbs_events = bool(lose_every or duplicate_every or reorder_every)
 

@@ -1,29 +1,31 @@
-"""The lab: the users, telephones, contexts and numbers of the recorded server, so that it can be stood in for.
+"""The lab: a small PBX whose far ends do what the number called says, for tests and to try things by hand.
 
-The first three digits of a number choose what the far end does, for telephones as for the trunk.
+The first three digits of a number choose what the far end does, for telephones as for the trunk. `config()` is a PBX of
+our own; `config(FOLDER)` has the users, telephones and contexts of the configuration files there, so that it can stand
+where their server stood: the recorded one, whose folder is `recorded()`.
 """
 
+from pathlib import Path
 from random import Random
 
-from fake_asterisk import rights
-from fake_asterisk.config import Behaviour, Endpoint, FakeConfig
+from fake_asterisk import conf, rights
+from fake_asterisk.config import Behaviour, BehaviourOf, Endpoint, FakeConfig
 from fake_asterisk.rights import ManagerUser
 
 SECRET = "s3cret"
-
-_CAPTURE = "system,call,log,verbose,command,agent,user,config,dtmf,cdr,dialplan,originate,agi,hookresponse,cc,aoc"
+QUIET = ",".join(name for name in rights.NAMES if name not in ("reporting", "test", "security", "message"))
+"""Every class but those that tell nothing of calls."""
 
 USERS = (
     ManagerUser.of("dialer", SECRET, "all", "all"),
-    ManagerUser.of("capture", SECRET, _CAPTURE, "all"),
+    ManagerUser.of("capture", SECRET, QUIET, "all"),
     ManagerUser.of("limited", SECRET, "call", "call"),
     ManagerUser.of("basic", SECRET, "system,call,user", "originate,call"),
     ManagerUser.of("noevents", SECRET, "", "all"),
     ManagerUser.of("filtered", SECRET, "all", "all", "!Event: VarSet", "!Event: Newexten"),
 )
-
-for _user in USERS:
-    _user.write_timeout_s = 5.0 if _user.name == "dialer" else 0.1
+for _user in USERS[1:]:
+    _user.write_timeout_s = conf.WRITE_TIMEOUT_MS / 1000
 
 # Number prefix -> what the far end does.
 NUMBERS = {
@@ -45,58 +47,26 @@ REFUSALS = {
     "115": 500, "117": 410, "118": 502, "119": 600,
 }  # fmt: skip
 _OTHERS = Behaviour(answer_after_s=0.305)
+_NOBODY_THERE = NUMBERS["116"]
+
+FAR_ENDS = ("127.0.0.1:5070", "127.0.0.1:5071")
+"""Where somebody listens: customers, telephones. At other contacts an invitation is lost."""
 
 # Telephones whose far end stands at another number of the customers' table.
-_CONTACTS = {"1006": "102", "1007": "108", "1008": "103"}
+_ELSEWHERE = {"1006": "102", "1007": "108", "1008": "103"}
 
-# The recorded server's own configuration, line for line where a recording shows it: its Newexten events name each
-# context, priority, application and argument, so a dialplan written otherwise could not replay equal.
+# Telephones reach one another, and whoever else through the route; who calls in from outside is told that nobody has
+# that number. What a site needs for campaigns is Cadran's own include, which those add who want it.
 DIALPLAN = """
-[agents]
-exten => _1XXX,1,Answer()
- same => n,Wait(3600)
-[cust]
-exten => _0X!,1,NoOp(customer ${EXTEN})
- same => n,Wait(1)
- same => n,Answer()
- same => n,Wait(20)
- same => n,Hangup()
-exten => _9X!,1,Hangup(17)
-[bridge]
-exten => _X!,1,Dial(Local/${EXTEN}@agents/n)
-[instant]
-exten => _X!,1,Answer()
- same => n,Wait(1)
- same => n,Hangup()
-[outbound]
-exten => _X!,1,Dial(PJSIP/${EXTEN}@trunk,60)
- same => n,Hangup()
-[from-internal]
-exten => _10XX,1,Dial(PJSIP/${EXTEN},30)
- same => n,Hangup()
-exten => _1XXXX!,1,Dial(PJSIP/${EXTEN}@trunk,60)
- same => n,Hangup()
 [from-agent]
-include => from-internal
+exten => _ZXXX,1,Dial(PJSIP/${EXTEN},45)
+exten => _ZXXX,2,Hangup()
+include => route
+[route]
+exten => _XXX!,1,Dial(PJSIP/${EXTEN}@trunk,90)
+exten => _XXX!,2,Hangup()
 [from-trunk]
-exten => _X!,1,Hangup(1)
-[dialer-customer]
-exten => s,1,NoOp(${DIALER_CALL})
- same => n,Set(CHANNEL(hangup_handler_push)=dialer-hangup,s,1)
- same => n,ExecIf($["${DIALER_AMD}"="1"]?AMD())
- same => n,UserEvent(DialerAnswered,Call: ${DIALER_CALL},AMD: ${AMDSTATUS})
- same => n,MusicOnHold(default,${IF($["${DIALER_HOLD}"=""]?5:${DIALER_HOLD})})
- same => n,GotoIf($["${DIALER_BRIDGED}"="1"]?done)
- same => n,UserEvent(DialerAbandoned,Call: ${DIALER_CALL})
- same => n(done),Hangup()
-[dialer-agent]
-exten => s,1,Answer()
- same => n(wait),UserEvent(DialerAgentReady,Agent: ${DIALER_AGENT})
- same => n,MusicOnHold(default)
- same => n,Goto(wait)
-[dialer-hangup]
-exten => s,1,UserEvent(DialerHangup,Call: ${DIALER_CALL},Cause: ${HANGUPCAUSE})
- same => n,Return()
+exten => _[0-9].,1,Hangup(1)
 """
 
 SOUNDS = {
@@ -109,33 +79,43 @@ SOUNDS = {
 }
 
 
-def behaviour_of(endpoint: str, number: str, rng: Random) -> Behaviour:
-    """By the first three digits of what is dialled; a telephone's own number counts if no other is given."""
-    if endpoint == "deadtrunk":
-        return NUMBERS["116"]
-    prefix = (number or _CONTACTS.get(endpoint, endpoint))[:3]
-    if prefix in REFUSALS:
-        return Behaviour(rings=None, answer_after_s=None, fail_sip=REFUSALS[prefix])
-    return NUMBERS.get(prefix, _OTHERS)
+def recorded() -> Path | None:
+    """The recorded server's configuration, where it lies beside this checkout."""
+    folder = Path(__file__).resolve().parents[2] / "shared" / "asterisk" / "lab" / "conf"
+    return folder if folder.is_dir() else None
+
+
+def behaviour_by(endpoints: dict[str, Endpoint]) -> BehaviourOf:
+    """By the first three digits of what is dialled; of a telephone's contact if it is called by its name."""
+
+    def behaviour_of(endpoint: str, number: str, rng: Random) -> Behaviour:
+        user, _, address = endpoints[endpoint].contact.removeprefix("sip:").rpartition("@")
+        if address not in FAR_ENDS:
+            return _NOBODY_THERE
+        prefix = (number or user)[:3]
+        if prefix in REFUSALS:
+            return Behaviour(rings=None, answer_after_s=None, fail_sip=REFUSALS[prefix])
+        return NUMBERS.get(prefix, _OTHERS)
+
+    return behaviour_of
 
 
 def endpoints() -> dict[str, Endpoint]:
-    """Two trunks and nine telephones, 1009 of them never registered."""
+    """Two trunks, at one of which nobody listens, and nine telephones, 1009 of them never registered."""
+    customers, telephones = FAR_ENDS
     found = {
-        "trunk": Endpoint("trunk", "from-trunk", contact="sip:127.0.0.1:5070"),
+        "trunk": Endpoint("trunk", "from-trunk", contact=f"sip:{customers}"),
         "deadtrunk": Endpoint("deadtrunk", "from-trunk", contact="sip:127.0.0.1:5999"),
     }
-    for number in range(1001, 1010):
-        name = str(number)
-        caller = (name, f"Agent {name}") if number <= 1005 else ("", "")
-        contact = f"sip:{_CONTACTS[name]}@127.0.0.1:5070" if name in _CONTACTS else f"sip:{name}@127.0.0.1:5071"
-        found[name] = Endpoint(name, "from-agent", caller, registered=number != 1009, contact=contact)
+    for name in map(str, range(1001, 1010)):
+        contact = f"sip:{_ELSEWHERE[name]}@{customers}" if name in _ELSEWHERE else f"sip:{name}@{telephones}"
+        found[name] = Endpoint(name, "from-agent", (name, f"Agent {name}"), registered=name != "1009", contact=contact)
     return found
 
 
-def boot_events() -> tuple[tuple[int, str, str], ...]:
-    """What the sample configuration of the recorded server tells while it boots."""
-    peers = ("1001", "1002", "1003", "1004", "1005", "1006", "1007", "1008", "deadtrunk", "trunk")
+def boot_events(endpoints: dict[str, Endpoint]) -> tuple[tuple[int, str, str], ...]:
+    """What a server with these endpoints, and the mailboxes and hints of Asterisk's samples, tells while it boots."""
+    peers = sorted(name for name, endpoint in endpoints.items() if endpoint.registered)
     events = [
         (rights.SYSTEM, "PeerStatus", f"ChannelType: PJSIP\r\nPeer: PJSIP/{p}\r\nPeerStatus: Reachable\r\n")
         for p in peers
@@ -163,11 +143,18 @@ def _hint(hint: tuple[str, str, str]) -> tuple[int, str, str]:
     return rights.CALL, "ExtensionStatus", body
 
 
-def config() -> FakeConfig:
-    """The lab's configuration."""
+def config(folder: Path | None = None) -> FakeConfig:
+    """The lab of our own, or one configured by manager.conf, pjsip.conf and extensions.conf in `folder`. Raises OSError
+    for a file that can't be read and ValueError for one that can't be understood."""
+    if folder is None:
+        users, phones, plan, time_stamped = {user.name: user for user in USERS}, endpoints(), DIALPLAN, True
+    else:
+        manager = folder / "manager.conf"
+        users, time_stamped = conf.users(manager), conf.time_stamped(manager)
+        phones, plan = conf.endpoints(folder / "pjsip.conf"), conf.dialplan(folder / "extensions.conf")
     return FakeConfig(
-        users={user.name: user for user in USERS}, endpoints=endpoints(), behaviour_of=behaviour_of,
-        dialplan=DIALPLAN, version="22.10.1+dfsg+~cs6.17.60671434-1", sounds=SOUNDS, other_sounds_s=None,
-        boot_events=boot_events(), uptime_s=754.0,
+        users=users, endpoints=phones, behaviour_of=behaviour_by(phones), dialplan=plan,
+        timestamp_events=time_stamped, sounds=SOUNDS, other_sounds_s=None, boot_events=boot_events(phones),
+        uptime_s=754.0,
         other_devices=dict.fromkeys(("MWI:1234@default", "MWI:1234@devices@myaliases", "MWI:1234@other"), "NOT_INUSE"),
     )  # fmt: skip

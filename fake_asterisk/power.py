@@ -190,7 +190,8 @@ class Power:
         self._pbx.forget_everything()
 
     def command(self, text: str) -> bool:
-        """A command from outside AMI: the four of the scenario files, `core restart now`, `boot`. False: unknown."""
+        """A command from outside AMI: the four of the scenario files, `core restart now`, `boot`, `dialplan reload`.
+        False: unknown."""
         commands = {
             "core stop now": self.stop_now,
             "core stop gracefully": self.stop_gracefully,
@@ -198,6 +199,7 @@ class Power:
             "core restart now": lambda: self.stop_now(restart=True),
             "kill": self.kill,
             "boot": self._boot_fresh,
+            "dialplan reload": self._pbx.dialplan.reload,
         }
         call = commands.get(text.strip().lower())
         if call is None:
@@ -224,6 +226,8 @@ class Power:
         if words.startswith("core show channels"):
             return True, [f"{len(pbx.channels)} active channels", f"{len(pbx.channels)} active calls"]
         if words in ("core reload", "module reload", "manager reload", "dialplan reload"):
+            if words in ("core reload", "module reload", "dialplan reload"):
+                pbx.dialplan.reload()
             return True, []
         if words in ("core stop now", "core restart now", "core stop gracefully", "core abort shutdown"):
             self.command(words)

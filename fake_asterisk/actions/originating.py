@@ -4,6 +4,7 @@ import re
 
 from fake_asterisk import rights
 from fake_asterisk.actions.registry import action
+from fake_asterisk.conf import parse_caller
 from fake_asterisk.message import Message
 from fake_asterisk.originate import Originate, Request
 from fake_asterisk.session import Session
@@ -12,19 +13,6 @@ CHANNEL_ID_MAX = 149
 # Application names that could run commands, and words of their data that could: refused without class system.
 _DANGEROUS_APPLICATIONS = ("agi", "exec", "mixmonitor", "originate", "system", "externalivr", "reload", "dbdeltree")
 _DANGEROUS_DATA = ("CURL", "DB", "EVAL", "FILE", "ODBC", "REALTIME", "SHELL")
-
-_CALLER = re.compile(r'\s*(?:"([^"]*)"|([^<"]*?))\s*(?:<([^>]*)>)?\s*$')
-
-
-def parse_caller(text: str) -> tuple[str, str]:
-    """Number and name of `"Name" <number>`; a bare word of digits is a number."""
-    match = _CALLER.match(text)
-    if not match:
-        return "", text
-    name, number = match[1] if match[1] is not None else (match[2] or ""), match[3]
-    if number is None:
-        return (name, "") if re.fullmatch(r"[0-9+*#.()-]+", name) else ("", name)
-    return number, name.strip()
 
 
 @action("Originate", rights.ORIGINATE)

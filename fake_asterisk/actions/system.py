@@ -55,8 +55,10 @@ def command(session: Session, message: Message) -> None:
 
 @action("Reload", CONFIG | SYSTEM)
 def reload(session: Session, message: Message) -> None:
-    """Everything is as it was."""
+    """Everything is as it was, but for what was added to the dialplan while running."""
     module = message.get("Module") or "All"
+    if module in ("All", "pbx_config", "pbx_config.so"):
+        session.pbx.dialplan.reload()
     session.success(message, "Module Reloaded")
     session.pbx.emit(SYSTEM, "Reload", f"Module: {module}\r\nStatus: 0\r\n")
 

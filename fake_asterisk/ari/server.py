@@ -12,11 +12,13 @@ from aiohttp.web_protocol import RequestHandler
 
 from fake_asterisk.ari import rest
 from fake_asterisk.ari.gate import Gate
+from fake_asterisk.faults import Disturbed
 
 if TYPE_CHECKING:
     from fake_asterisk.pbx import FakeAsterisk
 
 QUEUE_MAX = 10_000  # messages not yet written; a reader that far behind is cut off
+REPLACED = "ApplicationReplaced"
 
 
 class Server:
@@ -103,12 +105,21 @@ class Server:
         await socket.prepare(request)
         queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue(QUEUE_MAX)
 
-        def send(message: dict[str, Any]) -> None:
+        def put(message: dict[str, Any]) -> None:
             if queue.full():
                 if request.transport is not None:
                     request.transport.abort()
             else:
                 queue.put_nowait(message)
+
+        faults = self.pbx.faults
+        disturbed = Disturbed(faults, put)
+
+        def send(message: dict[str, Any]) -> None:
+            if faults.disturbs_events and message["type"] != REPLACED:  # that one is the end of a connection
+                disturbed.send(message)
+            else:
+                put(message)
 
         async def write() -> None:
             while True:

@@ -13,14 +13,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from fake_asterisk import lab
 from fake_asterisk.replay.folder import Recording, read_folder
 from fake_asterisk.replay.recorder import load_draft, record
 from fake_asterisk.replay.runner import Outcome, Replay, hang_up_leftovers
 from fake_asterisk.replay.scenario import LATER_NEEDS, ScenarioError
-from fake_asterisk.replay.servers import ExternalServer, replay_on_fake, replay_over_tcp
+from fake_asterisk.replay.servers import ExternalServer, Stage, replay_on_fake, replay_over_tcp
 
-LAB_SECRET = "s3cret"  # every user of the lab's manager.conf
-LAB_USERS = ("dialer", "capture", "limited", "basic", "noevents", "filtered")
 CLEANER = "dialer"  # the lab's user who may do everything
 SHOWN = 5
 REST_S = 0.4  # between two scenarios on one server: its channels end, its devices become idle
@@ -34,15 +33,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         recordings, left_out, wrong = read_folder(options.captures)
         recordings, more = _chosen(recordings, options)
-        known = _secrets(options.secret)
-    except ValueError as error:
+        stage = Stage(options.conf or conf_of(options.captures))
+        known = _secrets(stage, options.secret)
+    except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
+    if stage.conf is None and not options.host:
+        print("no configuration of the recorded server (--conf): the fake's own contexts instead", file=sys.stderr)
     for line in [*left_out, *more]:
         print(f"left out: {line}")
     for line in wrong:
         print(f"WRONG      {line}")
-    equal, count = _replay_all(recordings, options, known), len(recordings) + len(wrong)
+    equal, count = _replay_all(recordings, options, stage, known), len(recordings) + len(wrong)
     print(f"replay: {equal} of {count} equal")
     return 0 if equal == count > 0 else 1
 
@@ -65,8 +67,14 @@ def _chosen(recordings: list[Recording], options: argparse.Namespace) -> tuple[l
     return able, unable
 
 
-def _secrets(pairs: Sequence[str]) -> dict[str, str]:
-    known = dict.fromkeys(LAB_USERS, LAB_SECRET)
+def conf_of(captures: Path) -> Path | None:
+    """The configuration of the server whose recordings these are: beside them, or else where the shared ones' is."""
+    beside = captures.resolve().parent / "lab" / "conf"
+    return beside if beside.is_dir() else lab.recorded()
+
+
+def _secrets(stage: Stage, pairs: Sequence[str]) -> dict[str, str]:
+    known = stage.secrets()
     for pair in pairs:
         user, equals, secret = pair.partition("=")
         if not equals:
@@ -75,18 +83,21 @@ def _secrets(pairs: Sequence[str]) -> dict[str, str]:
     return known
 
 
-def _replay_all(recordings: list[Recording], options: argparse.Namespace, known: Mapping[str, str]) -> int:
+def _replay_all(
+    recordings: list[Recording], options: argparse.Namespace, stage: Stage, known: Mapping[str, str]
+) -> int:
     """How many were equal."""
     if options.host or options.real_time:
-        return asyncio.run(_replay_in_real_time(recordings, options, known))
-    return sum(
-        _report(recording, replay_on_fake(recording.scenario, known, entropy.token_hex(4)), verbose=options.verbose)
-        for recording in recordings
-    )
+        return asyncio.run(_replay_in_real_time(recordings, options, stage, known))
+    equal = 0
+    for recording in recordings:
+        outcome = replay_on_fake(recording.scenario, stage, known, entropy.token_hex(4))
+        equal += _report(recording, outcome, verbose=options.verbose)
+    return equal
 
 
 async def _replay_in_real_time(
-    recordings: list[Recording], options: argparse.Namespace, known: Mapping[str, str]
+    recordings: list[Recording], options: argparse.Namespace, stage: Stage, known: Mapping[str, str]
 ) -> int:
     """One after the other on a server that is shared, otherwise several at a time."""
     slots = asyncio.Semaphore(1 if options.host else max(options.jobs, 1))
@@ -96,7 +107,7 @@ async def _replay_in_real_time(
             if options.host:
                 outcome = await _on_external(recording, ExternalServer(options.host, options.port), known)
             else:
-                outcome = await replay_over_tcp(recording.scenario, known, entropy.token_hex(4))
+                outcome = await replay_over_tcp(recording.scenario, stage, known, entropy.token_hex(4))
             return _report(recording, outcome, verbose=options.verbose)
 
     return sum(await asyncio.gather(*(one(recording) for recording in recordings)))
@@ -124,7 +135,7 @@ def _report(recording: Recording, outcome: Outcome, *, verbose: bool) -> bool:
 def _record(options: argparse.Namespace) -> int:
     """Each draft done to the server in turn."""
     try:
-        known = _secrets(options.secret)
+        known = _secrets(Stage(options.conf or lab.recorded()), options.secret)
         server = ExternalServer(options.host, options.port)
         for path in options.drafts:
             print(f"recorded   {asyncio.run(_record_one(path, server, known, options.out))}", flush=True)
@@ -154,7 +165,8 @@ def _record_parser() -> argparse.ArgumentParser:
     parser.add_argument("drafts", type=Path, nargs="+", help="scenarios without times and ids")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=5038)
-    parser.add_argument("--secret", action="append", default=[], metavar="USER=SECRET", help="default: the lab's")
+    parser.add_argument("--conf", type=Path, metavar="DIR", help="that server's configuration files")
+    parser.add_argument("--secret", action="append", default=[], metavar="USER=SECRET", help="default: as in those")
     parser.add_argument("--out", type=Path, required=True, help="folder of the recordings")
     return parser
 
@@ -165,7 +177,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="only this scenario; repeatable")
     parser.add_argument("--host", help="replay against a server that runs there, instead of the fake")
     parser.add_argument("--port", type=int, default=5038)
-    parser.add_argument("--secret", action="append", default=[], metavar="USER=SECRET", help="default: the lab's")
+    parser.add_argument(
+        "--conf", type=Path, metavar="DIR", help="configuration of that server (default: lab/conf beside the captures)"
+    )
+    parser.add_argument("--secret", action="append", default=[], metavar="USER=SECRET", help="default: as in those")
     parser.add_argument("--real-time", action="store_true", help="the fake over TCP in real time, not in virtual time")
     parser.add_argument("--jobs", type=int, default=8, help="scenarios at a time with --real-time")
     parser.add_argument("-v", "--verbose", action="store_true", help="all differences, not the first few")

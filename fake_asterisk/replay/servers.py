@@ -5,6 +5,7 @@ import random
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from fake_asterisk import FakeAsterisk, FakeConfig, lab
 from fake_asterisk.replay.runner import Connection, Outcome, Replay
@@ -59,18 +60,31 @@ def lab_fake(config: FakeConfig) -> FakeAsterisk:
     return FakeAsterisk(config, rng=random.Random(1))
 
 
-def replay_on_fake(scenario: Scenario, known: Mapping[str, str], token: str, make: FakeMaker = lab_fake) -> Outcome:
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What a replay on the fake needs besides the scenario: the folder of the recorded server's configuration (None:
+    the lab's own stands in), and how a fake is made of it."""
+
+    conf: Path | None
+    make: FakeMaker = lab_fake
+
+    def secrets(self) -> dict[str, str]:
+        """Of each user there."""
+        return {user.name: user.secret for user in lab.config(self.conf).users.values()}
+
+
+def replay_on_fake(scenario: Scenario, stage: Stage, known: Mapping[str, str], token: str) -> Outcome:
     """The scenario done to a fake that is made for it, in virtual time."""
-    return run_virtually(_replay(scenario, known, token, make, tcp=False))
+    return run_virtually(_replay(scenario, stage, known, token, tcp=False))
 
 
-async def replay_over_tcp(scenario: Scenario, known: Mapping[str, str], token: str) -> Outcome:
+async def replay_over_tcp(scenario: Scenario, stage: Stage, known: Mapping[str, str], token: str) -> Outcome:
     """The same in real time, over a loopback port."""
-    return await _replay(scenario, known, token, lab_fake, tcp=True)
+    return await _replay(scenario, stage, known, token, tcp=True)
 
 
-async def _replay(scenario: Scenario, known: Mapping[str, str], token: str, make: FakeMaker, *, tcp: bool) -> Outcome:
-    fake = make(lab.config())
+async def _replay(scenario: Scenario, stage: Stage, known: Mapping[str, str], token: str, *, tcp: bool) -> Outcome:
+    fake = stage.make(lab.config(stage.conf))
     try:
         server = FakeServer(fake, await fake.listen(0) if tcp else None)
         return await Replay(scenario, server, known, token).run()

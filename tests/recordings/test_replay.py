@@ -10,20 +10,21 @@ from pathlib import Path
 
 import pytest
 
-from fake_asterisk.replay.cli import LAB_SECRET, LAB_USERS, main
+from fake_asterisk.replay.cli import conf_of, main
 from fake_asterisk.replay.compare import Difference
 from fake_asterisk.replay.folder import Recording
-from fake_asterisk.replay.servers import FakeMaker, lab_fake, replay_on_fake
+from fake_asterisk.replay.servers import FakeMaker, Stage, lab_fake, replay_on_fake
 from tests.recordings.defects import DEFECTS, Defect
 from tests.recordings.material import BY_NAME, RECORDINGS, SHARED, WRONG, need_recordings
 
-KNOWN = dict.fromkeys(LAB_USERS, LAB_SECRET)
+CONF = conf_of(SHARED)  # the recorded server's own: recordings name its contexts and steps
+KNOWN = Stage(CONF).secrets()
 EACH_DEFECT = 2  # recordings it is tried on: the shortest that show it
 
 
 def shortest_that_show(defect: Defect) -> list[Recording]:
     by_duration = sorted(RECORDINGS, key=lambda recording: (recording.scenario.duration_s, recording.scenario.name))
-    found = []
+    found: list[Recording] = []
     for recording in by_duration:
         if len(found) < EACH_DEFECT and defect.shows_in(recording):
             found.append(recording)
@@ -31,7 +32,8 @@ def shortest_that_show(defect: Defect) -> list[Recording]:
 
 
 def replayed(recording: Recording, make: FakeMaker = lab_fake) -> list[Difference]:
-    return recording.differences(replay_on_fake(recording.scenario, KNOWN, secrets.token_hex(4), make))
+    outcome = replay_on_fake(recording.scenario, Stage(CONF, make), KNOWN, secrets.token_hex(4))
+    return recording.differences(outcome)
 
 
 @cache

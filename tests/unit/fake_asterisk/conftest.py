@@ -4,6 +4,7 @@ import asyncio
 import heapq
 import random
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,14 @@ import pytest
 from fake_asterisk import FakeAsterisk, FakeConfig, lab
 
 EPOCH = 1_800_000_000.0
+INCLUDE = Path(__file__).parents[3] / "config" / "asterisk" / "extensions-cadran.conf"
+
+
+def site() -> FakeConfig:
+    """The lab with the include that this project ships."""
+    config = lab.config()
+    config.dialplan += INCLUDE.read_text("utf-8")
+    return config
 
 
 class Handle:
@@ -161,7 +170,7 @@ class Rig:
     def __init__(self, config: FakeConfig | None = None, seed: int = 1) -> None:
         self.loop = Loop()
         self.fake = FakeAsterisk(
-            config or lab.config(),
+            config or site(),
             loop=self.loop,  # type: ignore[arg-type]
             rng=random.Random(seed),
             wall=lambda: EPOCH + self.loop.time(),

@@ -42,8 +42,8 @@ def test_ami_bridge_without_dialplan_ends_both(rig):
 def test_ami_bridge_with_the_include_lets_each_go_on(rig):
     client = rig.login()
     place = {"Exten": "s", "Priority": "1"}
-    rig.originate(client, "a", "PJSIP/1001", ("Variable", "__DIALER_AGENT=1001"), Context="dialer-agent", **place)
-    rig.originate(client, "c", "PJSIP/100@trunk", ("Variable", "__DIALER_CALL=7"), Context="dialer-customer", **place)
+    rig.originate(client, "a", "PJSIP/1001", ("Variable", "__DIALER_AGENT=1001"), Context="cadran-agent", **place)
+    rig.originate(client, "c", "PJSIP/100@trunk", ("Variable", "__DIALER_CALL=7"), Context="cadran-customer", **place)
     rig.run(1)
     assert client.events("UserEvent", UserEvent="DialerAnswered")[0]["Call"] == "7"
     client.send("Setvar", Channel="c", Variable="DIALER_BRIDGED", Value="1")
@@ -57,7 +57,8 @@ def test_ami_bridge_with_the_include_lets_each_go_on(rig):
 
 def test_hold_limit_is_kept_without_any_client(rig):
     client = rig.login()
-    rig.originate(client, "c", "PJSIP/100@trunk", Context="dialer-customer", Exten="s", Priority="1")
+    hold = ("Variable", "DIALER_HOLD=5")
+    rig.originate(client, "c", "PJSIP/100@trunk", hold, Context="cadran-customer", Exten="s", Priority="1")
     rig.run(1)
     rig.fake.faults.cut()
     after = rig.login()
@@ -104,7 +105,7 @@ def test_redirect_of_one_bridged_leg_drops_the_other(rig):
     client = rig.login()
     pair(rig, client)
     client.send("Bridge", Channel1="c", Channel2="a", wait=0.2)
-    client.send("Redirect", Channel="c", Context="dialer-agent", Exten="s", Priority="1", wait=0.2)
+    client.send("Redirect", Channel="c", Context="cadran-agent", Exten="s", Priority="1", wait=0.2)
     assert client.events("Hangup", Uniqueid="a") and client.events(
         "UserEvent", UserEvent="DialerAgentReady", Uniqueid="c"
     )
@@ -114,7 +115,7 @@ def test_dual_redirect_moves_both(rig):
     client = rig.login()
     pair(rig, client)
     client.send("Bridge", Channel1="c", Channel2="a", wait=0.2)
-    place = {"Context": "dialer-agent", "Exten": "s", "Priority": "1"}
+    place = {"Context": "cadran-agent", "Exten": "s", "Priority": "1"}
     extra = {f"Extra{name}": value for name, value in place.items()}
     client.send("Redirect", Channel="c", ExtraChannel="a", wait=0.2, **place, **extra)
     ready = [e["Uniqueid"] for e in client.events("UserEvent", UserEvent="DialerAgentReady")]
@@ -124,7 +125,7 @@ def test_dual_redirect_moves_both(rig):
 def test_redirect_out_of_asyncagi_has_no_end_event(rig):
     client = rig.login()
     pair(rig, client)
-    client.send("Redirect", Channel="c", Context="dialer-agent", Exten="s", Priority="1", wait=0.2)
+    client.send("Redirect", Channel="c", Context="cadran-agent", Exten="s", Priority="1", wait=0.2)
     assert client.events("UserEvent", Uniqueid="c") and not client.events("AsyncAGIEnd")
 
 
@@ -132,7 +133,7 @@ def test_redirect_of_an_agent_inside_exec_bridge_hangs_it_up(rig):
     client = rig.login()
     pair(rig, client)
     rig.agi(client, "a", "EXEC Bridge c", "b")
-    client.send("Redirect", Channel="a", Context="dialer-agent", Exten="s", Priority="1", wait=0.2)
+    client.send("Redirect", Channel="a", Context="cadran-agent", Exten="s", Priority="1", wait=0.2)
     assert client.events("Hangup", Uniqueid="a") and not client.events("UserEvent")
 
 
@@ -140,7 +141,7 @@ def test_blind_transfer_sends_the_customer_and_frees_the_agent(rig):
     client = rig.login()
     pair(rig, client)
     rig.agi(client, "a", "EXEC Bridge c", "b")
-    client.send("BlindTransfer", Channel="a", Context="from-internal", Exten="1002", wait=1)
+    client.send("BlindTransfer", Channel="a", Context="from-agent", Exten="1002", wait=1)
     assert client.events("BlindTransfer")[0]["TransfereeUniqueid"] == "c"
     assert client.events("AsyncAGIExec", CommandId="b")
     assert {c.device for c in rig.fake.channel("c").bridge.channels} == {"PJSIP/trunk", "PJSIP/1002"}
@@ -181,7 +182,7 @@ def test_dial_several_takes_the_first_to_answer(rig):
 def test_local_pair_optimises_itself_away_only_with_sound_and_without_n(rig, number, options, optimised):
     client = rig.login()
     rig.parked(client, "a", "PJSIP/1001")
-    rig.parked(client, "l", f"Local/{number}@outbound{options}")
+    rig.parked(client, "l", f"Local/{number}@route{options}")
     rig.agi(client, "a", "EXEC Bridge l", "b", wait=1)
     assert bool(client.events("LocalOptimizationEnd")) is optimised
     assert bool(client.events("Hangup", Uniqueid="l")) is optimised

@@ -1,13 +1,8 @@
 """The dialplan subset: patterns, labels, expressions, and the include this project ships."""
 
-from pathlib import Path
-
 import pytest
 
-from fake_asterisk import lab
 from fake_asterisk.dialplan import Dialplan, expression, matches, substitute
-
-SHIPPED = Path(__file__).parents[3] / "config" / "asterisk" / "extensions-cadran.conf"
 
 
 @pytest.mark.parametrize(
@@ -66,10 +61,8 @@ def test_a_line_of_no_known_form_is_named():
 
 
 def test_the_shipped_include_runs(make_rig):
-    config = lab.config()
-    config.dialplan += SHIPPED.read_text()
-    config.other_sounds_s = 2.0
-    rig = make_rig(config)
+    rig = make_rig()
+    rig.fake.config.other_sounds_s = 2.0
     client = rig.login("basic")
     place = {"Exten": "s", "Priority": "1"}
     variables = [

@@ -138,7 +138,7 @@ def test_what_a_user_without_system_may_originate(rig, headers, text):
 def test_variables_are_inherited_by_what_the_call_makes(rig):
     client = rig.login()
     headers = [("Variable", "__EVERY=1"), ("Variable", "_ONCE=2"), ("Variable", "OWN=3")]
-    rig.originate(client, "x", "Local/100@outbound/n", *headers, OtherChannelId="xb")
+    rig.originate(client, "x", "Local/100@route/n", *headers, OtherChannelId="xb")
     rig.run(1)
     (trunk,) = [c for c in rig.fake.channels.values() if c.uniqueid not in ("x", "xb")]
     assert trunk.linkedid == "x"
@@ -156,7 +156,7 @@ def test_function_and_account_reach_the_channel(rig):
 
 def test_early_media_counts_an_announcement_as_an_answer(rig):
     client = rig.login()
-    place = {"Context": "dialer-agent", "Exten": "s", "Priority": "1"}
+    place = {"Context": "cadran-agent", "Exten": "s", "Priority": "1"}
     rig.originate(client, "x", "PJSIP/111@trunk", EarlyMedia="true", **place)
     rig.originate(client, "y", "PJSIP/111@trunk", **place)
     rig.run(3)
@@ -167,7 +167,7 @@ def test_early_media_counts_an_announcement_as_an_answer(rig):
 
 def test_busy_through_a_route_tells_the_cause_on_both_halves(rig):
     client = rig.login()
-    rig.originate(client, "x", "Local/103@outbound", OtherChannelId="xb")
+    rig.originate(client, "x", "Local/103@route", OtherChannelId="xb")
     rig.run(1)
     assert client.events("Hangup", Uniqueid="x")[0]["Cause"] == "17"
     assert "TechCause" not in client.events("Hangup", Uniqueid="x")[0]
@@ -178,7 +178,7 @@ def test_busy_through_a_route_tells_the_cause_on_both_halves(rig):
 
 def test_ring_timeout_through_a_route_ends_three_channels_with_19(rig):
     client = rig.login()
-    rig.originate(client, "x", "Local/102@outbound/n", OtherChannelId="xb", Timeout="2000")
+    rig.originate(client, "x", "Local/102@route/n", OtherChannelId="xb", Timeout="2000")
     rig.run(3)
     assert [e["Cause"] for e in client.events("Hangup")] == ["19", "19", "19"]
     assert client.events("OriginateResponse", Uniqueid="x")[0]["Reason"] == "3"

@@ -65,7 +65,7 @@ def test_some_numbers_can_be_given_a_behaviour():
     assert crowd.behaviour("0600000001", random.Random(1)).answer_after_s == 1.0
 
 
-@pytest.mark.parametrize("trunk", ["PJSIP/{}@trunk", "Local/{}@outbound/n"])
+@pytest.mark.parametrize("trunk", ["PJSIP/{}@trunk", "Local/{}@Sortant_General/n"])
 def test_who_waits_loses_patience_and_who_talks_does_not(make_rig, trunk):
     crowd = People(fixed={"06": Behaviour(answer_after_s=0.2, patience_s=3.0, talk_s=10.0)})
     rig = make_rig(people.config(people=crowd))
