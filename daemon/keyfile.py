@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from daemon.disk import sync
 from daemon.errors import SettingsError
 
 KEY_BYTES = 32
@@ -23,10 +24,15 @@ def load_or_make(path: Path, random_bytes: Callable[[int], bytes]) -> bytes:
         except FileExistsError:
             return _read(path)
         key = random_bytes(KEY_BYTES)
-        with os.fdopen(handle, "w") as file:
-            file.write(f"{key.hex()}\n")
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with os.fdopen(handle, "w") as file:
+                file.write(f"{key.hex()}\n")
+                file.flush()
+                os.fsync(file.fileno())
+            sync(path.parent)  # its name too: what is written with a key that is gone can't be read
+        except OSError:
+            path.unlink(missing_ok=True)  # a part of a key is none
+            raise
         if os.geteuid() == 0:
             owner = path.parent.stat()
             os.chown(path, owner.st_uid, owner.st_gid)

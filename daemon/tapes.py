@@ -2,17 +2,20 @@
 
 A recording that can't be taken in (disk full, folder gone) stays where it is and is tried again; calls never wait for
 it. Files are readable by the daemon's user alone. Encoders are programs of the machine (lame, else ffmpeg), if any.
+Of several daemons on one database each takes in the recordings of the sites that it leads, and deletes what it keeps.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import hmac
 import os
+import re
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -21,6 +24,7 @@ from uuid import UUID
 import structlog
 
 from daemon.clock import Clock
+from daemon.disk import sync
 from daemon.errors import CommandError, StoreError
 from daemon.ports import TapeStore
 from daemon.settings import RecordingsTable
@@ -31,10 +35,21 @@ LOOK_S: Final = 5.0
 SETTLED_S: Final = 1.0
 """A file that has not grown for so long is whole."""
 MISSING_AFTER: Final = timedelta(minutes=10)
+LATE_AFTER: Final = timedelta(seconds=30)
+"""A file is there within a second of its call's end; one that is not is looked for less often."""
 ENDLESS: Final = timedelta(hours=5)
 """A recording whose end nobody told is over: no conversation is longer (its leg's time on the PBX is bounded)."""
 BATCH: Final = 50
+PUT_OFF_S: Final = 60.0
+"""A recording that could not be taken in is tried again after that; those behind it are not kept waiting."""
+PUT_OFF_MAX: Final = 2000
+NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
+SOUGHT_AGAIN_MAX: Final = 1000
+"""So many that were given up for missing are looked for again each hour: their folder may have been away."""
+_DAY: Final = re.compile(r"\d{4}/\d{2}/\d{2}")
+STUCK_MAX: Final = 1000
 KEY_FILE: Final = "recording-links-key"
+KEY_BYTES: Final = 32
 ENCODE_TIMEOUT_S: Final = 300.0
 
 
@@ -61,13 +76,20 @@ class Tapes:
         key: bytes,
         notify: Callable[[str, Mapping[str, Any]], None],
         alert: Callable[[bool], None] = lambda on: None,
+        leads: Callable[[], Collection[str]] | None = None,
     ) -> None:
+        """`leads`: the sites that this daemon leads now; all of `folders` by default."""
         self._store, self._settings, self._clock, self._key = store, settings, clock, key
         self._folders = {site: Path(folder) for site, folder in folders.items() if folder}
         self._home = home / "recordings"
         self._notify, self._alert = notify, alert
+        self._leads = leads or (lambda: self._folders)
         self._full = False
+        self._put_off: dict[int, tuple[float, bool]] = {}
+        """Rows that could not be taken in → when to try again, and whether something was wrong."""
         self._purged_on = ""
+        self._stuck: dict[int, str] = {}
+        """Recordings of erased people that could not be deleted, and the hour of the last try."""
 
     # ---- links -------------------------------------------------------------------------------------------------------
 
@@ -79,7 +101,7 @@ class Tapes:
 
     def check(self, id: int, expires: int, signature: str) -> None:
         """Raises CommandError link_invalid for one that we never made, link_expired (410) for one that is over."""
-        if not hmac.compare_digest(self._sign(id, expires), signature):
+        if not hmac.compare_digest(self._sign(id, expires).encode(), signature.encode()):
             raise CommandError("link_invalid")
         if expires < self._clock.utcnow().timestamp():
             raise CommandError("link_expired")
@@ -115,30 +137,107 @@ class Tapes:
 
     async def take_in(self) -> int:
         """One look at all that waits; how many were taken in."""
-        now = self._clock.utcnow()
-        rows = await self._store.recordings_in(("waiting",), now, BATCH)
-        rows += await self._store.recordings_in(("recording",), now - ENDLESS, BATCH)
-        done = 0
+        now, at = self._clock.utcnow(), self._clock.now()
+        self._put_off = {row: put_off for row, put_off in self._put_off.items() if put_off[0] > at}
+        limit, (sites, away) = BATCH + len(self._put_off), await self._reached()
+        rows = await self._store.recordings_in(("waiting",), now, limit, sites)
+        rows += await self._store.recordings_in(("recording",), now - ENDLESS, limit, sites)
+        lacking = await self._store.recordings_in(("waiting",), now, 1, away) if away else []
+        for row in lacking:
+            self._trouble(row, FileNotFoundError(2, "No such folder", str(self._folders[row["site"]])))
+        done, trouble = 0, bool(lacking)
         for row in rows:
-            if row["site"] not in self._folders:
+            if row["id"] in self._put_off:
+                trouble |= self._put_off[row["id"]][1]
+                continue
+            if row["purged_at"] is not None:
+                await self._forget(row)
                 continue
             try:
                 kept = await asyncio.to_thread(self._take, row)
             except (DiskFull, OSError, subprocess.SubprocessError) as error:
+                trouble = True
                 self._trouble(row, error)
-                if isinstance(error, DiskFull):
+                if isinstance(error, DiskFull) or getattr(error, "errno", None) in NO_ROOM:
                     break
+                self._later(row["id"], at, trouble=True)
                 continue
+            late = now - row["started_at"] - timedelta(seconds=row["duration_s"] or 0.0)
             if kept is not None:
-                self._well()
-                await self._store.set_recording(row["id"], kept)
-                done += 1
-            elif now - row["started_at"] - timedelta(seconds=row["duration_s"] or 0.0) > MISSING_AFTER:
+                done += await self._keep(row["id"], kept)
+            elif late > MISSING_AFTER:
                 await self._store.set_recording(row["id"], {"state": "missing"})
+            elif late > LATE_AFTER:
+                self._later(row["id"], at, trouble=False)
+        if not trouble:
+            self._well()
         return done
 
+    def _later(self, row_id: int, at: float, *, trouble: bool) -> None:
+        """Not again before PUT_OFF_S, so that those behind it have their turn."""
+        if len(self._put_off) < PUT_OFF_MAX:
+            self._put_off[row_id] = at + PUT_OFF_S, trouble
+
+    async def seek_again(self) -> int:
+        """What was given up for missing, should its folder have been empty for a while (not mounted); how many were
+        found, and taken in."""
+        now, done = self._clock.utcnow(), 0
+        sites, _ = await self._reached()
+        for row in await self._store.recordings_in(("missing",), now, SOUGHT_AGAIN_MAX, sites):
+            if row["purged_at"] is not None:
+                await self._forget(row)
+                continue
+            try:
+                kept = await asyncio.to_thread(self._take, row)
+            except (DiskFull, OSError, subprocess.SubprocessError) as error:
+                log.info("recordings.not_found_again", file=row["file"], error=str(error))
+                continue
+            if kept is not None:
+                done += await self._keep(row["id"], kept)
+        return done
+
+    async def _keep(self, row_id: int, kept: Mapping[str, Any]) -> bool:
+        """It is taken in; unless its person was erased meanwhile."""
+        await self._store.set_recording(row_id, kept)
+        row = await self._store.recording(row_id)
+        if row is None or row["purged_at"] is None:
+            return True
+        await self._forget(row)
+        return False
+
+    async def _forget(self, row: Mapping[str, Any]) -> None:
+        """Delete what there is of a recording whose person was erased, here and on the PBX; the row then says so. What
+        can't be deleted is tried again in an hour."""
+        hour = f"{self._clock.utcnow():%Y%m%d%H}"
+        if self._stuck.get(row["id"]) == hour:
+            return
+        left = self._folders[row["site"]] / Path(row["file"]).name if row["file"] else None
+        try:
+            for file in filter(None, (left, row["path"] and Path(row["path"]))):
+                await asyncio.to_thread(file.unlink, missing_ok=True)
+        except OSError as error:
+            if len(self._stuck) >= STUCK_MAX:
+                self._stuck.clear()
+            self._stuck[row["id"]] = hour
+            log.warning("recordings.not_deleted", recording_id=row["id"], error=error.strerror)
+            return
+        self._stuck.pop(row["id"], None)
+        await self._store.set_recording(row["id"], {"state": "purged", "path": ""})
+
+    async def _reached(self) -> tuple[list[str], list[str]]:
+        """The sites that record and that we lead: those whose folder is there, and those whose is away, which says
+        nothing of its files."""
+        leads = self._leads()
+        there: list[str] = []
+        away: list[str] = []
+        for site, folder in self._folders.items():
+            if site in leads:
+                (there if await asyncio.to_thread(folder.is_dir) else away).append(site)
+        return there, away
+
     def _trouble(self, row: Mapping[str, Any], error: Exception) -> None:
-        log.warning("recordings.not_taken_in", file=row["file"], error=str(error))
+        if not self._full or not isinstance(error, FileNotFoundError):
+            log.warning("recordings.not_taken_in", file=row["file"], error=str(error))
         if not self._full:
             self._full = True
             self._alert(True)
@@ -153,13 +252,13 @@ class Tapes:
         """What the row becomes; None if the file is not there or still grows. Runs in a thread."""
         name = Path(row["file"]).name
         source = self._folders[row["site"]] / name
+        day: datetime = row["started_at"]
+        folder = self._home / f"{day:%Y}" / f"{day:%m}" / f"{day:%d}"
         if not source.is_file():
-            return None
+            return self._taken_before(folder, name)
         before = source.stat()
         if self._clock.utcnow().timestamp() - before.st_mtime < SETTLED_S:
             return None
-        day: datetime = row["started_at"]
-        folder = self._home / f"{day:%Y}" / f"{day:%m}" / f"{day:%d}"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if shutil.disk_usage(folder).free - before.st_size < self._settings.free_bytes_min:
             raise DiskFull(f"less than {self._settings.free_bytes_min} bytes would be left in {folder}")
@@ -167,12 +266,19 @@ class Tapes:
         if target is None:
             target = folder / name
             _copy(source, target)
-        size = target.stat().st_size
+        kept = _kept(target)
         try:
             source.unlink()
         except OSError as error:
             log.info("recordings.left_on_pbx", file=name, error=str(error))
-        return {"path": str(target), "bytes": size, "state": "kept"}
+        return kept
+
+    def _taken_before(self, folder: Path, name: str) -> dict[str, Any] | None:
+        """The file is ours already: the database, or this process, was gone before it could be told."""
+        for target in (folder / f"{Path(name).stem}.mp3", folder / name):
+            if target.is_file():
+                return _kept(target)
+        return None
 
     def _encoded(self, source: Path, folder: Path) -> Path | None:
         """The recording as MP3 of 16 kbit/s; None without an encoder, or if it fails (then the WAV is kept)."""
@@ -191,7 +297,7 @@ class Tapes:
             fresh.unlink(missing_ok=True)
             return None
         fresh.chmod(0o600)
-        fresh.replace(target)
+        _put(fresh, target)
         return target
 
     # ---- retention ---------------------------------------------------------------------------------------------------
@@ -217,8 +323,35 @@ class Tapes:
                 target = str(row["attempt_id"])
                 await self._store.note("retention", "recording.purged", target, {"recording_id": row["id"]})
                 count += 1
+        swept = await asyncio.to_thread(self._sweep, before - timedelta(days=1))
+        if swept:
+            log.info("recordings.swept", files=swept)
+        await self.seek_again()
         self._purged_on = f"{now:%Y%m%d%H}"
         return count
+
+    def _sweep(self, before: datetime) -> int:
+        """Delete files of days before that, whatever their rows say: another daemon on the same database may have said
+        `purged` of what this machine keeps. How many; runs in a thread."""
+        count = 0
+        for folder in sorted(self._home.glob("*/*/*")):
+            day = str(folder.relative_to(self._home))
+            if not _DAY.fullmatch(day) or day >= f"{before:%Y/%m/%d}":
+                continue
+            for file in list(folder.iterdir()):
+                try:
+                    file.unlink()
+                    count += 1
+                except OSError as error:
+                    log.warning("recordings.not_swept", file=file.name, error=error.strerror)
+            if not any(folder.iterdir()):
+                folder.rmdir()
+        return count
+
+
+def _kept(target: Path) -> dict[str, Any]:
+    """What a row says of its file."""
+    return {"path": str(target), "bytes": target.stat().st_size, "state": "kept"}
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -227,17 +360,25 @@ def _copy(source: Path, target: Path) -> None:
     handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(handle, "wb") as out, source.open("rb") as data:
         shutil.copyfileobj(data, out, 1 << 20)
+    _put(fresh, target)
+
+
+def _put(fresh: Path, target: Path) -> None:
+    """Under its name for good: the PBX's own file is deleted next, so this one must survive the machine's death."""
+    sync(fresh)
     fresh.replace(target)
+    sync(target.parent)
 
 
 def load_or_make_links_key(folder: Path, random_bytes: Callable[[int], bytes]) -> bytes:
     """The key that signs links, made at first start, readable by the daemon's user alone."""
     path = folder / KEY_FILE
-    if path.is_file():
-        return path.read_bytes()
+    if path.is_file() and len(found := path.read_bytes()) == KEY_BYTES:
+        return found  # one cut short, as by a full disk, would sign what anybody can sign
     folder.mkdir(parents=True, exist_ok=True)
-    key = random_bytes(32)
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    key, fresh = random_bytes(KEY_BYTES), path.with_name(f"{KEY_FILE}.new")
+    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(handle, "wb") as file:
         file.write(key)
+    _put(fresh, path)
     return key

@@ -106,11 +106,16 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
 
 class Intent(Placement, frozen=True, kw_only=True):
     """An attempt about to be placed; committed before any action leaves (DESIGN 3.4). `rule_set` allows `attempts_max`
-    attempts to this person in `attempts_days` days; 0: as many as one likes."""
+    attempts to this person in `attempts_days` days; 0: as many as one likes.
+
+    `known_at`: of what was known of the person as the lead was claimed, the latest attempt or refusal; the store
+    refuses an intent that overlooks a later one, or the red list. None: not from a claim, nothing to compare.
+    """
 
     rule_set: str
     attempts_max: int
     attempts_days: int
+    known_at: datetime | None = None
 
 
 class OpenAttempt(Placement, frozen=True, kw_only=True):

@@ -97,6 +97,11 @@ class ReportFile:
         if self._writer:
             self._writer.writerow((row, result, safe_cell(reason), other_row or "", lead_id or ""))
 
+    def flush(self) -> None:
+        """What was noted is in the file. Raises OSError: asked before leads are made, which it can still stop."""
+        if self._file:
+            self._file.flush()
+
     def close(self) -> None:
         """Flush and close the file."""
         if self._file:

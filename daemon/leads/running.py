@@ -123,6 +123,7 @@ async def run_import(
         try:
             await _fill(path, form, plan, columns, staging, clock, report, progress)
             await _compare(staging, report)
+            report.flush()
             if not dry_run:
                 counts = await staging.finish(clock.utcnow())
                 made = report.report

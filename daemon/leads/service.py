@@ -7,8 +7,9 @@ same disk and database. Files wait in a directory of ours (0700) and are deleted
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -232,17 +233,18 @@ class ImportService:
             job.rows, job.part = rows, part
             self._announce(self._told(job))
 
-        return await run_import(
-            job.path,
-            form,
-            self._plan(job),
-            self._sink,
-            self._clock,
-            name=job.file_name,
-            dry_run=dry_run,
-            report_path=job.report_path,
-            progress=progress,
-        )
+        with _kept():
+            return await run_import(
+                job.path,
+                form,
+                self._plan(job),
+                self._sink,
+                self._clock,
+                name=job.file_name,
+                dry_run=dry_run,
+                report_path=job.report_path,
+                progress=progress,
+            )
 
     def _plan(self, job: _Job) -> Plan:
         options = job.options
@@ -274,10 +276,16 @@ class ImportService:
         return found
 
     async def _receive(self, upload: AsyncIterator[bytes], path: Path) -> None:
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with path.open("xb") as file:
+        with _kept():
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            file = path.open("xb")
+        try:
             async for piece in upload:
-                file.write(piece)
+                with _kept():
+                    file.write(piece)
+        finally:
+            with _kept():
+                file.close()
 
     def state(self, import_id: str) -> dict[str, Any] | None:
         """The job's state as JSON-ready values; None if there is no such job."""
@@ -319,6 +327,15 @@ class ImportService:
         await asyncio.gather(*tasks, return_exceptions=True)
         for job in list(self._jobs.values()):
             self._forget(job)
+
+
+@contextlib.contextmanager
+def _kept() -> Iterator[None]:
+    """Works on the files of imports: a full disk, or one that is gone, is told like any other reason."""
+    try:
+        yield
+    except OSError as error:
+        raise ImportFailed(f"the daemon's own disk: {error.strerror or error}") from error
 
 
 def _said(error: DaemonError) -> dict[str, Any]:

@@ -25,6 +25,12 @@ log = structlog.get_logger(__name__)
 LOOK_S = 5.0
 """Changed rules of a campaign show in its counts this soon; the law itself applies at once."""
 
+PUT_OFF_S = 600.0
+"""Retention that failed is tried again so much later: what was too much for the database is no less in a moment."""
+
+FAILED_MAX = 5
+"""People in a row whom the database could not forget: then it is the database, not they."""
+
 REVIEW_PAGE = 5000
 PEOPLE_PAGE = 500
 
@@ -49,6 +55,7 @@ class Upkeep:
             try:
                 await self.review()
                 if self._clock.utcnow() >= self._due:
+                    self._due = self._clock.utcnow() + timedelta(seconds=PUT_OFF_S)
                     await self.retain()
                     self._due = self._next_run(self._clock.utcnow())
             except StoreError as error:
@@ -86,15 +93,21 @@ class Upkeep:
     async def _people(self, before: datetime, proof_before: datetime) -> dict[str, int]:
         counts = {"people": 0, "files_deleted": 0, "files_left": 0}
         after: int | None = 0
+        failed = 0
         while after is not None:
             people, after = await self._store.stale_people(before, after, PEOPLE_PAGE, proof_before)
             for group_id, e164 in people:
                 try:
                     done = await self._store.erase_person(group_id, e164)
-                except StoreConflict as error:
-                    if error.field != "open":
+                except StoreError as error:
+                    if isinstance(error, StoreConflict) and error.field == "open":
+                        continue  # being called: not forgotten at all
+                    failed += 1
+                    if failed == FAILED_MAX:
                         raise
-                    continue  # being called: not forgotten at all
+                    log.warning("retention.person_left", error=str(error))  # one must not keep all others
+                    continue
+                failed = 0
                 counts["people"] += 1
                 deleted = _delete(done["files"])
                 counts["files_deleted"] += deleted

@@ -174,12 +174,24 @@ async def _in_order(connection: asyncpg.Connection, steps: Iterable[tuple[str, R
         await connection.executemany(sql, [row for _, row in run])
 
 
+_ATTACHED = """
+SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'call_event'::regclass"""
+
+
 async def make_partitions(connection: asyncpg.Connection, days: Sequence[date]) -> None:
-    """Partitions of `call_event` for these UTC days; those that exist are left alone."""
+    """Partitions of `call_event` for these UTC days; those that exist are left alone.
+
+    Made beside the table and attached to it, which waits for no reader: made as its part, each would need the whole
+    table for itself, and a backup that runs would keep the daemon from starting, and facts from being applied.
+    """
     await connection.execute("SELECT pg_advisory_xact_lock(hashtext('call_event'))")
+    there = {row["relname"] for row in await connection.fetch(_ATTACHED)}
     for day in days:
         name, until = f"call_event_{day:%Y%m%d}", day + timedelta(days=1)
+        if name in there:
+            continue
         await connection.execute(
-            f"CREATE TABLE IF NOT EXISTS {name} PARTITION OF call_event"
+            f"CREATE TABLE IF NOT EXISTS {name} (LIKE call_event INCLUDING ALL);"
+            f" ALTER TABLE call_event ATTACH PARTITION {name}"
             f" FOR VALUES FROM ('{day} 00:00:00+00') TO ('{until} 00:00:00+00')"
         )

@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 import msgspec
 
+from daemon.bounds import Bound
 from daemon.errors import SettingsError, StoreConflict, StoreUnavailable
 
 ACQUIRE_TIMEOUT_S = 5.0
@@ -32,6 +33,15 @@ _UNAVAILABLE = (
     asyncpg.InvalidCatalogNameError,
     asyncpg.PostgresSystemError,
     asyncpg.ReadOnlySQLTransactionError,
+    # Nobody's row is at fault: the database itself is damaged, not ours to use, or of another version than this build.
+    # A fact refused for that must wait in the journal until it is mended, not be set aside.
+    asyncpg.InternalServerError,
+    asyncpg.InsufficientPrivilegeError,
+    asyncpg.UndefinedTableError,
+    asyncpg.UndefinedColumnError,
+    asyncpg.UndefinedFunctionError,
+    asyncpg.InvalidCachedStatementError,
+    asyncpg.ObjectNotInPrerequisiteStateError,
 )
 
 
@@ -75,6 +85,29 @@ async def _prepare(connection: asyncpg.Connection) -> None:
     )
 
 
+class Room:
+    """So many at once; the next waits for ACQUIRE_TIMEOUT_S."""
+
+    def __init__(self, name: str, limit: int) -> None:
+        self.name, self.limit, self.used = name, limit, 0
+        self._free = asyncio.Semaphore(limit)
+
+    @contextlib.asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """For the length of the block. Raises StoreUnavailable."""
+        try:
+            async with asyncio.timeout(ACQUIRE_TIMEOUT_S):
+                await self._free.acquire()
+        except TimeoutError as error:
+            raise StoreUnavailable(f"{self.name}: all {self.limit} are in use") from error
+        self.used += 1
+        try:
+            yield
+        finally:
+            self.used -= 1
+            self._free.release()
+
+
 class _Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
     """Given back without a word to the server: nothing of ours outlives its transaction (SET LOCAL, locks of the
     transaction, no LISTEN, no cursors), and asking for a reset of it all doubled the trips of every short statement.
@@ -98,6 +131,8 @@ class Database:
     ) -> None:
         self.dsn = dsn
         self._pool_size, self._timeout_s = pool_size, statement_timeout_s
+        self._readers = Room("store_readers", max(1, pool_size // 2))
+        self._downloads = Room("store_downloads", max(1, pool_size // 4))
         self._password, self._application = password, application
         self._pool: asyncpg.Pool | None = None
 
@@ -134,6 +169,26 @@ class Database:
         """Connections at work now, and how many there may be."""
         busy = 0 if self._pool is None else self._pool.get_size() - self._pool.get_idle_size()
         return busy, self._pool_size
+
+    def rooms(self) -> Iterator[Bound]:
+        """How much of what people may use at once is in use."""
+        for room in (self._readers, self._downloads):
+            yield Bound(room.name, room.used, room.limit)
+
+    @contextlib.asynccontextmanager
+    async def reading(self) -> AsyncIterator[asyncpg.Connection]:
+        """A connection for what people ask and what may take seconds: reports, sums, searches. Half of all at most, so
+        that the lease, the calls' intents and their facts never wait behind a page that is asked for again and again.
+        Raises StoreUnavailable if none comes free in time."""
+        async with self._readers.place(), self.connection() as connection:
+            yield connection
+
+    @contextlib.asynccontextmanager
+    async def downloading(self) -> AsyncIterator[asyncpg.Connection]:
+        """One in a transaction, for rows that go out as fast as somebody's line takes them: half of the readers' at
+        most."""
+        async with self._downloads.place(), self._readers.place(), self.transaction() as connection:
+            yield connection
 
     async def close(self) -> None:
         """Give the connections back; within the deadline, or by force."""

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from daemon.calls.lead_records import AgentStateRow, Intent, Lease, OpenAttempt
 from daemon.store.claiming import Claiming
+from daemon.store.tables import ATTEMPT_HISTORY_DAYS
 
 COUNT_ROWS_MAX = 500
 """Changes of the counts of a campaign's lists that are read before they are folded into one row a state."""
@@ -30,25 +31,32 @@ WHERE site = $1 AND holder = $2 AND fence = $3 RETURNING fence"""
 
 _RELEASE = "UPDATE site_leases SET until = clock_timestamp() WHERE site = $1 AND holder = $2 AND fence = $3"
 
-_INTENTS = """
+_INTENTS = f"""
 INSERT INTO attempts (id, site, fence, kind, group_id, campaign_id, client_id, lead_id, e164, line_id, caller_id,
     agent_id, rule_set, at)
 SELECT i.id, $1, $2, i.kind, i.group_id, i.campaign_id, i.client_id, i.lead_id, i.e164, i.line_id, i.caller_id,
     i.agent_id, i.rule_set, i.at
 FROM unnest($3::uuid[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::text[], $10::bigint[],
-    $11::text[], $12::bigint[], $13::text[], $14::integer[], $15::integer[], $16::timestamptz[])
+    $11::text[], $12::bigint[], $13::text[], $14::integer[], $15::integer[], $16::timestamptz[], $17::timestamptz[])
     WITH ORDINALITY AS i(id, kind, group_id, campaign_id, client_id, lead_id, e164, line_id, caller_id, agent_id,
-        rule_set, attempts_max, attempts_days, at, place)
+        rule_set, attempts_max, attempts_days, at, known_at, place)
 WHERE EXISTS (
         SELECT FROM site_leases WHERE site = $1 AND fence = $2 AND until >= clock_timestamp() + interval '1 second')
     AND (i.attempts_max = 0 OR i.attempts_days = 0 OR i.attempts_max > (
         SELECT count(*) FROM attempts a WHERE a.client_id = i.client_id AND a.e164 = i.e164
             AND a.at > i.at - make_interval(days => i.attempts_days) AND a.counted IS NOT FALSE
             AND a.kind <> 'inbound'))
+    AND (i.known_at IS NULL OR NOT EXISTS (
+        SELECT FROM attempts a WHERE a.client_id = i.client_id AND a.e164 = i.e164
+            AND (a.refused AND a.disposition_at > i.known_at OR a.kind <> 'inbound' AND a.counted IS NOT FALSE
+                AND a.at > greatest(i.known_at, i.at - interval '{ATTEMPT_HISTORY_DAYS} days'))))
+    AND (i.known_at IS NULL OR NOT EXISTS (SELECT FROM dnc d WHERE d.client_id = i.client_id AND d.e164 = i.e164))
     AND NOT EXISTS (SELECT FROM attempt_voids v WHERE v.id = i.id)
 ORDER BY i.place
 ON CONFLICT DO NOTHING
 RETURNING id, number"""
+"""Facts of a lead are as old as its claim: the person may have been called, have refused or been red-listed since, as
+somebody on another list, campaign or site of the same client (its last three conditions)."""
 
 _INTENT_COLUMNS = (
     "attempt_id",
@@ -65,6 +73,7 @@ _INTENT_COLUMNS = (
     "attempts_max",
     "attempts_days",
     "at",
+    "known_at",
 )
 
 _OPEN_ATTEMPTS = """

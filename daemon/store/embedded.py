@@ -25,6 +25,7 @@ from urllib.parse import quote
 
 import asyncpg
 
+from daemon.disk import sync
 from daemon.errors import SettingsError, StoreUnavailable
 
 ROLE = "cadran"
@@ -258,10 +259,13 @@ class EmbeddedPostgres:
             reason = done.stderr.decode("utf-8", "replace").strip().splitlines()
             raise SettingsError("database folder", str(self._folder), f"initdb: {reason[-1] if reason else 'failed'}")
         fresh.rename(self._data)
+        if self._durable:  # else the next start after a power cut could find, and remove, what is still called data.new
+            sync(self._folder)
 
     def _write_access(self) -> None:
-        """Who gets in, renewed at each start so that a changed user is no mystery."""
-        users = dict.fromkeys((self._account.name, pwd.getpwuid(os.geteuid()).pw_name))
+        """Who gets in, renewed at each start so that a changed user is no mystery. Root is let in as well: it could
+        read the files anyway, and it is root who types `cadran token create` and `cadran doctor`."""
+        users = dict.fromkeys((self._account.name, pwd.getpwuid(os.geteuid()).pw_name, "root"))
         self._write("pg_ident.conf", "".join(f'cadran "{user}" {ROLE}\n' for user in users))
         self._write("pg_hba.conf", "local all all peer map=cadran\nhost all all samehost scram-sha-256\n")
 

@@ -37,7 +37,8 @@ counters AS (
     UPDATE leads l SET attempts = l.attempts + $15::integer - coalesce(b.counted::integer, 0) FROM before b
     WHERE l.id = b.lead_id AND b.lead_id <> 0 AND b.outcome IS NOT NULL)
 UPDATE leads l SET claimed_by = NULL,
-    attempts = l.attempts + $15::integer, failures = l.failures + (NOT $15)::integer,
+    attempts = l.attempts + $15::integer, failures = CASE WHEN $15 THEN 0
+        WHEN $2 IN ('not_placed', 'agent_no_answer') THEN l.failures ELSE l.failures + 1 END,
     recycled = l.recycled + $19::integer, last_attempt_at = b.at, last_outcome = $2,
     status = CASE WHEN b.decided THEN l.status ELSE $2 END,
     last_agent_id = CASE WHEN $8 = 0 THEN l.last_agent_id ELSE $8 END,

@@ -80,7 +80,7 @@ class Figures:
             join="LEFT JOIN leads l ON l.id = a.lead_id AND a.lead_id <> 0" if by == "department" else "",
             where=" AND ".join(where),
         )
-        async with self._database.connection() as connection:
+        async with self._database.reading() as connection:
             return [dict(row) for row in await connection.fetch(sql, *arguments)]
 
     async def stream_attempts(self, group_id: int | None, filters: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
@@ -89,6 +89,6 @@ class Figures:
         where += conditions(check_filters(filters, ATTEMPT_FILTERS), ATTEMPT_CONDITIONS, arguments)
         columns = ", ".join(f"a.{name}" for name in ATTEMPT_ROW)
         sql = f"SELECT {columns} FROM attempts a WHERE {' AND '.join(where)} ORDER BY a.number DESC"
-        async with self._database.transaction() as connection:
+        async with self._database.downloading() as connection:
             async for row in connection.cursor(sql, *arguments, prefetch=1000):
                 yield dict(row)

@@ -46,13 +46,16 @@ class _Segment(msgspec.Struct):
     name: str
     size: int
     last: tuple[int, int]
+    spoilt: bool = False
+    """Its end may hold a part of a record that could not be cut off: nothing may be written behind that."""
 
 
 class Journal:
     """One site's journal. `begin` names the fence new facts get; `append` numbers and writes them.
 
     Figures for metrics: `dropped` facts not taken for want of room, `torn` bytes cut off at open, `corrupt` segments
-    with damage before their end, `failed_writes`, `size` in bytes.
+    with damage before their end, `unread` whole records that this version does not know (their segments are kept beside
+    the journal, as `….unread`), `failed_writes`, `size` in bytes.
     """
 
     def __init__(
@@ -60,7 +63,7 @@ class Journal:
     ) -> None:
         self.site = site
         self.fence = self.last_n = 0
-        self.dropped = self.torn = self.corrupt = self.failed_writes = 0
+        self.dropped = self.torn = self.corrupt = self.unread = self.failed_writes = 0
         self.error = ""
         self._files, self.bytes_max = files, bytes_max
         self._segment_bytes = max(1024, min(segment_bytes, bytes_max // 8))
@@ -150,7 +153,7 @@ class Journal:
 
     def _write(self) -> None:
         while self._unwritten:
-            if not self._segments or self._segments[-1].size >= self._segment_bytes:
+            if not self._segments or not self._open_end(self._segments[-1]):
                 self._segments.append(_Segment(f"{self._next_name:08d}.seg", 0, (0, 0)))
                 self._next_name += 1
             segment = self._segments[-1]
@@ -181,12 +184,19 @@ class Journal:
                 self._unwritten_bytes -= len(record)
         self.error = ""
 
+    def _open_end(self, segment: _Segment) -> bool:
+        """Whether more may be written behind it."""
+        return segment.size < self._segment_bytes and not segment.spoilt
+
     def _write_failed(self, segment: _Segment, error: OSError) -> None:
         self.failed_writes += 1
         self.error = str(error)
         self.on_unsynced()
-        with contextlib.suppress(OSError, KeyError):  # a part may have got through: it must not stand before the rest
-            self._files.truncate(segment.name, segment.size)
+        try:  # a part may have got through: it must not stand before the rest
+            with contextlib.suppress(KeyError):
+                self._files.truncate(segment.name, segment.size)
+        except OSError:
+            segment.spoilt = True
         if segment.size == 0:
             self._delete(self._segments.pop())
 
@@ -244,7 +254,7 @@ class Journal:
         while self._unwritten and self._unwritten[0][0] <= mark:
             self._unwritten_bytes -= len(self._unwritten.popleft()[1])
         while self._segments and self._segments[0].last <= mark:
-            if len(self._segments) == 1 and self._segments[0].size < self._segment_bytes:
+            if len(self._segments) == 1 and self._open_end(self._segments[0]):
                 break  # still being written
             self._delete(self._segments.pop(0))
 
@@ -271,14 +281,21 @@ class Journal:
         for position, name in enumerate(names):
             data = self._files.read(name)
             self._next_name = max(self._next_name, int(name.split(".")[0]) + 1)
-            good, last = len(_MAGIC) if data.startswith(_MAGIC) else 0, (0, 0)
+            good, last, unread = len(_MAGIC) if data.startswith(_MAGIC) else 0, (0, 0), self.unread
             for end, entry in _entries(data):
-                good, last = end, (entry.fence, entry.n)
+                good = end
+                if entry is None:
+                    self.unread += 1
+                    continue
+                last = (entry.fence, entry.n)
                 self._pending.append(NumberedFact(site=self.site, fence=entry.fence, n=entry.n, fact=entry.fact))
             if good < len(data):
                 self.torn += len(data) - good
                 self.corrupt += position < len(names) - 1
                 self._files.truncate(name, good)
+            if self.unread > unread:
+                with contextlib.suppress(OSError):
+                    self._files.replace(f"{name}.unread", data)
             if last == (0, 0):
                 self._files.delete(name)
             else:
@@ -289,19 +306,19 @@ def _nobody() -> None:
     """Nobody wants to know."""
 
 
-def _entries(data: bytes) -> Iterator[tuple[int, _Entry]]:
-    """The whole records of a segment, each with the offset of its end; stops at the first that is not whole."""
+def _entries(data: bytes) -> Iterator[tuple[int, _Entry | None]]:
+    """The whole records of a segment, each with the offset of its end; stops at the first that is not whole. None: one
+    that another version wrote and this one can't read, as after a return to the release before; those behind count."""
     if not data.startswith(_MAGIC):
         return
     at = len(_MAGIC)
     while at + _FRAME.size <= len(data):
         length, checksum = _FRAME.unpack_from(data, at)
         body = data[at + _FRAME.size : at + _FRAME.size + length]
-        if len(body) < length or zlib.crc32(body) != checksum:
-            return
-        try:
+        if not length or len(body) < length or zlib.crc32(body) != checksum:
+            return  # zeros are what a machine's death may leave of an end that was never synced
+        entry: _Entry | None = None
+        with contextlib.suppress(msgspec.DecodeError):
             entry = _decoder.decode(body)
-        except msgspec.DecodeError:
-            return
         at += _FRAME.size + length
         yield at, entry

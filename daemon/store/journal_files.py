@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from daemon.disk import sync
 from daemon.errors import SettingsError
 
 
@@ -77,7 +78,7 @@ class Folder:
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(self._path / name)
-        self._sync_folder()
+        sync(self._path)
 
     def truncate(self, name: str, size: int) -> None:
         os.ftruncate(self._descriptor(name), size)
@@ -96,16 +97,8 @@ class Folder:
         if name not in self._open:
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
             self._open[name] = os.open(self._path / name, flags, 0o600)
-            self._sync_folder()
+            sync(self._path)
         return self._open[name]
-
-    def _sync_folder(self) -> None:
-        """So that a new name survives too."""
-        folder = os.open(self._path, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 class MemoryFiles:

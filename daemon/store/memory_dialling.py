@@ -199,7 +199,7 @@ class MemoryDialling:
             if fence != lease.fence or until < self._clock.now() + LEASE_LEFT_MIN_S:
                 return {}
             # One statement in SQL: the legal count sees the rows of before, the rule of one live attempt sees all.
-            allowed = [intent for intent in intents if self._within_law(intent)]
+            allowed = [intent for intent in intents if self._within_law(intent) and not self._overlooks(intent)]
             return {
                 intent.attempt_id: number for intent in allowed if (number := self._insert(intent, lease)) is not None
             }
@@ -215,6 +215,18 @@ class MemoryDialling:
         rows = (self.tables.attempts[id] for id in ids)
         counted = sum(1 for row in rows if row.at > since and row.counted is not False and row.kind != "inbound")
         return counted < intent.attempts_max
+
+    def _overlooks(self, intent: Intent) -> bool:
+        """Whether the person was called, refused or was red-listed since what is known of them was read."""
+        known, person = intent.known_at, (intent.client_id, intent.e164)
+        if known is None:
+            return False
+        since = max(known, intent.at - timedelta(days=ATTEMPT_HISTORY_DAYS))
+        return person in self.tables.dnc or any(
+            (row.refused and row.disposition_at is not None and row.disposition_at > known)
+            or (row.kind != "inbound" and row.counted is not False and row.at > since)
+            for row in map(self.tables.attempts.__getitem__, self.tables.attempts_of_person.get(person, ()))
+        )
 
     def _insert(self, intent: Intent, lease: Lease) -> int | None:
         t = self.tables

@@ -25,6 +25,7 @@ from daemon.store.tables import (
 )
 
 _CONNECTED = "connected"
+_NOT_DIALLED = ("not_placed", "agent_no_answer")
 _UNKNOWN = "unknown"
 
 
@@ -134,7 +135,8 @@ class FactApplier:
         kept = fact.outcome == _CONNECTED and lead.callback_at is not None and lead.callback_at <= attempt.at
         lead.claimed_by = None
         lead.attempts += int(fact.counted)
-        lead.failures += int(not fact.counted)
+        if fact.counted or fact.outcome not in _NOT_DIALLED:
+            lead.failures = 0 if fact.counted else lead.failures + 1
         lead.recycled += int(fact.lead_recycled)
         lead.last_attempt_at, lead.last_outcome = attempt.at, fact.outcome.value
         lead.status = lead.status if decided else fact.outcome.value

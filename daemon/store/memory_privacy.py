@@ -116,6 +116,12 @@ def erase(t: MemoryTables, pseudonyms: Pseudonyms | None, group_id: int, e164: s
             t.callbacks[id].notes, t.callbacks[id].done_at = "", t.callbacks[id].done_at or now
         _forget(t, lead, pseudonym)
     ids = {row.id for row in attempts}
+    tapes = [row for row in t.recordings.values() if row["attempt_id"] in ids]
+    files = [row["path"] for row in tapes if row["path"]]
+    for row in tapes:
+        row["purged_at"] = row["purged_at"] or now
+        row["state"] = "waiting" if row["state"] == "kept" else row["state"]
+    counts["recordings"] = len(tapes)
     drafts = [agent_id for agent_id, row in t.drafts.items() if row["attempt_id"] in ids]
     for agent_id in drafts:
         del t.drafts[agent_id]
@@ -126,12 +132,12 @@ def erase(t: MemoryTables, pseudonyms: Pseudonyms | None, group_id: int, e164: s
     for consent in (each for id in clients for each in t.consents.get((id, e164), ())):
         consent.proof = consent.ip = consent.source = ""
         counts["consents"] += 1
-    for row in attempts:
-        row.notes = ""
+    for attempt in attempts:
+        attempt.notes = ""
     _rename(t, group_id, clients, e164, pseudonym)
     counts |= _elsewhere(t, group_id, written(e164))
     t.erased[group_id, pseudonym] = now
-    return {"counts": counts, "files": [], "pseudonym": pseudonym}
+    return {"counts": counts, "files": files, "pseudonym": pseudonym}
 
 
 def _forget(t: MemoryTables, lead: LeadRow, pseudonym: str) -> None:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from daemon.calls.records import Client
 from daemon.store.memory_tables import LeadRow, MemoryTables
+from daemon.store.pseudonyms import MARK
 from daemon.store.retention import CONSENT_DAYS
 
 
@@ -39,7 +40,7 @@ def stale_people(
             e.consent_at + timedelta(days=CONSENT_DAYS) for e in same if e.consent_at and e.group_id == lead.group_id
         ]
         told = max(heard) < before and all(at < proof_before for at in agreed)
-        if lead.blocked_by != "erased" and lead.claimed_by is None and told:
+        if not lead.e164.startswith(MARK) and lead.claimed_by is None and told:
             found[lead.group_id, lead.e164] = None
     return list(found), ids[-1] if len(ids) == limit else None
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from daemon.calls.records import Campaign
 from daemon.ports import Page
 from daemon.store.memory_tables import AttemptRow, LeadRow, MemoryTables
+from daemon.store.privacy import written
 from daemon.store.tables import ATTEMPT_FILTERS, ATTEMPT_ROW, LEAD_FILTERS, LEAD_ROW, check_filters
 
 
@@ -39,7 +41,7 @@ def _lead_matches(tables: MemoryTables, row: LeadRow, name: str, value: Any) -> 
         case "q":
             return str(value).lower() in f"{row.first_name} {row.last_name} {row.company}".lower()
         case "phone":
-            return value in (row.e164, row.alt_phone)
+            return row.e164 == value or re.sub(r"[^0-9+]", "", row.alt_phone) in written(value)
         case "email":
             return row.email.lower() == str(value).lower()
         case "outcome":

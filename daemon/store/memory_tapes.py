@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -98,12 +98,32 @@ class MemoryTapes:
         page: Page = await self._do("search_recordings", work)
         return page
 
-    async def missed_calls(self, group_id: int | None, *, done: bool, limit: int) -> list[dict[str, Any]]:
+    async def missed_calls(
+        self,
+        group_id: int | None,
+        *,
+        done: bool,
+        limit: int,
+        owner: int | None = None,
+        campaign_ids: Collection[int] = (),
+        attempt_id: UUID | None = None,
+    ) -> list[dict[str, Any]]:
+        def fits(row: dict[str, Any]) -> bool:
+            if group_id not in (None, row["group_id"]) or (row["done_at"] is not None) != done:
+                return False
+            if owner is not None and row["owner_agent_id"] not in (0, owner):
+                return False
+            if campaign_ids and row["campaign_id"] not in campaign_ids:
+                return False
+            return attempt_id in (None, row["attempt_id"])
+
         def work() -> list[dict[str, Any]]:
             found = []
-            for row in sorted(self.tables.missed.values(), key=lambda row: (row["at"], row["attempt_id"])):
+            rows = sorted(self.tables.missed.values(), key=lambda row: row["attempt_id"])
+            rows.sort(key=lambda row: row["done_at"] if row["done_at"] and done else row["at"], reverse=done)
+            for row in rows:
                 attempt = self.tables.attempts.get(row["attempt_id"])
-                if attempt is None or group_id not in (None, row["group_id"]) or (row["done_at"] is not None) != done:
+                if attempt is None or not fits(row):
                     continue
                 known = {"e164": attempt.e164, "call_number": attempt.number, "did": attempt.caller_id}
                 found.append({**row, **known})
@@ -141,10 +161,13 @@ class MemoryTapes:
 
         await self._do("set_recording", work)
 
-    async def recordings_in(self, states: Sequence[str], before: datetime, limit: int) -> list[dict[str, Any]]:
+    async def recordings_in(
+        self, states: Sequence[str], before: datetime, limit: int, sites: Sequence[str] | None = None
+    ) -> list[dict[str, Any]]:
         def work() -> list[dict[str, Any]]:
             rows = [r for r in self.tables.recordings.values() if r["state"] in states and r["started_at"] < before]
-            shown = [self._shown(row) for row in sorted(rows, key=lambda row: row["started_at"])]
+            rows = [row for row in rows if sites is None or row["site"] in sites]
+            shown = [self._shown(row) for row in sorted(rows, key=lambda row: (row["started_at"], row["id"]))]
             return [row for row in shown if row is not None][:limit]
 
         rows: list[dict[str, Any]] = await self._do("recordings_in", work)

@@ -17,6 +17,9 @@ from daemon.errors import StoreError
 from daemon.store.database import mapped
 
 _LOCK = 0x6361_6472_616E  # "cadran"
+STEP_S = 12 * 3600.0
+"""A step may take so long: an index over years of calls is minutes of work, and one cut short would begin anew at each
+start, for ever. The pool's own deadline is for what is asked while people wait."""
 _NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 _TABLE = """CREATE TABLE IF NOT EXISTS schema_migrations (
     number integer PRIMARY KEY,
@@ -78,7 +81,7 @@ async def migrate(connection: asyncpg.Connection) -> list[str]:
             with mapped():
                 async with connection.transaction():
                     await connection.execute("SET LOCAL statement_timeout = 0")
-                    await connection.execute(step.sql)
+                    await connection.execute(step.sql, timeout=STEP_S)
                     await connection.execute(
                         "INSERT INTO schema_migrations (number, name, sha256) VALUES ($1, $2, $3)",
                         step.number,

@@ -13,7 +13,7 @@ from daemon.errors import StoreConflict
 from daemon.ports import Page, Pseudonyms
 from daemon.store.database import Database
 from daemon.store.entry import Entering, lacking
-from daemon.store.privacy import take_back
+from daemon.store.privacy import take_back, written
 from daemon.store.tables import (
     ATTEMPT_FILTERS,
     ATTEMPT_ROW,
@@ -68,7 +68,8 @@ _LEAD_FILTERS = {
     "list_id": "l.list_id = {}::bigint",
     "campaign_id": "l.list_id IN (SELECT unnest(list_ids) FROM campaigns WHERE id = {}::bigint)",
     "q": "concat_ws(' ', l.first_name, l.last_name, l.company) ILIKE {}",
-    "phone": "(l.e164 = {0} OR (l.alt_phone = {0} AND l.alt_phone <> ''))",
+    "phone": "(l.e164 = ({0}::text[])[1] OR (l.alt_phone <> ''"
+    " AND regexp_replace(l.alt_phone, '[^0-9+]', '', 'g') = ANY({0}::text[])))",
     "email": "lower(l.email) = lower({})",
     "status": "l.status = {}",
     "outcome": "l.last_outcome = {}",
@@ -114,6 +115,8 @@ def conditions(filters: Mapping[str, Any], known: Mapping[str, str], arguments: 
             value = f"%{escaped}%"
         elif name == "outcome" and "text[]" in known[name]:
             value = [str(each) for each in ([value] if isinstance(value, str) else value)]
+        elif name == "phone":
+            value = written(value)  # a second number stands as it was sent; index leads_by_alt_digits
         arguments.append(value)
         parts.append(known[name].format(f"${len(arguments)}"))
     return parts
@@ -183,7 +186,7 @@ class People(Entering):
         where += conditions(check_filters(filters, LEAD_FILTERS), _LEAD_FILTERS, arguments)
         columns = ", ".join(f"l.{name}" for name in LEAD_ROW)
         sql = f"SELECT {columns} FROM leads l WHERE {' AND '.join(where)} ORDER BY l.id DESC LIMIT $3"
-        return await self._page(sql, arguments, limit, "id")
+        return await self._page(sql, arguments, limit, "id", long="q" in filters)
 
     async def search_attempts(
         self, group_id: int | None, filters: Mapping[str, Any], limit: int, after: str | None
@@ -193,10 +196,10 @@ class People(Entering):
         where += conditions(check_filters(filters, ATTEMPT_FILTERS), ATTEMPT_CONDITIONS, arguments)
         columns = ", ".join(f"a.{name}" for name in ATTEMPT_ROW)
         sql = f"SELECT {columns} FROM attempts a WHERE {' AND '.join(where)} ORDER BY a.number DESC LIMIT $3"
-        return await self._page(sql, arguments, limit, "number")
+        return await self._page(sql, arguments, limit, "number", long=True)
 
-    async def _page(self, sql: str, arguments: Sequence[Any], limit: int, key: str) -> Page:
-        async with self._database.connection() as connection:
+    async def _page(self, sql: str, arguments: Sequence[Any], limit: int, key: str, *, long: bool) -> Page:
+        async with self._database.reading() if long else self._database.connection() as connection:
             rows = [dict(row) for row in await connection.fetch(sql, *arguments)]
         more = len(rows) > limit
         return Page(rows=rows[:limit], next_after=str(rows[limit - 1][key]) if more else None)

@@ -31,6 +31,8 @@ from daemon.store.tapes import TapeRows
 
 PARTITIONS_AHEAD_DAYS = 7
 _STREAM_ROWS = 1000
+LIGHT = frozenset({"api_calls", "api_calls_by_line", "dear_calls", "line_use", "callbacks", "journal"})
+"""Reports that calls wait for, or that read few rows along an index: they don't queue with what people look at."""
 
 
 class PostgresStore(
@@ -91,6 +93,7 @@ class PostgresStore(
     def bounds(self) -> Iterable[Bound]:
         """See daemon.bounds."""
         yield Bound("store_connections", *self._database.in_use())
+        yield from self._database.rooms()
 
     async def close(self) -> None:
         await self._database.close()
@@ -101,13 +104,14 @@ class PostgresStore(
 
     async def report(self, name: str, **parameters: Any) -> list[dict[str, Any]]:
         report = load(name)
-        async with self._database.connection() as connection:
+        door = self._database.connection if name in LIGHT else self._database.reading
+        async with door() as connection:
             rows = await connection.fetch(report.sql, *report.arguments(parameters))
         return [dict(row) for row in rows]
 
     async def stream(self, name: str, **parameters: Any) -> AsyncIterator[dict[str, Any]]:
         report = load(name)
         arguments = report.arguments(parameters)
-        async with self._database.transaction() as connection:
+        async with self._database.downloading() as connection:
             async for row in connection.cursor(report.sql, *arguments, prefetch=_STREAM_ROWS):
                 yield dict(row)

@@ -34,7 +34,7 @@ _HELD: dict[str, str] = {
     "recordings": "SELECT r.attempt_id, r.started_at, r.duration_s, r.purged_at FROM recordings r"
     " JOIN attempts a ON a.id = r.attempt_id WHERE a.e164 = $2 AND a.group_id = $1 ORDER BY r.started_at",
     "click_to_call": "SELECT created_at, number_called, success FROM api_call_logs WHERE group_id = $1"
-    " AND regexp_replace(number_called, '[^0-9+]', '', 'g') = ANY($2) ORDER BY created_at",
+    " AND number_called <> '' AND regexp_replace(number_called, '[^0-9+]', '', 'g') = ANY($2) ORDER BY created_at",
 }
 
 _HISTORY = {name: _HELD[name].replace("e164 = $2", "e164 = ANY($2)") for name in ("attempts", "consents", "red_list")}
@@ -43,7 +43,8 @@ _HISTORY = {name: _HELD[name].replace("e164 = $2", "e164 = ANY($2)") for name in
 _ERASE: dict[str, str] = {
     "drafts": "DELETE FROM desk_drafts d USING attempts a WHERE a.id = d.attempt_id AND a.e164 = $2 AND a.group_id = $1"
     " AND ($3::text IS NOT NULL) AND ($4::timestamptz IS NOT NULL)",
-    "recordings": "UPDATE recordings r SET path = '', purged_at = coalesce(purged_at, $4::timestamptz) FROM attempts a"
+    "recordings": "UPDATE recordings r SET purged_at = coalesce(purged_at, $4::timestamptz),"
+    " state = CASE state WHEN 'kept' THEN 'waiting' ELSE state END FROM attempts a"
     " WHERE a.id = r.attempt_id AND a.e164 = $2 AND a.group_id = $1 AND ($3::text IS NOT NULL)",
     "callbacks": "UPDATE callbacks k SET notes = '', done_at = coalesce(done_at, $4::timestamptz) FROM leads l"
     " WHERE l.id = k.lead_id AND l.e164 = $2 AND l.group_id = $1 AND ($3::text IS NOT NULL)",
@@ -197,10 +198,11 @@ class Privacy:
             )
 
 
+# Indexes: leads_by_alt_digits, api_call_logs_of_number, whose expressions these repeat.
 _ELSEWHERE = {
-    "alt_phones": "UPDATE leads SET alt_phone = '' WHERE group_id = $1"
+    "alt_phones": "UPDATE leads SET alt_phone = '' WHERE group_id = $1 AND alt_phone <> ''"
     " AND regexp_replace(alt_phone, '[^0-9+]', '', 'g') = ANY($2)",
-    "click_to_call": "UPDATE api_call_logs SET number_called = '' WHERE group_id = $1"
+    "click_to_call": "UPDATE api_call_logs SET number_called = '' WHERE group_id = $1 AND number_called <> ''"
     " AND regexp_replace(number_called, '[^0-9+]', '', 'g') = ANY($2)",
     "zadarma_calls": "DELETE FROM zadarma_calls WHERE group_id = $1 AND e164 = ANY($2)",
 }

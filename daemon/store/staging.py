@@ -12,6 +12,8 @@ from datetime import datetime
 from itertools import count
 from operator import attrgetter
 
+import asyncpg
+
 from daemon.calls.lead_records import LeadDraft
 from daemon.clock import Clock
 from daemon.errors import StoreConflict, StoreError
@@ -153,19 +155,30 @@ class PostgresStaging:
                 )
                 if known is None:
                     raise StoreConflict(f"no list {self._target.list_id}", "list_id")
+                await self._erased_meanwhile(connection, known)
                 await take_back(connection, self._pseudonyms, known, self._returning)
-                updated = 0
                 if self._target.duplicates != "skip":
                     await connection.execute(self._fold_sql(), timeout=3600)
-                    updated = await _count(connection.execute(self._update_sql(), timeout=3600))
-                people = await connection.fetchval(f"SELECT count(*) FROM {self._table} WHERE row = root")
+                people = await connection.fetchval(f"SELECT count(*) FROM {self._table} WHERE row = root", timeout=3600)
                 entry = entry_of(await campaigns_of(connection, self._target.list_id), self._consent_rules)
                 arguments = (self._target.list_id, known, at, entry.hold, entry.contract, list(entry.clients))
                 inserted = await _count(connection.execute(self._insert_sql(), *arguments, timeout=3600))
+                updated = 0
+                if self._target.duplicates != "skip":  # last: the ends of these leads' calls wait for it
+                    updated = await _count(connection.execute(self._update_sql(), timeout=3600))
         finally:
             await self.discard()
         skipped = people - inserted if self._target.duplicates == "skip" else 0
         return ImportCounts(inserted=inserted, updated=updated, skipped=skipped)
+
+    async def _erased_meanwhile(self, connection: asyncpg.Connection, group_id: int) -> None:
+        """Whoever was erased since the import began comes back as anybody erased before: red list and attempts bind."""
+        if self._pseudonyms is None or not (fresh := await erased_of(connection, group_id) - self._erased):
+            return
+        of = self._pseudonyms.of
+        async for row in connection.cursor(f"SELECT DISTINCT e164 FROM {self._table}", prefetch=5000):
+            if of(row["e164"]) in fresh:
+                self._returning.append(row["e164"])
 
     def _fold_sql(self) -> str:
         """Rows of the file that are one person become one row: the root, with the later rows' values in it."""
@@ -254,10 +267,16 @@ class Importing:
         return staging
 
     async def drop_old_staging(self) -> None:
-        """What dead daemons left: staging tables from before yesterday."""
-        today = int(self._clock.utcnow().timestamp()) // 86_400
+        """See `drop_left_over`."""
         async with self._database.connection() as connection:
-            rows = await connection.fetch("SELECT tablename FROM pg_tables WHERE starts_with(tablename, $1)", PREFIX)
-            for row in rows:
-                if int(row["tablename"].split("_")[2]) < today - 1:
-                    await connection.execute(f"DROP TABLE IF EXISTS {row['tablename']}")
+            await drop_left_over(connection, self._clock.utcnow())
+
+
+async def drop_left_over(connection: asyncpg.Connection, now: datetime) -> None:
+    """What dead daemons, and imports that lost the database, have left: staging tables from before yesterday. They hold
+    names and numbers, so that each night looks for them."""
+    today = int(now.timestamp()) // 86_400
+    rows = await connection.fetch("SELECT tablename FROM pg_tables WHERE starts_with(tablename, $1)", PREFIX)
+    for row in rows:
+        if int(row["tablename"].split("_")[2]) < today - 1:
+            await connection.execute(f"DROP TABLE IF EXISTS {row['tablename']}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -92,19 +92,32 @@ class TapeRows:
             arguments.append(value)
             where.append(FILTERS[name].replace("{n}", str(len(arguments))))
         sql = f"{_SELECT} WHERE {' AND '.join(where)} ORDER BY r.id DESC LIMIT $3"
-        async with self._database.connection() as connection:
+        async with self._database.reading() as connection:
             rows = [dict(row) for row in await connection.fetch(sql, *arguments)]
         return Page(rows=rows[:limit], next_after=str(rows[limit - 1]["id"]) if len(rows) > limit else None)
 
-    async def missed_calls(self, group_id: int | None, *, done: bool, limit: int) -> list[dict[str, Any]]:
+    async def missed_calls(
+        self,
+        group_id: int | None,
+        *,
+        done: bool,
+        limit: int,
+        owner: int | None = None,
+        campaign_ids: Collection[int] = (),
+        attempt_id: UUID | None = None,
+    ) -> list[dict[str, Any]]:
         columns = ", ".join(f"m.{name}" for name in MISSED_COLUMNS)
         sql = (
             f"SELECT {columns}, a.e164, a.number AS call_number, a.caller_id AS did FROM missed_calls m"
             " JOIN attempts a ON a.id = m.attempt_id WHERE ($1::bigint IS NULL OR m.group_id = $1)"
-            " AND (m.done_at IS NOT NULL) = $2 ORDER BY m.at, m.attempt_id LIMIT $3"
+            " AND (m.done_at IS NOT NULL) = $2 AND ($4::bigint IS NULL OR m.owner_agent_id IN (0, $4))"
+            " AND (cardinality($5::bigint[]) = 0 OR m.campaign_id = ANY($5::bigint[]))"
+            " AND ($6::uuid IS NULL OR m.attempt_id = $6)"
+            f" ORDER BY {'m.done_at DESC' if done else 'm.at'}, m.attempt_id LIMIT $3"
         )
+        arguments = (group_id, done, limit, owner, sorted(campaign_ids), attempt_id)
         async with self._database.connection() as connection:
-            return [dict(row) for row in await connection.fetch(sql, group_id, done, limit)]
+            return [dict(row) for row in await connection.fetch(sql, *arguments)]
 
     async def missed_call_done(self, attempt_id: UUID, at: datetime, by: str) -> bool:
         sql = "UPDATE missed_calls SET done_at = $2, done_by = $3 WHERE attempt_id = $1 AND done_at IS NULL"
@@ -123,7 +136,13 @@ class TapeRows:
         async with self._database.connection() as connection:
             await connection.execute(f"UPDATE recordings SET {sets} WHERE id = $1", id, *changes.values())
 
-    async def recordings_in(self, states: Sequence[str], before: datetime, limit: int) -> list[dict[str, Any]]:
-        sql = f"{_SELECT} WHERE r.state = ANY($1) AND r.started_at < $2 ORDER BY r.started_at LIMIT $3"
+    async def recordings_in(
+        self, states: Sequence[str], before: datetime, limit: int, sites: Sequence[str] | None = None
+    ) -> list[dict[str, Any]]:
+        sql = (
+            f"{_SELECT} WHERE r.state = ANY($1) AND r.started_at < $2 AND ($4::text[] IS NULL OR r.site = ANY($4))"
+            " ORDER BY r.started_at, r.id LIMIT $3"
+        )
+        among = None if sites is None else list(sites)
         async with self._database.connection() as connection:
-            return [dict(row) for row in await connection.fetch(sql, list(states), before, limit)]
+            return [dict(row) for row in await connection.fetch(sql, list(states), before, limit, among)]

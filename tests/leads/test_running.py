@@ -298,3 +298,15 @@ async def test_choices_that_are_none_are_refused(tmp_path: Path, wrong: dict[str
     path = csv_file(tmp_path / "a.csv", "tel;nom", "0612345678;Durand")
     with pytest.raises(ImportFailed):
         await imported(path, Base(), **wrong)
+
+
+async def test_a_row_that_is_like_two_earlier_ones_is_told_as_the_first_of_them(tmp_path: Path) -> None:
+    rows = ("tel;nom;mail", "0612345678;Durand;a@x.fr", "0612345679;Martin;b@x.fr", "0612345679;Durand;a@x.fr")
+    file = tmp_path / "a.csv"
+    file.write_text("\n".join(rows))
+    base = Base()
+    keys = ("phone", "email")
+    for duplicates in ("skip", "merge"):
+        plan = Plan(list_id=7, group_id=1, duplicates=duplicates, duplicate_keys=keys)
+        report = await run_import(file, await recognise(file), plan, base, StillClock(), dry_run=True)
+        assert report.sample == [{"row": 4, "result": "duplicate", "reason": "duplicate_in_file", "other_row": 2}]

@@ -14,6 +14,7 @@ import pytest
 from daemon.calls.records import LeadList
 from daemon.errors import CommandError
 from daemon.leads.errors import ImportFailed
+from daemon.leads.report import ReportFile
 from daemon.leads.service import ImportService
 from tests.leads.sink import Base
 from tests.leads.test_running import StillClock
@@ -176,3 +177,40 @@ async def test_files_of_a_daemon_that_died_are_removed(tmp_path: Path, base: Bas
     made = ImportService(Lists(), base, StillClock(), random.Random(1), directory)  # type: ignore[arg-type]
     assert files_of(made) == ["profiles.json"]
     assert list(made.profiles.all(1)) == ["maison"]
+
+
+async def test_a_full_disk_is_told_and_nothing_is_half_done(
+    service: ImportService, base: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The report could not be written: the import was "running" for ever, and could not be tried again."""
+    key = (await service.start(pieces(FILE), "a.csv", {"list_id": 7}))["id"]
+
+    def full(self: ReportFile) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ReportFile, "flush", full)
+        await service.run(key)
+        state = await ended(service, key)
+        with pytest.raises(ImportFailed, match="No space left"):
+            await service.configure(key, {})
+    assert (state["state"], state["error"]["code"]) == ("failed", "import_failed")
+    assert "No space left" in state["error"]["reason"] and base.leads == {}
+    await service.run(key)
+    assert (await ended(service, key))["report"]["inserted"] == 2
+
+
+async def test_an_upload_that_finds_no_room_is_told_as_such(
+    service: ImportService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Path.open
+
+    def full(self: Path, *how: Any, **more: Any) -> Any:
+        if how == ("xb",):
+            raise OSError(28, "No space left on device")
+        return opened(self, *how, **more)
+
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(ImportFailed, match="No space left"):
+        await service.start(pieces(FILE), "a.csv", {"list_id": 7})
+    assert files_of(service) == []

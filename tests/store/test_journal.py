@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+import struct
+import zlib
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -121,6 +124,87 @@ def test_a_damaged_record_costs_what_follows_it_in_its_segment_only() -> None:
     assert left == sorted(left)
     assert left[0] == "000"
     assert left[-1] == "059"
+
+
+def test_what_another_version_wrote_costs_that_record_alone(tmp_path: Path) -> None:
+    """As after a return to the release before: a kind of fact it does not know stands among those it does."""
+    journal = Journal.open(tmp_path, SITE)
+    journal.begin(4)
+    journal.append([note("a")])
+    [path] = tmp_path.rglob("*.seg")
+    body = msgspec.msgpack.encode([4, 2, {"fact": "OfNextYear", "at": START, "colour": "blue"}])
+    with path.open("ab") as file:
+        file.write(struct.pack(">II", len(body), zlib.crc32(body)) + body)
+    journal.begin(4, 2)
+    journal.append([note("c")])
+    whole = path.read_bytes()
+    for _ in range(2):
+        again = Journal.open(tmp_path, SITE)
+        assert names(again.pending()) == ["a", "c"]
+        assert [fact.n for fact in again.pending()] == [1, 3]
+        assert (again.unread, again.torn, again.corrupt) == (1, 0, 0)
+    again.begin(5)
+    again.append([note("d")])
+    assert names(Journal.open(tmp_path, SITE).pending()) == ["a", "c", "d"]
+    again.mark_applied(again.pending()[-1])
+    again.close()
+    [kept] = tmp_path.rglob("*.unread")
+    assert kept.read_bytes().startswith(whole), "the release that knows it, or a person, can still read it"
+
+
+def test_zeros_at_the_end_are_cut_off_like_any_torn_record() -> None:
+    """A machine's death may leave a file longer than what was written into it."""
+    files = MemoryFiles()
+    journal = Journal(files, SITE)
+    journal.begin(1)
+    journal.append([note("a")])
+    [name] = files.names()
+    files.data[name] += bytes(64)
+    again = Journal(files, SITE)
+    assert (names(again.pending()), again.torn, again.unread) == (["a"], 64, 0)
+    again.begin(2)
+    again.append([note("b")])
+    assert names(Journal(files, SITE).pending()) == ["a", "b"]
+
+
+class BadDisk(MemoryFiles):
+    """A disk that takes half of what it is given, and then neither gives it back nor takes more, until it is mended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bad = False
+
+    def append(self, name: str, data: bytes) -> None:
+        if self.bad:
+            super().append(name, data[: len(data) // 2])
+            raise OSError(5, "input/output error")
+        super().append(name, data)
+
+    def truncate(self, name: str, size: int) -> None:
+        if self.bad:
+            raise OSError(5, "input/output error")
+        super().truncate(name, size)
+
+
+def test_a_part_of_a_record_that_cannot_be_cut_off_hides_nothing_behind_it() -> None:
+    files = BadDisk()
+    journal = Journal(files, SITE)
+    journal.begin(1)
+    journal.append([note("a")])
+    files.bad = True
+    for text in ("b", "c"):
+        journal.append([note(text)])
+    assert journal.full and journal.unwritten_count == 2
+    files.bad = False
+    journal.append([note("d")])
+    assert not journal.full
+    again = Journal(files, SITE)
+    assert sorted(set(names(again.pending()))) == ["a", "b", "c", "d"]
+    journal.mark_applied(journal.pending()[-1])
+    journal.append([note("e")])
+    journal.mark_applied(journal.pending()[-1])
+    journal.close()
+    assert files.names() == []
 
 
 def test_unsynced_bytes_may_be_lost_with_the_machine_but_synced_ones_not() -> None:

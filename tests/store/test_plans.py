@@ -19,12 +19,13 @@ from daemon.calls import facts as f
 from daemon.calls.causes import Outcome
 from daemon.calls.records import Campaign, LeadOrder
 from daemon.store import PostgresStore
+from daemon.store.pseudonyms import Pseudonyms
 from tests.store.world import FixedClock, World, make_world
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*active log listener")  # it is set anew at each use
 
 LARGE = ("leads", "attempts", "call_event", "dnc", "consents", "callbacks", "refusals", "agent_states",
-         "outbox", "ledger", "api_call_logs")  # fmt: skip
+         "outbox", "ledger", "api_call_logs", "pacing_decisions")  # fmt: skip
 """Tables that grow with the work; reading one whole would grow with it too."""
 
 _LEADS = """
@@ -56,6 +57,11 @@ _BESIDE = (
     " SELECT id % 50, 's1', 1, id, 'ready', $1::timestamptz - id * interval '1 s', $1 FROM leads",
     "INSERT INTO ledger (campaign_id, site, hour)"
     " SELECT id % 20, 's1', $1::timestamptz - id * interval '1 h' FROM leads",
+    'INSERT INTO pacing_decisions (site, fence, n, at, campaign_id, count, "limit")'
+    " SELECT 's1', 1, id, $1::timestamptz - id * interval '1 m', id % 20, 1, 'risk' FROM leads",
+    "INSERT INTO api_call_logs (created_at, group_id, number_called)"
+    " SELECT $1::timestamptz - id * interval '1 m', group_id, '06' || lpad(id::text, 8, '0') FROM leads",
+    "UPDATE leads SET alt_phone = '07 ' || lpad(id::text, 8, '0') WHERE id % 3 = 0 AND $1::timestamptz IS NOT NULL",
 )
 
 
@@ -207,3 +213,18 @@ async def test_a_claim_in_any_order_reads_along_its_index(work: World, seen: See
         picked = claim[: claim.index("CTE locked")]
         sorts = re.findall(r"Sort Key: (.*)", picked)
         assert len(sorts) <= 3 and "Incremental" not in picked, f"leads of a queue come in order, unsorted: {claim}"
+
+
+async def test_what_the_night_does_reads_indexes(work: World, seen: Seen) -> None:
+    """Thousands are forgotten in a night: whatever of it reads a table whole is more than the night has."""
+    store, clock = work.store, work.clock
+    await store.use_pseudonyms(Pseudonyms(b"k" * 32))
+    [lead] = await work.claim(1)
+    held = await store.person(work.group.id, lead.e164)
+    assert held["click_to_call"]
+    assert (await store.erase_person(work.group.id, lead.e164))["counts"]["click_to_call"] == 1
+    assert (await store.erase_person(work.group.id, "+33700000600"))["counts"]["alt_phones"] == 1
+    await store.stale_people(clock.utc - timedelta(days=1), 0, 200)
+    purged = await store.purge_steps(clock.utc - timedelta(minutes=5990))
+    assert (purged["pacing_decisions"], purged["api_calls"]) == (10, 10)
+    assert not seen.whole(), "\n\n".join(seen.whole())

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
+from daemon.calls import facts as f
 from daemon.calls.causes import Outcome
 from daemon.calls.lead_records import LeadDraft
 from daemon.errors import SettingsError, StoreConflict
-from daemon.ports import ImportTarget, LeadSink, StagedLead, Store
+from daemon.ports import ImportTarget, LeadSink, StagedLead, Store, TapeStore
 from daemon.store import PostgresStore
 from daemon.store.pseudonyms import KEY_FILE, Pseudonyms, load_or_make_key
-from tests.store.world import FixedClock, World
+from tests.store.world import SITE, FixedClock, World
 
 NUMBER, OTHER = "+33612345678", "+33612345679"
 KEY = Pseudonyms(b"k" * 32)
@@ -213,3 +214,42 @@ async def test_notes_written_after_an_erasure_are_not_kept(world: World) -> None
     assert "Durand" not in str(history) and "Durand" not in str(await world.store.report("callbacks"))
     assert any(row.get("disposition") == "RAPPEL" for row in history), "its status is"
     assert await world.claim() == [] or NUMBER not in str(await world.claim())
+
+
+async def test_who_is_erased_while_an_import_runs_comes_back_as_the_erased_do(world: World) -> None:
+    await a_past(world)
+    assert isinstance(world.store, LeadSink)
+    staging = await world.store.open_staging(ImportTarget(list_id=world.listed.id, group_id=world.group.id))
+    await staging.stage([StagedLead(row=1, root=1, draft=LeadDraft(e164=NUMBER))])
+    await world.store.erase_person(world.group.id, NUMBER)
+    assert (await staging.finish(world.clock.utcnow())).inserted == 1
+    [lead] = (await world.store.search_leads(world.group.id, {"phone": NUMBER}, 9, None)).rows
+    facts = await world.store.lead_facts(lead["id"])
+    assert facts is not None and facts.dnc, "the red list binds, whenever the erasure came"
+    assert lead["blocked_by"] == "dnc" and len(facts.attempt_times) == 2
+
+
+async def test_recordings_of_the_erased_are_to_be_deleted_wherever_they_are(world: World) -> None:
+    """Kept, or still waiting on the PBX to be taken in: none is kept from then on."""
+    await world.store.use_pseudonyms(KEY)
+    store, at = world.store, world.clock.utcnow()
+    assert isinstance(store, TapeStore)
+    attempt = await world.place(NUMBER)
+    for number in (1, 2, 3):
+        begun = f.RecordingStarted(
+            at=at, site=SITE, attempt_id=attempt, group_id=world.group.id, number=number, file=f"x-{number}.wav"
+        )
+        over = f.RecordingEnded(at=at, site=SITE, attempt_id=attempt, number=number, duration_s=9.0)
+        await world.apply(begun, *((over,) if number < 3 else ()))
+    await world.apply(world.ended(attempt, Outcome.CONNECTED))
+    kept, *_ = await store.recordings_in(("waiting",), at + timedelta(1), 9)
+    await store.set_recording(kept["id"], {"state": "kept", "path": "/kept/x-1.wav"})
+    done = await store.erase_person(world.group.id, NUMBER)
+    assert (done["files"], done["counts"]["recordings"]) == (["/kept/x-1.wav"], 3)
+    late = f.RecordingEnded(at=at, site=SITE, attempt_id=attempt, number=3, duration_s=9.0)
+    await world.apply(late)
+    rows = await store.recordings_in(("waiting",), at + timedelta(1), 9, (SITE,))
+    assert sorted(row["file"] for row in rows) == ["x-1.wav", "x-2.wav", "x-3.wav"]
+    assert all(row["purged_at"] == at for row in rows)
+    assert [row["path"] for row in rows if row["file"] == "x-1.wav"] == ["/kept/x-1.wav"], "until it is deleted"
+    assert await store.recordings_in(("waiting",), at + timedelta(1), 9, ("elsewhere",)) == []

@@ -73,3 +73,15 @@ async def test_steps_of_old_calls_are_dropped_and_the_calls_stay(world: World) -
     row = await world.store.attempt(attempt)
     assert row is not None and row["events"] == [] and row["outcome"] == "connected"
     await world.apply(f.CallEventFact(at=world.clock.utcnow(), attempt_id=attempt, campaign_id=1, kind="note"))
+
+
+async def test_whose_erasure_was_put_off_is_found_by_retention(world: World) -> None:
+    """Asked for in a call, it takes the person out of the queue and is to be asked for again; if nobody does, their
+    time comes all the same."""
+    await world.store.use_pseudonyms(Pseudonyms(b"k" * 32))
+    [lead] = await world.leads(OLD)
+    await world.store.update_lead(lead, {"blocked_by": "erased", "eligible_at": None})
+    await world.later((3 * YEAR).total_seconds())
+    assert await stale(world, world.clock.utcnow() - YEAR, 10) == [OLD]
+    await world.store.erase_person(world.group.id, OLD)
+    assert await stale(world, world.clock.utcnow() - YEAR, 10) == []

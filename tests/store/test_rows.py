@@ -264,3 +264,15 @@ async def test_a_closed_store_says_so(store: Store) -> None:
         await store.ping()
     await store.open()
     await store.ping()
+
+
+async def test_a_lead_is_found_by_its_second_number_however_that_was_written(world: World) -> None:
+    """Imports write it in E.164; the API keeps it as it was sent."""
+    ids = []
+    ways = ("+33745678901", "07 45 67 89 01", "07.45.67.89.01", "0033745678901", "", "chez Léa")
+    for n, alt_phone in enumerate(ways):
+        ids += await world.leads(f"+3361234567{n}", alt_phone=alt_phone)
+    page = await world.store.search_leads(world.group.id, {"phone": "+33745678901"}, 10, None)
+    assert [row["id"] for row in reversed(page.rows)] == ids[:4]
+    page = await world.store.search_leads(world.group.id, {"phone": "+33612345675"}, 10, None)
+    assert [row["id"] for row in page.rows] == ids[5:]

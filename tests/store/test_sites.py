@@ -22,7 +22,8 @@ from daemon.settings import AriTable, DaemonTable, HttpTable, Settings, SiteTabl
 from daemon.store import PostgresStore
 from fake_asterisk import Behaviour, FakeAsterisk
 from fake_asterisk.config import AriUser
-from simulation.world import pbx, rules_folder
+from simulation.open_rules import rules_folder
+from simulation.world import pbx
 
 SITES = ("main", "north", "south")
 LEADS, AGENTS = 27, 2

@@ -23,7 +23,8 @@ from daemon.settings import DaemonTable, HttpTable, Settings, SiteTable
 from daemon.store.journal_files import MemoryFiles
 from daemon.store.memory import MemoryStore
 from fake_asterisk import Behaviour, FakeAsterisk
-from simulation.world import pbx, rules_folder
+from simulation.open_rules import rules_folder
+from simulation.world import pbx
 
 
 class Away:

@@ -55,3 +55,35 @@ async def test_a_recording_s_life(world: World) -> None:
         await store.search_recordings(None, {"colour": "red"}, 10, None)
     await world.apply(over)
     assert (await found())[1] == (1, "kept"), "told again, it stays what it has become"
+
+
+async def test_missed_calls_are_asked_for_by_owner_and_campaign(world: World) -> None:
+    """Those to be called back oldest first; those done, the last first: the day's are on top after months of them."""
+    store, ids = world.store, []
+    assert isinstance(store, TapeStore)
+    group, campaign = world.group.id, world.campaign.id
+    for n, owner in enumerate((7, 0, 8)):
+        await world.later(60.0)
+        at = world.clock.utcnow()
+        ids.append(await world.place(f"+3361234560{n}", kind="inbound", attempts_max=0))
+        told = {
+            "attempt_id": ids[-1],
+            "group_id": group,
+            "campaign_id": campaign,
+            "owner_agent_id": owner,
+            "due_at": at,
+        }
+        await world.apply(f.MissedCall(at=at, site=SITE, **told))
+
+    async def found(done: bool = False, limit: int = 10, **more: Any) -> list[int]:
+        rows = await store.missed_calls(group, done=done, limit=limit, **more)
+        return [ids.index(row["attempt_id"]) for row in rows]
+
+    assert await found() == [0, 1, 2] and await found(limit=1) == [0]
+    assert await found(owner=8) == [1, 2] and await found(owner=8, limit=1) == [1]
+    assert await found(campaign_ids={campaign}) == [0, 1, 2] and await found(campaign_ids={campaign + 1}) == []
+    assert await found(attempt_id=ids[2]) == [2] and await found(attempt_id=ids[2], owner=7) == []
+    for n in (1, 0, 2):
+        await world.later(60.0)
+        assert await store.missed_call_done(ids[n], world.clock.utcnow(), "anna")
+    assert await found() == [] and await found(done=True) == [2, 0, 1] and await found(done=True, limit=1) == [2]
