@@ -32,7 +32,7 @@ from daemon.engine.hub import Hub
 from daemon.engine.views import SystemView
 from daemon.errors import CommandError, StoreUnavailable
 from daemon.leads.upkeep import Upkeep
-from daemon.outside import Outside
+from daemon.outside import Outside, kept_up
 from daemon.ports import Pbx, Store
 from daemon.resources import consent_rules_of, proof_years_of, rule_sets_of
 from daemon.service import notify, watchdog_interval_s
@@ -47,6 +47,8 @@ log = structlog.get_logger(__name__)
 SYSTEM_INTERVAL_S = 1.0
 CLI_TOKEN_FILE = "cli-token"
 STORE_RETRY_S = 2.0
+STOP_GRACE_S = 60.0
+"""So much longer than `drain_s` the service manager is asked to wait: journals, database, open requests."""
 
 
 def spare_collector() -> None:
@@ -100,6 +102,13 @@ class Application:
         self._notify: Callable[[str, Mapping[str, Any]], None] = log_alert
         self.http_address = ""
         self.tapes: Tapes | None = None
+        self._serving: Serving | None = None
+
+    def reload(self) -> None:
+        """SIGHUP (`systemctl reload`): a renewed certificate is taken up; calls, streams and requests go on. Settings
+        are read at the start alone, secrets at each use."""
+        certificate = self._serving.renew_certificate() if self._serving is not None else "not yet serving"
+        log.info("reload", certificate=certificate, settings="read at the start only")
 
     async def run(self, stop: asyncio.Event, ready: Callable[[], None] = lambda: None) -> None:
         """Work until `stop` is set, then drain. Raises SettingsError for what can't be used at all, FactsLost if what
@@ -116,9 +125,9 @@ class Application:
             await self._serve(stack)
             tasks = [asyncio.create_task(self.sites.keep(site), name=f"site {site.id}") for site in self.settings.sites]
             tasks.append(asyncio.create_task(self.show_system(), name="system"))
-            tasks.append(asyncio.create_task(self.upkeep.run(), name="upkeep"))
+            tasks.append(asyncio.create_task(kept_up("upkeep", self.upkeep.run), name="upkeep"))
             if self.tapes is not None:
-                tasks.append(asyncio.create_task(self.tapes.run(), name="recordings"))
+                tasks.append(asyncio.create_task(kept_up("recordings", self.tapes.run), name="recordings"))
             if watchdog_interval_s() is not None:
                 tasks.append(asyncio.create_task(self._watchdog(), name="watchdog"))
             spare_collector()
@@ -127,7 +136,8 @@ class Application:
             try:
                 await self._until(stop, tasks)
             finally:
-                notify("STOPPING=1")
+                patience_s = self.settings.daemon.drain_s + STOP_GRACE_S
+                notify("STOPPING=1", f"EXTEND_TIMEOUT_USEC={patience_s * 1e6:.0f}")
                 self._draining = True
                 await self.sites.drain()
                 for task in tasks:
@@ -173,7 +183,7 @@ class Application:
             demo_token=self._demo_token,
         )
         self.http_address = await serving.open(stack, outside)
-        self.tapes = serving.tapes
+        self._serving, self.tapes = serving, serving.tapes
         self._notify = outside.alerts.notify
 
     async def _lists_changed(self, list_ids: tuple[int, ...]) -> None:

@@ -31,14 +31,15 @@ from daemon.crm.zadarma_feed import ZadarmaFeed
 from daemon.crm.zadarma_keys import ZadarmaKeys
 from daemon.keyfile import KEY_BYTES
 from daemon.ports import CrmStore, Store, WebhookStore
-from daemon.settings import Settings, read_secret
+from daemon.settings import Settings
+from daemon.settings_file import read_secret
 
 log = structlog.get_logger(__name__)
 RESTART_S = 5.0
 
 
-async def _kept_up(name: str, run: Callable[[], Awaitable[None]]) -> None:
-    """Work towards others that fails unexpectedly is begun again: it is never a reason to stop calling."""
+async def kept_up(name: str, run: Callable[[], Awaitable[None]]) -> None:
+    """Work beside the calls that fails unexpectedly is begun again: it is never a reason to stop calling."""
     while True:
         try:
             await run()
@@ -113,7 +114,7 @@ class Outside:
             works["zadarma"] = self.zadarma.run
         if self.zadarma_feed is not None:
             works["zadarma feed"] = self.zadarma_feed.run
-        tasks = [asyncio.create_task(_kept_up(name, run), name=name) for name, run in works.items()]
+        tasks = [asyncio.create_task(kept_up(name, run), name=name) for name, run in works.items()]
         try:
             yield
         finally:

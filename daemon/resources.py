@@ -17,7 +17,8 @@ from daemon.compliance import RuleSet, load_rule_sets
 from daemon.compliance.rules import Audience
 from daemon.errors import SettingsError
 from daemon.ports import ConsentRules
-from daemon.settings import HttpTable, Settings, read_secret
+from daemon.settings import HttpTable, Settings
+from daemon.settings_file import read_secret
 from daemon.store.embedded import EmbeddedPostgres
 from daemon.store.postgres import PostgresStore
 

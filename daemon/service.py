@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
 import socket
 import sys
 from collections.abc import MutableMapping
-from typing import Any
+from typing import Any, TextIO, cast
 
 import structlog
 
@@ -41,6 +42,33 @@ def watchdog_interval_s() -> float | None:
     return int(micros) / 2e6 if micros.isdigit() and int(micros) > 0 else None
 
 
+def tell_crashes() -> None:
+    """From now on a crash, and the SIGABRT by which systemd ends a service that its watchdog found standing still,
+    leave the stack of every thread on standard error."""
+    if sys.__stderr__ is not None:
+        faulthandler.enable(sys.__stderr__)
+
+
+class Unfailing:
+    """A stream whose failures end nothing: a full disk under the log, or a pipe that nobody reads any more, loses
+    lines, never calls."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except (OSError, ValueError):  # ValueError: closed
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except (OSError, ValueError):
+            return
+
+
 def set_up_logs(level: str, form: str, clock: Clock) -> None:
     """structlog to standard error; times come from the daemon's clock, so that simulated logs tell simulated time."""
 
@@ -63,7 +91,7 @@ def set_up_logs(level: str, form: str, clock: Clock) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(file=cast(TextIO, Unfailing(sys.stderr))),
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s %(levelname)s %(message)s")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import secrets
+import ssl
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -55,6 +56,7 @@ class Serving:
         self.settings, self.clock, self.rng, self.store = settings, clock, rng, store
         self.hub, self.rule_sets = hub, rule_sets
         self._demo_token = demo_token
+        self._tls: ssl.SSLContext | None = None
         self.tapes = None if in_memory else self._make_tapes()
 
     async def open(self, stack: AsyncExitStack, outside: Outside) -> str:
@@ -97,7 +99,7 @@ class Serving:
         runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        tls = tls_of(http)
+        self._tls = tls = tls_of(http)
         site = web.TCPSite(runner, http.host, http.tcp_port, ssl_context=tls)
         try:
             await site.start()
@@ -106,9 +108,23 @@ class Serving:
                 "http.tcp_port", http.tcp_port, f"can't listen on {http.host}: {error.strerror}"
             ) from error
         port = runner.addresses[0][1] if runner.addresses else http.tcp_port
-        address = f"{'https' if tls else 'http'}://{http.host}:{port}"
+        host = f"[{http.host}]" if ":" in http.host else http.host
+        address = f"{'https' if tls else 'http'}://{host}:{port}"
         log.info("http.serving", address=address)
         return address
+
+    def renew_certificate(self) -> str:
+        """Take up the files of the certificate as they are now, for connections from now on; what became of it."""
+        http = self.settings.http
+        if self._tls is None:
+            return "none"
+        try:
+            tls_of(http)  # a pair that does not fit would spoil the context in use
+            self._tls.load_cert_chain(http.tls_certificate_file, http.tls_key_file)
+        except (SettingsError, OSError) as error:
+            log.error("http.certificate_refused", error=str(error))
+            return "refused, the one in use stays"
+        return "renewed"
 
     def _make_tapes(self) -> Tapes | None:
         """Recordings' files, if the store keeps their rows and this daemon has a folder of its own."""
@@ -124,6 +140,7 @@ class Serving:
             load_or_make_links_key(folder, secrets.token_bytes),
             log_alert,
             self._recordings_alert,
+            lambda: [site for site, runner in self.hub.runners.items() if runner.leading],
         )
 
     async def _recording_url(self, attempt_id: UUID, group_id: int) -> str:

@@ -182,6 +182,9 @@ class Sites:
             followed=lambda: self._hub.followed,
             fence_floor=lambda: mark.read(self._files(site.id)).fence,
         )
+        self._beats.pop(
+            site.id, None
+        )  # the watchdog waits for this one's first tick, however long its rows take to read
         self._hub.add(runner)
         return runner
 
@@ -196,6 +199,9 @@ class Sites:
         journal = Journal.open(self._files(site), site, bytes_max=self._settings.journal.bytes_max)
         sync = keep_synced(journal, self._settings.journal.sync_interval_s, in_thread=not self._journal_in_memory)
         found = self.logs[site] = SiteLog(journal, self._store, self._clock, self._child_rng(), sync)
+        if journal.torn or journal.unread:
+            said = {"torn_bytes": journal.torn, "segments_damaged": journal.corrupt, "records_unread": journal.unread}
+            log.warning("journal.not_whole", site=site, **said)
         attempt = 0
         while True:
             try:

@@ -2,7 +2,7 @@
 
 In: an E.164 number and a postal code. Out: a `tz_group`, a short text that the store's index keeps with each lead:
 `Europe/Paris`, `Europe/Paris+57` (with the holidays of an area), `Indian/Mayotte+976|Indian/Reunion+974` (could be
-either: a call must be legal in both). Zones are read from the `tzdata` package, never from the host's copy
+either: a call must be legal in both). Zones come with the package `tzdata`: a host's copy may be years old
 (features D36), and the French world has its own map, because the public one places +212 in the Canaries.
 """
 

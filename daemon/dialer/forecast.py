@@ -26,7 +26,7 @@ from daemon.dialer.risk import EXACT_ITEMS, ExactRisk, NormalRisk, transform
 from daemon.dialer.traffic import READY, TALK_CLASSES, TALKING, WRAP, WRAP_CLASSES, Traffic
 
 HORIZON_QUANTILES = (0.125, 0.375, 0.625, 0.875)
-"""Of the time from originate to needing an agent: the instants at which the question is asked."""
+"""When the question is asked: at these parts of the time it takes a call just placed to want an agent."""
 AGENTS_EVERY_S, CALLS_EVERY_S, RATES_EVERY_S = 30.0, 10.0, 1.0
 RATE_MOVED = 0.02
 """Relative change of the answer rate that makes the call tables stale at once."""

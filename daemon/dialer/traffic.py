@@ -123,7 +123,7 @@ class Traffic:
 
     @property
     def stay(self) -> float:
-        """Share of wrap-ups that end in ready, not in a pause."""
+        """Share of agents who are ready again after a wrap-up; the others take a pause."""
         return self._stays[0] / self._stays[1]
 
     def stay_now(self, now: float) -> float:

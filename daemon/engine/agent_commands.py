@@ -55,6 +55,7 @@ class AgentCommands:
         code = self.check_pause_code(desk, command.code)
         if desk.preview is not None:
             self._next_call.end_preview(desk, give_back=True)
+            desk.next_state = None
             self._desks.set_state(desk, AgentState.PAUSED, code, command.by)
             return
         self._desks.paused(desk, code, command.by)

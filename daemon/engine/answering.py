@@ -96,13 +96,21 @@ class AnsweredCalls(CallEnds):
         if event.verdict is ev.Amd.HANGUP:
             return
         call.outcome = Outcome.FAX if event.verdict is ev.Amd.FAX else Outcome.MACHINE
-        message = call.campaign.record.voicemail_message if call.campaign else ""
-        if call.outcome is Outcome.MACHINE and message and call.lead is not None and call.lead.consent_automated:
+        message = self._voicemail_message(call) if call.outcome is Outcome.MACHINE else ""
+        if message:
             self._enter(call, CallState.MESSAGE)
             live.act(PlayMessage(leg=call.leg, sound=message, wait_for_silence=True))
             live.timers.set(("message", call.attempt_id), live.now + 120.0)
             return
         self.hang_up(call, by="engine")
+
+    def _voicemail_message(self, call: Call) -> str:
+        """The campaign's message for answering machines, if this person agreed to such, for as long as that holds."""
+        live = self._live
+        if call.campaign is None or call.lead is None or not call.lead.consent_automated:
+            return ""
+        record = call.campaign.record
+        return record.voicemail_message if live.law.may_play(call.lead, record, live.utc) else ""
 
     def offer(self, call: Call) -> None:
         """Give a waiting person an agent: the one reserved, else the one ready for longest; else the clock runs."""

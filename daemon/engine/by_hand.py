@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from daemon.agents.states import AgentState
+from daemon.agents.states import AgentState, LegState
 from daemon.calls.lead_records import Lead
 from daemon.calls.records import Agent, CampaignMode, CampaignState
 from daemon.engine import commands as c
@@ -61,10 +61,12 @@ class CallsByHand:
         if refused is not None:
             until = refused.until.isoformat() if refused.until else None
             raise CommandError("call_forbidden", {"rule": refused.rule, "clause": refused.clause, "until": until})
+        kept = desk.code if desk.state is AgentState.PAUSED else None
         call = self._next_call.start(campaign, desk, lead, "manual")
         if call is None:
             campaign.hopper.popleft()
             raise CommandError("line_unavailable", {"campaign_id": record.id})
+        desk.pause_kept = kept
         return {"attempt_id": str(call.attempt_id)}
 
     def _NextContact(self, command: c.NextContact) -> dict[str, Any]:
@@ -91,14 +93,13 @@ class CallsByHand:
         campaign = campaign_of(self._live, desk.preview_campaign_id)
         refused = refused_lead(self._live, desk.preview, campaign.record)
         if refused is not None:
-            self._next_call.end_preview(desk, give_back=True)
-            self._desks.ready(desk, command.by)
+            self.preview_over(desk)
             raise CommandError("call_forbidden", {"rule": refused.rule, "clause": refused.clause})
         lead = self._next_call.end_preview(desk, give_back=False)
         assert lead is not None
         call = self._next_call.start(campaign, desk, lead, "preview")
         if call is None:
-            self._desks.set_state(desk, AgentState.READY)
+            self._desks.preview_over(desk)
             raise CommandError("line_unavailable", {"campaign_id": campaign.id})
         return {"attempt_id": str(call.attempt_id), "lead_id": lead.id}
 
@@ -110,11 +111,9 @@ class CallsByHand:
         audit(self._live, command.by, "preview.skipped", desk.id, reason=command.reason)
 
     def preview_over(self, desk: Desk) -> None:
-        """Skipped or run out: the lead goes back, the agent is ready again."""
+        """Skipped, run out or withdrawn: the lead goes back, the agent is ready again."""
         self._next_call.end_preview(desk, give_back=True)
-        if desk.state is AgentState.RESERVED and desk.call is None:
-            self._desks.set_state(desk, desk.next_state or AgentState.READY, desk.next_code)
-            desk.next_state = None
+        self._desks.preview_over(desk)
 
     def _CallExtension(self, command: c.CallExtension) -> dict[str, Any]:
         """S100-01: the extension rings first; the number is dialled only when it answers."""
@@ -150,7 +149,7 @@ class CallsByHand:
     def _free_desk(self, agent_id: int) -> Desk:
         desk = signed_in(self._live, agent_id)
         idle = desk.state in (AgentState.READY, AgentState.PAUSED) and desk.call is None
-        if not idle and desk.preview is None:
+        if (not idle and desk.preview is None) or desk.leg_state is LegState.CLOSING:
             raise CommandError("agent_busy", {"agent_id": agent_id, "state": str(desk.state)})
         self._can_place()
         return desk

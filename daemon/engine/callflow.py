@@ -8,6 +8,7 @@ state only; what the outside must do or know goes to `Live.out`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from uuid import UUID
 
 from daemon.agents.states import LegState
@@ -20,7 +21,7 @@ from daemon.calls.lead_records import Intent, Lead
 from daemon.calls.states import CallState, after
 from daemon.dialer import events as pacing
 from daemon.engine.answering import AnsweredCalls
-from daemon.engine.live import Call, CampaignLive, Desk
+from daemon.engine.live import LONG_AGO, Call, CampaignLive, Desk
 from daemon.engine.refusals import refused_lead, refused_number
 
 _GONE = (ev.LegHungUp, ev.LegFailed)
@@ -76,26 +77,7 @@ class CallFlow(AnsweredCalls):
         )
         live.calls[id] = call
         live.legs[call.leg] = call
-        rules = live.law.rules(rule_set, live.utc) if rule_set else None
-        live.out.intents.append(
-            Intent(
-                attempt_id=id,
-                site=live.site.id,
-                kind=kind,
-                group_id=group_id,
-                campaign_id=call.campaign_id,
-                client_id=client_id,
-                lead_id=call.lead_id,
-                e164=e164,
-                line_id=line_id,
-                caller_id=caller_id,
-                agent_id=desk.id if desk else 0,
-                rule_set=rule_set,
-                attempts_max=rules.attempts_max if rules else 0,
-                attempts_days=rules.attempts_days if rules else 0,
-                at=live.utc,
-            )
-        )
+        live.out.intents.append(self._intent(call))
         if campaign:
             campaign.calls[id] = call
             self._observe(call, pacing.CallPlaced(id.hex, live.now))
@@ -103,6 +85,29 @@ class CallFlow(AnsweredCalls):
             self._desks.reserve(desk, call)
         self._enter(call, CallState.INTENDED, first=True)
         return call
+
+    def _intent(self, call: Call) -> Intent:
+        """The row that the store is to accept before anything leaves, with what the law allows at most."""
+        live = self._live
+        rules = live.law.rules(call.rule_set, live.utc) if call.rule_set else None
+        return Intent(
+            attempt_id=call.attempt_id,
+            site=live.site.id,
+            kind=call.kind,
+            group_id=call.group_id,
+            campaign_id=call.campaign_id,
+            client_id=call.client_id,
+            lead_id=call.lead_id,
+            e164=call.e164,
+            line_id=call.line_id,
+            caller_id=call.caller_id,
+            agent_id=call.desk.id if call.desk else 0,
+            rule_set=call.rule_set,
+            attempts_max=rules.attempts_max if rules else 0,
+            attempts_days=rules.attempts_days if rules else 0,
+            at=live.utc,
+            known_at=_known_at(call.lead),
+        )
 
     def intents_done(self, granted: Mapping[UUID, int], asked: tuple[UUID, ...], committed_at: float) -> None:
         """The store's answer. A grant used too late, or no longer wanted, is closed `not_placed` (DESIGN 3.4)."""
@@ -124,7 +129,7 @@ class CallFlow(AnsweredCalls):
                 self.end(call)
             elif call.kind == "inbound":
                 self.on_caller_granted(call)
-            elif call.desk is not None and not call.desk.stays and call.desk.leg_state is not LegState.PARKED:
+            elif call.desk is not None and call.desk.leg_state is not LegState.PARKED:
                 self._enter(call, CallState.AGENT_FIRST)
                 self._desks.ring(call.desk)
             else:
@@ -257,3 +262,10 @@ class CallFlow(AnsweredCalls):
             live.counters["ends_lost"] += 1
             call.outcome = call.outcome or (Outcome.CONNECTED if call.connected_at is not None else Outcome.UNKNOWN)
             self.end(call)
+
+
+def _known_at(lead: Lead | None) -> datetime | None:
+    """The latest attempt or refusal that a claimed lead's facts know of; None if it comes from no claim."""
+    if lead is None or not lead.list_id:
+        return None
+    return max([*lead.attempt_times, lead.refused_at or LONG_AGO], default=LONG_AGO)

@@ -47,9 +47,11 @@ class TuneCampaign(Command, frozen=True, kw_only=True):
 
 
 class StopAllCalls(Command, frozen=True, kw_only=True):
-    """Pause every running campaign (of the group; 0 = all). `hang_up_ringing` as in StopCampaign."""
+    """Pause every running campaign (of the group; 0 = all; of those named, if any are). `hang_up_ringing` as in
+    StopCampaign."""
 
     group_id: int = 0
+    campaign_ids: tuple[int, ...] = ()
     hang_up_ringing: bool = False
 
 

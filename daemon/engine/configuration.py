@@ -49,12 +49,15 @@ class Configuration:
                 self._put(lambda: self._lists_changed(change.ids, done))
                 await done
             return
+        rows = None
         try:
             rows = await self.read({change.table: change.ids})
         except StoreUnavailable as error:
-            self._unread.append(change)
-            self._unread_wake.set()
             raise CommandError("store_unavailable", {"reason": str(error)}) from error
+        finally:
+            if rows is None:  # also if whoever tells of it waits no longer: the rows are as they are all the same
+                self._unread.append(change)
+                self._unread_wake.set()
         applied: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._put(lambda: self._apply_rows(rows, applied))
         await applied
@@ -63,7 +66,8 @@ class Configuration:
         for campaign in self._core.live.campaigns.values():
             if not ids or set(ids) & set(campaign.record.list_ids):
                 self._core.hopper.drop_leads(campaign, frozenset(), frozenset(), frozenset(ids))
-        done.set_result({})
+        if not done.done():  # whoever asked may have given up waiting
+            done.set_result({})
 
     def _apply_rows(self, rows: Rows, done: asyncio.Future[dict[str, Any]] | None) -> None:
         try:

@@ -12,6 +12,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import structlog
+
 from daemon.calls import events as ev
 from daemon.calls.ids import attempt_of
 from daemon.calls.lead_counts import LeadCounts
@@ -22,6 +24,7 @@ from daemon.engine.by_hand import CallsByHand
 from daemon.engine.callflow import CallFlow
 from daemon.engine.clicked import ClickedCalls
 from daemon.engine.commands import AnyCommand
+from daemon.engine.day import begin_anew
 from daemon.engine.desks import Desks
 from daemon.engine.ending import RECENT_S
 from daemon.engine.holding import Holding
@@ -45,8 +48,13 @@ from daemon.engine.third_parties import ThirdParties
 from daemon.engine.transfers import Transfers
 from daemon.settings import DialerTable, SiteTable
 
+log = structlog.get_logger(__name__)
+
 IDLE_S = 2.0
 """With nothing to do a batch still runs this often: it shows that the engine lives, and hears the clock strike."""
+
+STEP_S = 2.0
+"""The wall's clock against our own, from one batch to the next: more is no slewing (DESIGN 7)."""
 
 QUARTER = timedelta(minutes=15)
 """Clock hours of every zone begin at quarters of an hour."""
@@ -88,6 +96,8 @@ class EngineCore:
     def _wire(self) -> None:
         desks = self.desks
         desks.on_idle = self.offering.desk_idle
+        desks.end_preview = lambda desk, give_back: self.next_call.end_preview(desk, give_back=give_back)
+        self.hopper.withdraw = self.by_hand.preview_over
         desks.on_bridged = self.calls.on_bridged
         desks.on_unbridged = self.calls.on_unbridged
         desks.on_connect_failed = self.calls.connect_failed
@@ -117,13 +127,28 @@ class EngineCore:
 
     def batch(self, now: float, utc: datetime) -> None:
         """Open a batch at this instant. A new clock hour is rung in before anything is booked under it."""
-        self.live.now, self.live.utc = now, utc
+        live = self.live
+        stepped_s = (utc - live.utc).total_seconds() - (now - live.now)
+        live.now, live.utc = now, utc
+        if abs(stepped_s) > STEP_S and live.campaigns:
+            self._clock_stepped(stepped_s)
         if not self._quarter[0] <= utc < self._quarter[1]:
+            begin_anew(live, self._quarter[0])
             start = utc.replace(minute=utc.minute // 15 * 15, second=0, microsecond=0)
             self._quarter = (start, start + QUARTER)
             for campaign in self.live.campaigns.values():
                 campaign.policy.strike(hour_key(utc, campaign.record.zone))
                 campaign.dirty = True
+
+    def _clock_stepped(self, by_s: float) -> None:
+        """The wall's clock was set: what was found open or shut was found at another time."""
+        live = self.live
+        live.counters["clock_steps"] += 1
+        log.warning("clock.stepped", site=live.site.id, by_s=round(by_s, 3))
+        for campaign in live.campaigns.values():
+            campaign.zones_until = None
+            campaign.look_at = live.now
+            campaign.dirty = True
 
     def next_deadline(self) -> float:
         """When `finish` must run next, even if nothing happens."""
@@ -144,6 +169,7 @@ class EngineCore:
         old = live.now - RECENT_S
         while live.recent and next(iter(live.recent.values())) <= old:
             del live.recent[next(iter(live.recent))]
+        self.loading.sweep()
 
     def _deadline(self, key: tuple[str, Any]) -> None:
         kind, id = key
@@ -166,6 +192,8 @@ class EngineCore:
             self._agent_leg_silent(kind, id)
         elif kind == "caller_id":
             self._number_rested(id)
+        elif kind == "line_rest":
+            self._line_rested(id)
         elif kind == "next_line":
             self.hopper.hand_over(id)
         elif kind == "second_line":
@@ -180,6 +208,14 @@ class EngineCore:
                 self.by_hand.preview_over(desk)
             elif kind == "overrun":
                 live.touch("agents", desk.id)
+
+    def _line_rested(self, id: int) -> None:
+        live = self.live
+        line = live.pool.lines.get(id)
+        if line is None or live.now >= line.rests_until_at:
+            live.alerts.pop(f"line {id}", None)
+            live.touch("lines", id)
+            self.link.all_dirty()
 
     def _number_rested(self, id: int) -> None:
         live = self.live

@@ -32,10 +32,11 @@ class DeskStates:
             return
         spent = live.now - desk.since_at
         before = desk.state
+        today_s = live.now - max(desk.since_at, desk.today_from_at)
         if before is AgentState.READY:
-            desk.today["ready_s"] += int(spent * 1000)
+            desk.today["ready_s"] += int(today_s * 1000)
         elif before in HANDLING:
-            desk.today["handling_s"] += int(spent * 1000)
+            desk.today["handling_s"] += int(today_s * 1000)
         for campaign in self.campaigns_of(desk):
             if before is not AgentState.SIGNED_OUT:
                 campaign.agents[before] -= 1

@@ -21,6 +21,8 @@ class DeskWork(DeskStates):
     def __init__(self, live: Live) -> None:
         super().__init__(live)
         self.on_idle: Callable[[Desk], None] = lambda desk: None
+        self.end_preview: Callable[[Desk, bool], object] = lambda desk, give_back: None
+        """The lead that was shown to this desk is so no longer; it goes back unless it is about to be dialled."""
         self.default_disposition: Callable[[Desk], None] = lambda desk: None
 
     # ---- signing in and out ------------------------------------------------------------------------------------
@@ -73,6 +75,8 @@ class DeskWork(DeskStates):
     def _leave(self, desk: Desk, by: str) -> None:
         self._live.timers.clear(("wrap", desk.id))
         self._live.timers.clear(("rering", desk.id))
+        if desk.preview is not None:
+            self.end_preview(desk, True)
         self.set_state(desk, AgentState.SIGNED_OUT, by=by)
         desk.campaign_ids, desk.next_state, desk.back_to = (), None, None
         self.hang_up(desk)
@@ -98,14 +102,21 @@ class DeskWork(DeskStates):
             self._tell_intent(desk)
             self._live.touch("agents", desk.id)
             return
+        desk.next_state = None  # ready, asked for while the phone was away, is so no longer
         self.set_state(desk, AgentState.PAUSED, code, by)
+
+    def preview_over(self, desk: Desk) -> None:
+        """No call came of what was shown: what was asked for meanwhile, else ready."""
+        if desk.state is AgentState.RESERVED and desk.call is None:
+            self._free(desk)
 
     # ---- around a call -----------------------------------------------------------------------------------------
 
     def reserve(self, desk: Desk, call: Call) -> None:
         """Keep this desk for that call."""
+        if desk.preview is not None:
+            self.end_preview(desk, desk.preview is not call.lead)
         desk.call = call
-        desk.preview = None
         if call.campaign:
             desk.last_campaign = call.campaign
         self.set_state(desk, AgentState.RESERVED)
@@ -206,6 +217,9 @@ class DeskWork(DeskStates):
             return
         wanted, code = desk.next_state, desk.next_code
         desk.next_state, desk.next_code = None, ""
+        if wanted is None and desk.pause_kept is not None:
+            wanted, code = AgentState.PAUSED, desk.pause_kept
+        desk.pause_kept = None
         stopped = all(campaign.state is CampaignState.STOPPED for campaign in self.campaigns_of(desk))
         if wanted is None and stopped:
             wanted = AgentState.PAUSED

@@ -74,7 +74,7 @@ class Desks(DeskWork):
         if call is not None and call.state is CallState.AGENT_FIRST:
             self.on_leg_up(desk, call)
             return
-        if call is not None and call.state is CallState.WAITING and call.desk is desk and not self.nails(desk):
+        if call is not None and call.state is CallState.WAITING and call.desk is desk:
             self.on_phone_there(call)
             return
         if call is not None and (call.state is CallState.HELD or call.room):
@@ -104,7 +104,10 @@ class Desks(DeskWork):
                 return
             self.set_state(desk, wanted, code)
         elif desk.state is AgentState.UNREACHABLE:
-            self.set_state(desk, desk.back_to or AgentState.PAUSED, desk.back_code)
+            back, code = desk.back_to or AgentState.PAUSED, desk.back_code
+            if desk.next_state is AgentState.READY:  # asked for meanwhile
+                back, code, desk.next_state = AgentState.READY, "", None
+            self.set_state(desk, back, code)
             desk.back_to = None
         elif desk.next_state is AgentState.READY and desk.state is AgentState.PAUSED:
             desk.next_state = None
@@ -175,7 +178,7 @@ class Desks(DeskWork):
                 live.passing.remove(desk)
             return
         if desk.state is not AgentState.SIGNED_OUT and not self.nails(desk):
-            self._idle(desk)
+            self._settle(desk)
         if desk.state is AgentState.SIGNED_OUT or not self.nails(desk):
             return
         if before is LegState.RINGING:
@@ -196,6 +199,19 @@ class Desks(DeskWork):
         else:
             return
         self.set_state(desk, AgentState.UNREACHABLE)
+
+    def nailing_changed(self, desk: Desk) -> None:
+        """Somebody at work may have been nailed up, or let go of, by an administrator: their phone follows, now if they
+        are in no call."""
+        before = desk.stays
+        if self.nails(desk) is before or desk.call is not None or not desk.signed_in:
+            return
+        if not before:
+            self.rering(desk)
+        elif desk.leg_state is LegState.NONE:
+            self._settle(desk)
+        else:
+            self.hang_up(desk)
 
     def rering(self, desk: Desk) -> None:
         """A nailed-up phone was lost some time ago: ring it, unless nobody wants it any more."""

@@ -108,7 +108,7 @@ class CallEnds:
         if call.answered_at is not None or hung.was_up:
             if call.desk is not None and (call.unsure or (call.adopted and call.state is CallState.ANSWERED)):
                 return Outcome.UNKNOWN  # given to an agent in an earlier life: whether they talked nobody saw
-            if call.state is CallState.CONNECTING or (call.desk is not None and not self._overdue(call)):
+            if call.desk is not None and not self._overdue(call):
                 return Outcome.CANCELLED  # a person who left while an agent was being given to them, in time
             return Outcome.ABANDONED
         if call.state is CallState.CLOSING and call.ended_by not in ("", "customer"):
@@ -224,6 +224,7 @@ class CallEnds:
                     )
                 )
                 live.alerts[f"line {call.line_id}"] = "line_resting"
+                live.timers.set(("line_rest", call.line_id), rested.rests_until_at)
         elif call.answered_at is None and outcome is not Outcome.CANCELLED:
             live.pool.succeeded(call.line_id)
 

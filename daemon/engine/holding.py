@@ -86,7 +86,8 @@ class Holding:
         self._calls.enter(call, CallState.WAITING)
         live.timers.set(("returned", call.attempt_id), live.now + RETURN_MAX_S)
         free = before is not None and before.stays and before.call is None and before.leg_state is LegState.PARKED
-        if before is not None and free and before.state in (AgentState.READY, AgentState.WRAP_UP):
+        wraps_up = before is not None and before.state is AgentState.WRAP_UP and before.last_call is call
+        if before is not None and free and (before.state is AgentState.READY or wraps_up):
             live.timers.clear(("wrap", before.id))
             before.wrap_until_utc = None
             self._calls.give(call, before)

@@ -6,6 +6,7 @@ The store is asked through `live.out.claims`; its answers come to `claimed` and 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from daemon.agents.states import AgentState
@@ -13,7 +14,7 @@ from daemon.calls.facts import LeadReleased
 from daemon.calls.lead_records import Lead
 from daemon.calls.records import CampaignMode, CampaignState
 from daemon.compliance.zones import day_part
-from daemon.engine.live import CampaignLive, Claim, Live
+from daemon.engine.live import CampaignLive, Claim, Desk, Live
 
 CLAIM_RETRY_S = 1.0
 """After an empty claim, the next one; new leads cut this short (LEAD-06)."""
@@ -27,6 +28,8 @@ class Hopper:
 
     def __init__(self, live: Live) -> None:
         self._live = live
+        self.withdraw: Callable[[Desk], None] = lambda desk: None
+        """The lead that is shown to this desk may not be dialled any more: it goes back, the agent is ready again."""
 
     def top_up(self, campaign: CampaignLive) -> None:
         """Keep a few seconds of dialling claimed: enough for the agents ready and the rate in force. A campaign of
@@ -56,7 +59,8 @@ class Hopper:
         """The store's answer to a claim. One that was overtaken by a change of leads is given back."""
         live = self._live
         campaign = live.campaigns.get(claim.campaign_id)
-        if campaign is None or claim.epoch != campaign.claim_epoch or campaign.state is not CampaignState.RUNNING:
+        stale = campaign is None or claim.epoch != campaign.claim_epoch or campaign.state is not CampaignState.RUNNING
+        if campaign is None or stale or live.draining:
             for lead in leads:
                 self.release(claim.campaign_id, lead)
             if campaign is not None:
@@ -116,18 +120,29 @@ class Hopper:
     ) -> None:
         """Give back what is queued of these leads (all if nothing is named), and claim anew at once."""
         everything = not (lead_ids or e164s or list_ids)
+
+        def meant(lead: Lead) -> bool:
+            return everything or lead.id in lead_ids or lead.e164 in e164s or lead.list_id in list_ids
+
         kept = []
         while campaign.hopper:
             lead = campaign.hopper.popleft()
-            if everything or lead.id in lead_ids or lead.e164 in e164s or lead.list_id in list_ids:
+            if meant(lead):
                 self.release(campaign.id, lead)
             else:
                 kept.append(lead)
         campaign.hopper.extend(kept)
+        self.withdraw_previews(campaign, meant)
         if campaign.claiming:
             campaign.claim_epoch += 1
         campaign.claim_after_at = 0.0
         campaign.dirty = True
+
+    def withdraw_previews(self, campaign: CampaignLive, meant: Callable[[Lead], bool] = lambda lead: True) -> None:
+        """Agents are shown these leads no longer: nobody of them is to be called from here on (LEGL-07, IMPT-14)."""
+        for desk in self._live.desks.values():
+            if desk.preview is not None and desk.preview_campaign_id == campaign.id and meant(desk.preview):
+                self.withdraw(desk)
 
     def give_back(self, campaign: CampaignLive) -> None:
         """All that is queued: the campaign dials no more."""

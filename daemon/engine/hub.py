@@ -43,15 +43,24 @@ class Hub:
             raise CommandError("engine_busy", {"deadline_s": self._deadline_s}) from error
 
     async def _submit_all(self, command: c.AnyCommand) -> dict[str, object]:
-        return await self._submit_to([runner for runner in self.runners.values() if runner.leading], command)
+        """A site that can't take it keeps it from no other."""
+        leading = [runner for runner in self.runners.values() if runner.leading]
+        if len(leading) < 2:
+            return await self._submit_to(leading, command)
+        answers = await asyncio.gather(*(self._submit_to([one], command) for one in leading), return_exceptions=True)
+        results: dict[str, Any] = {}
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+            _add(results, answer)
+        return results
 
     async def _submit_to(self, runners: Sequence[SiteRunner], command: c.AnyCommand) -> dict[str, object]:
         """To each of them; a site that stands by is passed over if others can take it."""
         leading = [runner for runner in runners if runner.leading]
         results: dict[str, Any] = {}
         for runner in leading or runners:
-            for key, value in (await runner.submit(command)).items():
-                results[key] = results.get(key, 0) + value if isinstance(value, int) else value
+            _add(results, await runner.submit(command))
         return results
 
     def _runners_of(self, command: c.AnyCommand) -> list[SiteRunner]:
@@ -158,6 +167,12 @@ class Hub:
         before, self._system = self._system, view
         if before != view:
             self.publish({"system": {"daemon": view}})
+
+
+def _add(results: dict[str, Any], answer: Mapping[str, Any]) -> None:
+    """One site's answer to those of the others: counts are added up."""
+    for key, value in answer.items():
+        results[key] = results.get(key, 0) + value if isinstance(value, int) else value
 
 
 def _table(runner: SiteRunner, table: str) -> Mapping[int, object]:

@@ -165,6 +165,7 @@ class Inbound:
             return False
         live.act(Release(leg=call.leg, context=context, extension=extension))
         if call.state is not CallState.INTENDED or call.turned_away:
+            call.passed_on = True
             self._calls.enter(call, CallState.MESSAGE)
             live.timers.set(("message", call.attempt_id), live.now + RELEASED_S)
             live.event(call, "passed_on", to=where)

@@ -51,6 +51,10 @@ class Law(Protocol):
         """For calls without a lead (click-to-call, manual): number class always, the rule set if one is named (D26)."""
         ...
 
+    def may_play(self, lead: Lead, campaign: Campaign, utc: datetime) -> bool:
+        """Whether a machine may leave a message on this person's answering machine (features D25)."""
+        ...
+
     def open_zones(self, campaign: Campaign, groups: Sequence[str], utc: datetime) -> tuple[Sequence[str], datetime]:
         """Those of the tz groups that may be called now for this campaign, and until when this answer holds."""
         ...

@@ -98,6 +98,8 @@ class Call:
     adopted: bool = False
     turned_away: str = ""
     """Inbound: the PBX's channel until it is ours; why the caller is not let in."""
+    passed_on: bool = False
+    """Inbound: given to the PBX's own dialplan, where the caller is to be left alone."""
     offer_at: float = 0.0
     did: str = ""
     """The number an inbound caller dialled."""
@@ -136,6 +138,8 @@ class Desk:
     disposed: bool = True
     back_to: AgentState | None = None
     back_code: str = ""
+    pause_kept: str | None = None
+    """Code of the pause out of which a call was asked for by hand: entered again if nobody says otherwise."""
     leg_failures: int = 0
     connect_failures: int = 0
     """Connects in a row that came to nothing: from the second on the leg itself is doubted, and rung anew."""
@@ -144,6 +148,8 @@ class Desk:
     extended: bool = False
     """Whether this wrap-up or preview has had its one extension."""
     today: Counter[str] = field(default_factory=Counter)
+    """Begun anew at midnight (daemon.engine.day)."""
+    today_from_at: float = float("-inf")
     muted: bool = False
     stays: bool = False
     """Whether the phone is nailed up in the control mode in force."""
@@ -252,6 +258,8 @@ class LinkState:
     restarted: bool = False
     stopping: bool = False
     next_try_utc: datetime | None = None
+    lost_at: float = float("-inf")
+    """Monotonic: from when on nothing was heard, the last time the link was lost."""
 
 
 @dataclass(slots=True, frozen=True)

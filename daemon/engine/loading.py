@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import structlog
+
 from daemon.agents.states import AgentState
 from daemon.calls import events as ev
 from daemon.calls import records as rec
@@ -15,6 +17,9 @@ from daemon.engine.hopper import Hopper
 from daemon.engine.live import CampaignLive, Desk, Live
 from daemon.engine.policies import configure, new_policy
 from daemon.engine.pooling import join
+from daemon.errors import CommandError
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,8 @@ class Loading:
 
     def __init__(self, live: Live, desks: Desks, hopper: Hopper) -> None:
         self._live, self._desks, self._hopper = live, desks, hopper
+        self._going: dict[tuple[str, int], None] = {}
+        """Agents and campaigns that are no longer there, but for a call in progress."""
 
     def load(self, rows: Rows) -> None:
         """Rows created, changed or gone; live values of a campaign (state, speed) follow its row."""
@@ -58,13 +65,29 @@ class Loading:
                 self._load_campaign(record, rows)
             elif isinstance(record, rec.Agent) and record.site == live.site.id:
                 self._load_agent(record)
+            else:
+                self._moved(record)
         for campaign in live.campaigns.values():
             campaign.dirty = True
 
+    def _moved(self, record: rec.Record) -> None:
+        """A row of another site, which may have been ours until now: two sites would dial a campaign of one, fill its
+        line twice, and both have the agent."""
+        live = self._live
+        known = {"Line": [*live.pool.lines], "Campaign": [*live.campaigns], "Agent": [*live.desks]}
+        if record.id in known.get(type(record).__name__, ()):
+            self._remove(type(record).__name__, record.id)
+
     def _load_campaign(self, record: Campaign, rows: Rows) -> None:
         live = self._live
-        rules = live.law.rules(record.rule_set, live.utc)
         campaign = live.campaigns.get(record.id)
+        try:
+            rules = live.law.rules(record.rule_set, live.utc)
+        except CommandError as error:  # its file was taken away: that is this campaign's trouble, not the site's
+            log.error("campaign.not_loaded", site=live.site.id, campaign_id=record.id, **error.details)
+            live.alerts[f"campaign {record.id}"] = "campaign_suspended"
+            return
+        self._going.pop(("Campaign", record.id), None)
         if campaign is None:
             policy, ledger = new_policy(live, record, rules, rows.ledgers.get(record.id, ()))
             campaign = CampaignLive(
@@ -82,6 +105,8 @@ class Loading:
             if record.state is not campaign.state:
                 self._live.touch("campaigns", record.id)
                 campaign.state, campaign.since_utc = record.state, live.utc
+                if record.state is not CampaignState.RUNNING:
+                    self._hopper.withdraw_previews(campaign)
             campaign.record, campaign.rules = record, rules
             configure(live, campaign)
             if hopper_changed:
@@ -90,12 +115,13 @@ class Loading:
 
     def _load_agent(self, record: rec.Agent) -> None:
         live = self._live
+        self._going.pop(("Agent", record.id), None)
         desk = live.desks.get(record.id)
         if desk is None:
             desk = live.desks[record.id] = Desk(record=record, since_at=live.now, since_utc=live.utc)
         desk.record = record
         desk.phone = live.phones.get(record.extension, ev.DeviceState.UNKNOWN)
-        self._desks.nails(desk)
+        self._desks.nailing_changed(desk)
         if not record.enabled and desk.state is not AgentState.SIGNED_OUT:
             self._desks.sign_out(desk, "administrator")
         live.touch("agents", record.id)
@@ -107,8 +133,11 @@ class Loading:
         live = self._live
         if name == "Line":
             live.pool.remove(id)
+            live.alerts.pop(f"line {id}", None)
             live.touch("lines", id)
         elif name == "CallerIdNumber":
+            if (number := live.caller_ids.numbers.get(id)) is not None:
+                live.alerts.pop(f"caller ID {number.record.e164}", None)
             live.caller_ids.remove(id)
         elif name == "Blocked":
             live.blocked.pop(id, None)
@@ -121,15 +150,25 @@ class Loading:
             live.groups.pop(id, None)
         elif name == "Agent" and (desk := live.desks.get(id)) is not None:
             self._desks.sign_out(desk, "administrator")
-            if desk.call is None:
-                del live.desks[id]
-            live.touch("agents", id)
+            self._going[name, id] = None
         elif name == "Campaign" and (campaign := live.campaigns.get(id)) is not None:
             self._hopper.drop_leads(campaign, frozenset(), frozenset(), frozenset())
             campaign.state = CampaignState.STOPPED
-            if not campaign.calls:
-                del live.campaigns[id]
+            live.alerts.pop(f"campaign {id}", None)
+            self._going[name, id] = None
             live.touch("campaigns", id)
+        self.sweep()
+
+    def sweep(self) -> None:
+        """What is no longer there goes when its last call has."""
+        live = self._live
+        for name, id in list(self._going):
+            if name == "Agent" and live.desks[id].call is None and not live.desks[id].signed_in:
+                del live.desks[id], self._going[name, id]
+                live.touch("agents", id)
+            elif name == "Campaign" and not live.campaigns[id].calls:
+                del live.campaigns[id], self._going[name, id]
+                live.touch("campaigns", id)
 
 
 def _load_order(record: rec.Record) -> tuple[int, int]:

@@ -58,17 +58,15 @@ class NextCall:
         """Place a call to a given lead; None (lead back in the hopper) if no line or caller ID is free."""
         live, record = self._live, campaign.record
         id = live.new_id()
+        # Each counts as used by being taken, so neither is taken where the other is lacking.
+        free = live.pool.free(record.line_ids, live.now)
+        caller_id = live.caller_ids.choose(record, lead.e164, live.utc.date(), live.now) if free else ""
+        if not free or caller_id is None:
+            campaign.limit = "caller_ids" if free else "lines"
+            campaign.hopper.appendleft(lead)
+            return None
         line = live.pool.take(record.line_ids, record.strategy, id, live.now)
-        if line is None:
-            campaign.limit = "lines"
-            campaign.hopper.appendleft(lead)
-            return None
-        caller_id = live.caller_ids.choose(record, lead.e164, live.utc.date(), live.now)
-        if caller_id is None:
-            live.pool.give_back(line.record.id, id)
-            campaign.limit = "caller_ids"
-            campaign.hopper.appendleft(lead)
-            return None
+        assert line is not None
         campaign.tokens -= 1.0
         live.touch("lines", line.record.id)
         return self._calls.open(
@@ -136,6 +134,7 @@ class NextCall:
     def show(self, campaign: CampaignLive, desk: Desk, lead: Lead) -> None:
         """Reserve the lead to this desk for the campaign's preview time."""
         live = self._live
+        self.end_preview(desk, give_back=True)  # who asks for the next one has not taken this one
         desk.preview, desk.preview_campaign_id = lead, campaign.id
         desk.preview_until_utc = live.utc + timedelta(seconds=campaign.record.preview_timeout_s)
         desk.extended = False

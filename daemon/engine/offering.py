@@ -49,7 +49,7 @@ class Offering:
             if not desk.passing and desk.next_state is None and not unrung:
                 desk.next_state, desk.next_code = AgentState.PAUSED, ""
             self._calls.end(call)
-        elif call.state in (CallState.CONNECTING, CallState.WAITING):
+        elif call.state in (CallState.CONNECTING, CallState.WAITING) or _is_there(call):
             if call.desk is desk:
                 call.desk = None
                 desk.call = None
@@ -62,6 +62,11 @@ class Offering:
         elif call.state in (CallState.INTENDED, CallState.DIALLING, CallState.RINGING, CallState.ANSWERED):
             self._calls.hang_up(call, by="agent")
             live.counters["agents_lost_reserved"] += 1
+
+
+def _is_there(call: Call) -> bool:
+    """Answered, and not seen to wait yet: nobody who is there is hung up on while others may be free for them."""
+    return call.state is CallState.ANSWERED and call.campaign is not None
 
 
 def _priority(call: Call) -> int:

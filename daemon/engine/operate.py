@@ -43,6 +43,7 @@ class Operations:
         campaign = campaign_of(self._live, command.campaign_id)
         self.check_startable(campaign)
         campaign.suspended = ""
+        self._live.alerts.pop(f"campaign {campaign.id}", None)
         self._set_campaign(campaign, CampaignState.RUNNING, command.by)
 
     def check_startable(self, campaign: CampaignLive) -> None:
@@ -92,6 +93,8 @@ class Operations:
         if campaign.state is state:
             return
         campaign.state, campaign.since_utc, campaign.dirty = state, live.utc, True
+        if state is not CampaignState.RUNNING:
+            self._hopper.withdraw_previews(campaign)
         live.fact(
             CampaignSet(at=live.utc, site=live.site.id, campaign_id=campaign.id, state=state, by=by, reason=reason)
         )
@@ -153,6 +156,8 @@ class Operations:
     def _StopAllCalls(self, command: c.StopAllCalls) -> dict[str, Any]:
         stopped = hung = 0
         for campaign in self._live.campaigns.values():
+            if command.campaign_ids and campaign.id not in command.campaign_ids:
+                continue
             if command.group_id in (0, campaign.record.group_id) and campaign.state is CampaignState.RUNNING:
                 self._set_campaign(campaign, CampaignState.PAUSED, command.by, "stop_all")
                 hung += self._end_unanswered(campaign) if command.hang_up_ringing else 0
@@ -208,4 +213,5 @@ class Operations:
     def _Drain(self, command: c.Drain) -> None:
         self._live.draining = True
         for campaign in self._live.campaigns.values():
+            self._hopper.give_back(campaign)  # this site may never come back: others are to dial these
             campaign.dirty = True

@@ -8,7 +8,7 @@ from daemon.agents.states import AgentState, LegState
 from daemon.calls import events as ev
 from daemon.calls.facts import LinkChanged
 from daemon.engine.desks import Desks
-from daemon.engine.live import Live
+from daemon.engine.live import Call, Live
 
 
 class PbxLink:
@@ -38,6 +38,9 @@ class PbxLink:
         link = live.link
         if link.up:
             link.since_utc = live.utc
+            # A cut is noticed as it happens; a link that died silently had been dead for as long as a Ping takes.
+            silent_s = live.site.ping_interval_s + live.site.ping_deadline_s if event.code == "half_open" else 0.0
+            link.lost_at = live.now - silent_s
             live.fact(LinkChanged(at=live.utc, site=live.site.id, up=False, code=event.code, message=event.message))
         link.up = link.synced = False
         link.code, link.message = event.code, event.message
@@ -70,3 +73,11 @@ class PbxLink:
             if line.record.endpoint == event.trunk:
                 line.reachable = event.state is not ev.DeviceState.UNAVAILABLE
                 self._live.touch("lines", line.record.id)
+
+
+def answered_unheard(live: Live, call: Call, seconds: float) -> float:
+    """When a leg that is found answered was so at the earliest: after it rang, and after the last instant at which this
+    daemon, or the one before, would have heard of it. `seconds`: since the leg began; a PBX tells no more."""
+    deaf_from_at = live.former_seen_at if call.adopted else live.link.lost_at
+    rang_at = deaf_from_at if call.ringing_at is None else call.ringing_at
+    return min(live.now, max(live.now - seconds, deaf_from_at, rang_at))

@@ -281,7 +281,7 @@ def campaign_view(campaign: CampaignLive, live: Live) -> CampaignView:
         },
         agents={state: count for state in AgentState if (count := campaign.agents[state]) > 0},
         outcomes=dict(campaign.outcomes),
-        answer_rate=campaign.answered / campaign.placed if campaign.placed else None,
+        answer_rate=min(1.0, campaign.answered / campaign.placed) if campaign.placed else None,
         occupancy=campaign.handling_s / busy if busy > 0 else None,
         wait_s=sum(campaign.waits) / len(campaign.waits) if campaign.waits else None,
         windows=tuple(_window(campaign, window, live) for window in campaign.ledger.windows),

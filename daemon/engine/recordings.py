@@ -121,6 +121,7 @@ class Recordings:
         """The call has ended, and its recording with it."""
         if call.tape:
             self._ended(call)
+            self._live.alerts.pop("recording", None)  # the PBX records
 
     def _ended(self, call: Call, *, failed: bool = False) -> None:
         live = self._live

@@ -21,6 +21,7 @@ from daemon.calls.states import CallState
 from daemon.engine.callflow import CallFlow
 from daemon.engine.desks import Desks
 from daemon.engine.live import Call, Desk, Live
+from daemon.engine.pbx_link import answered_unheard
 from daemon.engine.sides import Side, SideState
 
 AUDIT_AGE_S = 5.0
@@ -139,7 +140,7 @@ class Recovery:
         live.link.synced = True
         for leg in snapshot.legs:
             self._found_phone(leg)
-        for desk in list(live.desks.values()):
+        for desk in [*live.desks.values(), *live.passing]:
             self._settle_desk_leg(desk, seen)
         for call in list(live.calls.values()):
             self._settle_call(call, seen.get(call.leg), seen)
@@ -177,7 +178,6 @@ class Recovery:
             return
         leg = seen.get(desk.leg)
         if leg is None:
-            desk.leg_state = LegState.NONE if desk.leg_state is LegState.CLOSING else desk.leg_state
             if desk.call is not None and desk.call.state is CallState.AGENT_FIRST:
                 # The phone did not fail to answer: the PBX went. The agent stays at work.
                 desk.call.outcome = desk.call.outcome or Outcome.PBX_LOST
@@ -226,13 +226,17 @@ class Recovery:
             self._gone_meanwhile(call)
             return
         call.unsure = False
+        if call.passed_on and call.state is CallState.MESSAGE:
+            return
         if call.state is CallState.CLOSING or call.outcome is not None:
             live.act(Hangup(leg=call.leg))
             live.timers.set(("gone", call.attempt_id), live.now + live.dialer.verdict_grace_s)
             return
+        if call.room and call.state is CallState.TALKING and not leg.bridged_with and not leg.parked:
+            return  # with the others in their room, as before
         if leg.up and call.answered_at is None:
             known = self._since(call, "answered_at")
-            call.answered_at = call.need_at = live.now - leg.seconds if known is None else known
+            call.answered_at = call.need_at = answered_unheard(live, call, leg.seconds) if known is None else known
             if known is None:
                 live.event(call, "answered")  # for whoever reads the history, the next life of the daemon too
         if leg.bridged_with:
@@ -335,12 +339,14 @@ class Recovery:
         call = desk.call
         if call is not None and call.adopted and desk.leg_state is LegState.NONE and desk.state is AgentState.RESERVED:
             self._desks.on_event(desk, ev.LegHungUp(at=live.now, leg=desk.leg))  # reserved, and the phone is gone
-        if desk.state in (AgentState.ON_CALL, AgentState.ON_HOLD, AgentState.RESERVED) and desk.call is None:
+        alone = desk.call is None and desk.preview is None
+        if desk.state in (AgentState.ON_CALL, AgentState.ON_HOLD, AgentState.RESERVED) and alone:
             self._desks.set_state(desk, AgentState.PAUSED if not desk.campaign_ids else AgentState.READY)
         if desk.state is AgentState.WRAP_UP and not desk.disposed:
-            limit = desk.last_campaign.record.wrap_up_max_s if desk.last_campaign else 60.0
-            left = max(1.0, limit - (live.now - desk.since_at))
-            live.timers.set(("wrap", desk.id), live.now + left)
+            record = desk.last_campaign.record if desk.last_campaign else None
+            most = record.wrap_up_max_s + record.extend_s if record else 60.0
+            left = most if desk.wrap_until_utc is None else (desk.wrap_until_utc - live.utc).total_seconds()
+            live.timers.set(("wrap", desk.id), live.now + min(most, max(1.0, left)))
         elif desk.state is AgentState.WRAP_UP:
             self._desks.set_state(desk, AgentState.READY)
         if desk.signed_in and self._desks.nails(desk) and desk.leg_state is LegState.NONE:

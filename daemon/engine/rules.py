@@ -19,6 +19,7 @@ from daemon.compliance import (
     dial_string,
     facts_of,
     may_call,
+    may_play_message,
     open_groups,
     rules_of,
     tz_group,
@@ -107,6 +108,9 @@ class SiteLaw:
         rules = rules_of(Campaign(group_id=0, client_id=0, name="", site="", rule_set=rule_set), self._set(rule_set))
         verdict = may_call(facts_of(lead), rules, utc)
         return None if verdict.allowed else Refused(str(verdict.rule), verdict.clause, verdict.until)
+
+    def may_play(self, lead: Lead, campaign: Campaign, utc: datetime) -> bool:
+        return may_play_message(facts_of(lead), self._campaign(campaign), utc).allowed
 
     def open_zones(self, campaign: Campaign, groups: Sequence[str], utc: datetime) -> tuple[Sequence[str], datetime]:
         found = open_groups(groups, self._campaign(campaign), utc)

@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 
 from daemon.bounds import Bound, Bounded, Spread
-from daemon.calls.events import LegSeen, PbxEvent
+from daemon.calls.events import LegSeen, LinkDown, PbxEvent
 from daemon.calls.lead_records import Lease
 from daemon.clock import Clock
 from daemon.engine import line_use, own_numbers
@@ -162,8 +162,8 @@ class SiteRunner:
     # ---- the inbox ---------------------------------------------------------------------------------------------
 
     def deliver(self, event: PbxEvent) -> None:
-        """An event of the driver; never blocks."""
-        if len(self._inbox.items) >= INBOX_MAX:
+        """An event of the driver; never blocks. InvariantViolated for one too many: the driver drops its link then."""
+        if len(self._inbox.items) >= INBOX_MAX and not isinstance(event, LinkDown):  # the link's end makes room
             raise InvariantViolated(f"the engine's inbox holds {INBOX_MAX} items")
         self._inbox.put(lambda: self._guard(event))
 
@@ -178,9 +178,15 @@ class SiteRunner:
             return {}
         if isinstance(command, DatabaseReconciled):
             self._reconciled()
-        asked = _Asked(command, asyncio.get_running_loop().create_future())
+        done: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._ask(_Asked(command, done))
+        try:
+            return await done
+        finally:
+            del done  # a refusal's traceback holds this frame: with the future in it, which holds the refusal, a ring
+
+    def _ask(self, asked: _Asked) -> None:
         self._inbox.put(lambda: self._command(asked))
-        return await asked.done
 
     def _reconciled(self) -> None:
         assert self._log is not None
@@ -196,7 +202,7 @@ class SiteRunner:
         try:
             asked.done.set_result(self.core.command(asked.command))
         except CommandError as error:
-            asked.done.set_exception(error)
+            asked.done.set_exception(error.with_traceback(None))  # as above
         except Exception as error:
             log.exception("command.failed", command=type(asked.command).__name__)
             asked.done.set_exception(error)
@@ -346,7 +352,8 @@ class SiteRunner:
         deadline = self._clock.now() + bound_s
         while self._clock.now() < deadline:
             left = self.left()
-            if not left.being_set_up and not left.facts:
+            claiming = any(campaign.claiming for campaign in self.core.live.campaigns.values())
+            if not left.being_set_up and not left.facts and not claiming:
                 return True
             await asyncio.sleep(0.1)
         return False

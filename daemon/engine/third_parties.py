@@ -95,10 +95,14 @@ class ThirdParties:
             self.drop(side)
 
     def settle(self, seen: dict[str, ev.LegSeen]) -> None:
-        """After a resync: sides that are gone end."""
-        for side in list(self._live.sides.values()):
+        """After a resync: sides that are gone end; a hang-up that was perhaps never read is said again."""
+        live = self._live
+        for side in list(live.sides.values()):
             if side.leg not in seen:
                 self._gone(side)
+            elif side.state is SideState.CLOSING:
+                live.act(Hangup(leg=side.leg))
+                live.timers.set(("side", side.leg), live.now + live.dialer.verdict_grace_s)
 
     def call_over(self, call: Call) -> None:
         """The customer has gone: everybody beside the call goes too, the agent comes out of the room."""
@@ -171,6 +175,8 @@ class ThirdParties:
         live, call = self._live, side.call
         live.sides.pop(side.leg, None)
         live.timers.clear(("side", side.leg))
+        if side.purpose == "spy":
+            return  # who only listened leaves nothing behind
         if side.lease is not None:
             live.pool.give_back(side.line_id, side.lease)
             live.touch("lines", side.line_id)

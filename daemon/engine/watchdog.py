@@ -74,7 +74,7 @@ class Watchdog:
         self._mended("line", line_id, f"leased to call {lease}, which is over")
 
     def _desk(self, desk: Desk) -> None:
-        alone = desk.call is None or desk.call.state is CallState.ENDED
+        alone = desk.preview is None and (desk.call is None or desk.call.state is CallState.ENDED)
         if desk.state in _HELD and alone and self._twice("agent", desk.id):
             reason = f"{desk.state} without a call"
             desk.call = None

@@ -321,3 +321,28 @@ def test_a_burst_of_fifty(mode: str) -> None:
         await world.stop()
 
     run(main, seed=7)
+
+
+@pytest.mark.feature("TELC-05", clause="who was given to the voicemail stays there though our link to the PBX is cut")
+@pytest.mark.parametrize("mode", ["asyncagi", "dialplan"])
+def test_a_cut_link_leaves_the_voicemail_alone(mode: str) -> None:
+    async def main(loop: VirtualLoop) -> None:
+        desk = Reception(loop, mode, 1)
+        shut = [rec.HoursWindow(days=[1, 2, 3, 4, 5, 6, 7], start="00:00", end="00:01")]
+        await desk.open(open=shut, overflow="box@voicemail")
+        await desk.staff()
+        channel = desk.caller()
+        await asyncio.sleep(1.0)
+        assert channel.context == "voicemail"
+        desk.world.fake.faults.cut()
+        await asyncio.sleep(0.1)
+        await desk.world.until(lambda: desk.world.live.link.synced, 3.0)
+        await asyncio.sleep(0.5)
+        assert not channel.dead, "five seconds for the message"
+        await asyncio.sleep(10.0)
+        assert channel.dead
+        (row,) = desk.rows()
+        assert row.outcome == "missed" and len(desk.missed) == 1
+        await desk.world.stop()
+
+    run(main, seed=7)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from daemon.calls.records import AmdSettings, Status
 from daemon.engine import commands as c
 from fake_asterisk import Behaviour, fax, people
+from fake_asterisk.control import Control
 from simulation.loop import VirtualLoop, run
 from simulation.world import World, pbx
 
@@ -91,6 +93,59 @@ def test_the_message_for_machines(mode: str, consented: bool) -> None:
         assert leg.answered_at is not None and leg.ended_at is not None
         heard = leg.ended_at - leg.answered_at
         assert heard > 7.0 if consented else heard < 3.0, "greeting of 4 s, silence, message of 3 s"
+        await world.stop()
+
+    run(main, seed=9)
+
+
+@pytest.mark.feature("AMD-02", clause="an agreement to automated calls that has expired, or was revoked, is none")
+@pytest.mark.parametrize("ended", ["expired", "revoked"])
+def test_no_message_for_who_agreed_once(ended: str) -> None:
+    """Companies may be called without an agreement (fr-b2b); a machine may not speak to them without."""
+
+    async def main(loop: VirtualLoop) -> None:
+        world = World(loop, seed=9, mode="dialplan", pbx_config=pbx(2, answers("machine", media_s=4.0)))
+        world.fake.config.sounds["bonjour"] = 3.0
+        campaign = await world.furnish(agents=1, leads=1, amd=True, voicemail_message="bonjour", rule_set="fr-b2b")
+        assert world.store is not None and world.client is not None
+        (lead,) = world.store.tables.leads.values()
+        given = world.clock.utcnow() - timedelta(days=100)
+        until = given + timedelta(days=50) if ended == "expired" else None
+        consent = {"at": given, "until": until, "source": "form", "text_version": "1", "proof": "", "automated": True}
+        await world.store.add_consent(world.client.id, lead.e164, consent | {"out_of_hours": False})
+        if ended == "revoked":
+            await world.store.revoke_consent(world.client.id, lead.e164, given + timedelta(days=1))
+            lead.blocked_by = ""
+        await world.start()
+        await world.submit(c.SignIn(agent_id=world.agents[0].id, campaign_ids=(campaign.id,), ready=True))
+        await world.submit(c.StartCampaign(campaign_id=campaign.id))
+        await world.until(lambda: attempt(world).outcome is not None, 60.0)
+        kinds = [event["kind"] for event in world.store.tables.events[attempt(world).id]]
+        assert attempt(world).outcome == "machine" and "message" not in kinds
+        await world.stop()
+
+    run(main, seed=9)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_whose_agent_is_lost_while_a_machine_is_listened_for_meets_another(mode: str) -> None:
+    """The person has answered; the agent kept for the call drops the phone before the verdict. Another is free."""
+
+    async def main(loop: VirtualLoop) -> None:
+        world = World(loop, seed=9, mode=mode, pbx_config=pbx(2, answers("human", media_s=1e9)))
+        campaign = await world.furnish(agents=2, leads=1, amd=True)
+        await world.start()
+        for agent in world.agents:
+            await world.submit(c.SignIn(agent_id=agent.id, campaign_ids=(campaign.id,), ready=True))
+        desks = world.live.desks
+        await world.until(lambda: all(desk.state == "ready" for desk in desks.values()), 30.0)
+        await world.submit(c.StartCampaign(campaign_id=campaign.id))
+        await world.until(lambda: any(call.state == "answered" for call in world.live.calls.values()), 30.0, 0.01)
+        (call,) = world.live.calls.values()
+        first = call.desk
+        Control(world.fake).do("hangup", channel=first.leg)
+        await world.until(lambda: call.state == "talking", 15.0)
+        assert call.desk is not first
         await world.stop()
 
     run(main, seed=9)

@@ -58,6 +58,20 @@ async def test_a_task_is_its_owner_s(client: Client, world: World) -> None:
     assert [row["what"] for row in world.store.tables.audit if row["what"].startswith("missed")] == ["missed_call.done"]
 
 
+async def test_the_tasks_of_others_stand_in_nobodys_way(client: Client, world: World) -> None:
+    """The desk asks for the first few: those of colleagues, who have many, are not among them."""
+    *_, own = await missed(world, 9999, 9999, 9999, world.rows["agent"].id)
+
+    async def first(who: str, query: str) -> list[UUID]:
+        async with client.get(f"/api/v1/missed-calls?{query}", headers=world.auth(who)) as response:
+            return [UUID(row["attempt_id"]) for row in (await response.json())["rows"]]
+
+    assert await first("agent", "limit=2") == [own]
+    assert len(await first("supervisor", "limit=2")) == 2
+    await world.token("narrow", world.rows["group"].id, role="supervisor", campaign_ids=[9999])
+    assert await first("narrow", "limit=2") == []
+
+
 @pytest.mark.feature("ZAD-17", clause="called back from the task by the API; who is on the red list meanwhile is not")
 async def test_called_back_from_the_task(client: Client, world: World) -> None:
     agent, campaign = world.rows["agent"], world.rows["campaign"]

@@ -137,9 +137,9 @@ async def test_found_opened_and_played_by_range(world: World, tmp_path: Path, op
         assert await response.read() == sound
     async with client.get(link, headers={"Range": "bytes=100-199"}) as response:
         assert response.status == 206 and await response.read() == sound[100:200]
-    other = link[:-1] + ("0" if link[-1] != "0" else "1")
-    async with client.get(other) as response:
-        assert (response.status, (await response.json())["code"]) == (403, "link_invalid")
+    for other in (link[:-1] + ("0" if link[-1] != "0" else "1"), link[:-1] + "é"):
+        async with client.get(other) as response:
+            assert (response.status, (await response.json())["code"]) == (403, "link_invalid")
     world.clock.advance(301.0)
     async with client.get(link) as response:
         assert (response.status, (await response.json())["code"]) == (410, "link_expired")
@@ -293,3 +293,72 @@ async def test_a_file_that_cannot_be_deleted(world: World, tmp_path: Path, monke
     assert not kept.exists() and not job.done()  # noqa: ASYNC240
     job.cancel()
     await asyncio.gather(job, return_exceptions=True)
+
+
+@pytest.mark.parametrize("taken_in", [True, False])
+async def test_a_recording_of_whom_was_erased_is_kept_nowhere(world: World, tmp_path: Path, taken_in: bool) -> None:
+    """One still waiting on the PBX was taken in, and kept for its days, after its person was forgotten; one whose
+    deletion a killed daemon never came to stayed for good."""
+    desk = Desk(world, tmp_path)
+    await desk.call()
+    left = desk.record()
+    if taken_in:
+        await desk.tapes.take_in()
+    done = await world.store.erase_person(world.rows["group"].id, "+33199001234")
+    assert len(done["files"]) == taken_in and len([*desk.home.rglob("*.wav"), *desk.pbx.iterdir()]) == 1
+    assert await desk.tapes.take_in() == 0
+    row = await desk.row()
+    assert (row["state"], row["path"]) == ("purged", "") and row["purged_at"] is not None
+    assert not left.exists() and not [*desk.home.rglob("*.wav")]
+
+
+async def test_who_is_erased_as_the_file_is_taken_in(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk(world, tmp_path)
+    await desk.call()
+    desk.record()
+    set_recording = world.store.set_recording
+
+    async def meanwhile(id: int, changes: Any) -> None:
+        monkeypatch.setattr(world.store, "set_recording", set_recording)
+        await world.store.erase_person(world.rows["group"].id, "+33199001234")
+        await set_recording(id, changes)
+
+    monkeypatch.setattr(world.store, "set_recording", meanwhile)
+    await desk.tapes.take_in()
+    assert (await desk.row())["state"] == "purged" and not [*desk.home.rglob("*.wav"), *desk.pbx.iterdir()]
+
+
+def test_a_key_cut_short_signs_nothing(tmp_path: Path) -> None:
+    """A full disk at the first start left an empty file: what signs with nothing, anybody can sign."""
+    key = load_or_make_links_key(tmp_path, lambda n: b"a" * n)
+    assert load_or_make_links_key(tmp_path, lambda n: b"b" * n) == key
+    (tmp_path / "recording-links-key").write_bytes(b"")
+    assert load_or_make_links_key(tmp_path, lambda n: b"b" * n) == b"b" * 32
+    assert [path.name for path in tmp_path.iterdir()] == ["recording-links-key"]
+
+
+async def test_a_recording_is_on_the_disk_before_the_pbx_s_own_goes(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Told in the order it is done: content, name, and only then the deletion."""
+    desk = Desk(world, tmp_path)
+    await desk.call()
+    left = desk.record()
+    done: list[str] = []
+    fsync, unlink = os.fsync, Path.unlink
+
+    def synced(handle: int) -> None:
+        done.append("folder" if os.path.isdir(f"/proc/self/fd/{handle}") else "file")
+        fsync(handle)
+
+    def unlinked(self: Path, missing_ok: bool = False) -> None:
+        if self == left:
+            done.append("deleted")
+        unlink(self, missing_ok)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "unlink", unlinked)
+    assert await desk.tapes.take_in() == 1
+    assert done == ["file", "folder", "deleted"]
