@@ -127,10 +127,26 @@ class DeskAnswer(Answer, kw_only=True):
 
 
 async def agent_of(ask: Ask, agent_id: int) -> Agent:
-    """The agent acted for; an agent's token acts for itself alone."""
+    """The agent acted for; an agent's token acts for itself alone, one limited to some campaigns for those who are not
+    at work on others only: the live view shows it nobody else."""
     if ask.who.role is Role.AGENT and agent_id != ask.who.agent_id:
         raise CommandError("forbidden", {"role": "agent", "permission": "steer"})
-    return await scope.get(ask, Agent, agent_id)
+    agent, view = await scope.get(ask, Agent, agent_id), _view(ask, agent_id)
+    if _limited(ask) and view and view.campaign_ids and not ask.who.campaign_ids.intersection(view.campaign_ids):
+        raise CommandError("not_found", {"what": f"Agent {agent_id}"})
+    return agent
+
+
+async def talking_agent(ask: Ask, agent_id: int) -> Agent:
+    """The agent whose conversation is acted on: one of a campaign that the token sees."""
+    agent, view = await agent_of(ask, agent_id), _view(ask, agent_id)
+    if _limited(ask) and view and view.campaign_id and view.campaign_id not in ask.who.campaign_ids:
+        raise CommandError("not_found", {"what": f"Agent {agent_id}"})
+    return agent
+
+
+def _limited(ask: Ask) -> bool:
+    return bool(ask.who.campaign_ids) and ask.who.role is not Role.AGENT
 
 
 def _may_work(ask: Ask, campaign: Campaign, agent: Agent) -> bool:
@@ -270,7 +286,7 @@ async def extend(ask: Ask) -> Reply:
 @routes.post("/agents/{id}/hang-up", permission=Permission.DESK, reply=Accepted, status=202)
 async def hang_up(ask: Ask) -> Reply:
     """End the agent's call in progress."""
-    agent = await agent_of(ask, ask.id)
+    agent = await talking_agent(ask, ask.id)
     view = _view(ask, agent.id)
     if view is None or not view.attempt_id:
         raise CommandError("agent_not_in_call")

@@ -178,6 +178,11 @@ def build_app(
         demo_token=demo_token,
         token_bytes=token_bytes,
     )
+    return _application(deps)
+
+
+def _application(deps: Deps) -> web.Application:
+    """The route table behind the guard, the pages beside it, and what begins and ends with them."""
 
     @web.middleware
     async def guard(
@@ -185,9 +190,9 @@ def build_app(
     ) -> web.StreamResponse:
         return await deps.guard.wrap(request, handler)
 
-    app = web.Application(middlewares=[guard], client_max_size=http.body_bytes_max)
+    app = web.Application(middlewares=[guard], client_max_size=deps.http.body_bytes_max)
     app[DEPS] = deps
-    app[fraud.CAPS] = fraud.Caps(store, clock, http)
+    app[fraud.CAPS] = fraud.Caps(deps.store, deps.clock, deps.http)
     app[c2c_calls.SERVICE] = c2c_calls.make_service(deps)
     for route in all_routes():
         app.router.add_route(route.method, route.path, _bind(route, deps))
@@ -195,14 +200,17 @@ def build_app(
         app.router.add_route("OPTIONS", path, public.preflight(deps))
     files.mount(app, deps)
     app.cleanup_ctx.append(_running(deps))
+    app.on_shutdown.append(_good_bye(deps))
+    return app
 
-    async def say_good_bye(_: web.Application) -> None:
+
+def _good_bye(deps: Deps) -> Callable[[web.Application], Awaitable[None]]:
+    async def say(_: web.Application) -> None:
         if deps.ovh is not None:
             await deps.ovh.close()
         await deps.streams.close()  # before aiohttp waits for open requests: streams would hold it up
 
-    app.on_shutdown.append(say_good_bye)
-    return app
+    return say
 
 
 def _running(deps: Deps) -> Callable[[web.Application], AsyncIterator[None]]:

@@ -81,8 +81,8 @@ class Auth:
         if token := shown_token(request):
             return await self.by_token(token)
         header = self._http.proxy_user_header
-        if header and peer_trusted and (user := request.headers.get(header, "")):
-            who = await self._by_proxy_user(user)
+        if header and peer_trusted and (users := [user for user in request.headers.getall(header, ()) if user]):
+            who = await self._by_proxy_user(users)
             self._check_csrf(request, who.csrf)
             return who
         if token := request.cookies.get(COOKIE, ""):
@@ -95,7 +95,7 @@ class Auth:
         """A credential that browsers send by themselves must be joined by a header that only our page can set."""
         if request.method in ("GET", "HEAD", "OPTIONS"):
             return
-        if not hmac.compare_digest(request.headers.get(CSRF_HEADER, "").encode(), expected.encode()):
+        if not hmac.compare_digest(request.headers.get(CSRF_HEADER, "").encode("utf-8", "replace"), expected.encode()):
             raise CommandError("csrf_missing")
 
     async def by_token(self, token: str) -> Principal:
@@ -109,9 +109,10 @@ class Auth:
         await self._note_use(row)
         return principal(row, csrf_of(token))
 
-    async def _by_proxy_user(self, user: str) -> Principal:
-        """The operator token row named like the user the proxy signed in (features ROLE-02)."""
-        rows = await self._store.find(ApiToken, name=user)
+    async def _by_proxy_user(self, users: list[str]) -> Principal:
+        """The operator token row named like the user the proxy signed in (features ROLE-02). Two names: one of them is
+        the client's own, and nobody can tell which."""
+        rows = await self._store.find(ApiToken, name=users[0]) if len(users) == 1 else []
         rows = [row for row in rows if row.kind is TokenKind.OPERATOR and self.alive(row)]
         if len(rows) != 1:
             raise CommandError("token_invalid")

@@ -34,6 +34,8 @@ FORBIDDEN = {NumberRefusal.EMERGENCY: "urgence", NumberRefusal.PREMIUM: "surtaxÃ
 TRY_NEXT = frozenset({"extension_busy", "extension_unregistered"})
 IDEMPOTENT_MAX = 10_000
 CLIENT_CACHE_S = 1.0
+ERASED = "~"
+"""How a pseudonym begins: whom that call was to can't be told any more."""
 
 
 @dataclass(slots=True)
@@ -54,7 +56,7 @@ class Service:
 
     pool: PhonePool
     alerts: C2CAlerts
-    answers: OrderedDict[tuple[int, str], asyncio.Future[Any]] = field(default_factory=OrderedDict)
+    answers: OrderedDict[tuple[int, str], tuple[str, asyncio.Future[Any]]] = field(default_factory=OrderedDict)
     waiting: dict[str, asyncio.Future[int]] = field(default_factory=dict)
     clients: dict[int, tuple[float, int]] = field(default_factory=dict)
     warned: set[int] = field(default_factory=set)
@@ -89,18 +91,21 @@ def make_service(deps: Deps) -> Service:
 
 async def call_once(ask: Ask, group: Group, key: str) -> Reply:
     """The answer of the first request with this key; the attempt's id is derived from it, so that even a restart in
-    between can't call twice: the store refuses a second row of that id."""
-    answers = service_of(ask).answers
+    between can't call twice: the store refuses a second row of that id. Raises key_used for another number: its answer
+    would be of a call to somebody else, and nobody would be called."""
+    answers, number = service_of(ask).answers, _dialled(ask)
     slot = (group.id, key)
-    if (pending := answers.get(slot)) is not None:
-        reply: Reply = await asyncio.shield(pending)
+    if (known := answers.get(slot)) is not None:
+        if known[0] != number:
+            raise CommandError("key_used", {"field": "Idempotency-Key", "value": key})
+        reply: Reply = await asyncio.shield(known[1])
         return reply
     future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-    answers[slot] = future
+    answers[slot] = number, future
     while len(answers) > IDEMPOTENT_MAX:
         answers.popitem(last=False)
     try:
-        reply = await _first(ask, group, _id_of(group.id, key))
+        reply = await _first(ask, group, key)
     except BaseException as error:
         answers.pop(slot, None)  # a failed call may be tried again under its key
         if not future.done():
@@ -111,9 +116,18 @@ async def call_once(ask: Ask, group: Group, key: str) -> Reply:
     return reply
 
 
-async def _first(ask: Ask, group: Group, attempt_id: UUID) -> Reply:
+def _dialled(ask: Ask) -> str:
+    """The number asked for, the same however it is written."""
+    raw = _number(ask.body.number_to_call)
+    return normalise(raw).e164 or raw
+
+
+async def _first(ask: Ask, group: Group, key: str) -> Reply:
+    attempt_id = _id_of(group.id, key)
     row = await ask.deps.store.attempt(attempt_id)
     if row is not None:
+        if row["e164"] != _dialled(ask) and not row["e164"].startswith(ERASED):
+            raise CommandError("key_used", {"field": "Idempotency-Key", "value": key})
         request = Request(group, _number(ask.body.number_to_call), ask.deps.clock.now(), call_id=int(row["number"]))
         return _success(ask, request, 0.0)
     return await place_call(ask, group, attempt_id)

@@ -40,6 +40,14 @@ def invalid(field: str, value: object, allowed: str) -> CommandError:
     return CommandError("field_invalid", {"field": field, "value": value, "allowed": allowed})
 
 
+def zone_of(name: str) -> ZoneInfo:
+    """The time zone of that name. Raises field_invalid."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise invalid("zone", name, "a zone such as Europe/Paris") from error
+
+
 def check_site(ask: Ask, site: str) -> None:
     """A row may only name a site of the settings."""
     if ask.deps.site_ids and site not in ask.deps.site_ids:
@@ -66,10 +74,7 @@ async def check_campaign(ask: Ask, campaign: Campaign, changed: set[str]) -> Non
     if "site" in changed and campaign.site:  # "" = every site
         check_site(ask, campaign.site)
     if "zone" in changed:
-        try:
-            ZoneInfo(campaign.zone)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise invalid("zone", campaign.zone, "a zone such as Europe/Paris") from error
+        zone_of(campaign.zone)
     await check_references(ask, campaign, changed)
     for number, window in enumerate(campaign.hours):
         if window.start >= window.end:

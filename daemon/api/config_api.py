@@ -96,86 +96,92 @@ def page_of(kind: type[Record]) -> Any:
     return msgspec.defstruct(f"{kind.__name__}Page", fields, bases=(Answer,), kw_only=True)
 
 
-def _mount(table: Table) -> None:
-    kind = table.kind
-    create_type, patch_type = derive(kind)
-    name = kind.__name__
+class _Rows:
+    """The five doors to a table's rows: list, read, add, change, delete."""
 
-    async def list_rows(ask: Ask) -> Reply:
-        rows = [r for r in await scope.all_of(ask, kind, ask.query.group_id) if r.id > ask.query.after]
+    def __init__(self, table: Table) -> None:
+        self.table, self.kind = table, table.kind
+
+    async def list_rows(self, ask: Ask) -> Reply:
+        rows = [r for r in await scope.all_of(ask, self.kind, ask.query.group_id) if r.id > ask.query.after]
         rows.sort(key=lambda row: row.id)
         page, more = rows[: ask.query.limit], len(rows) > ask.query.limit
         return Reply({"rows": page, "next_after": page[-1].id if more else None})
 
-    async def read_row(ask: Ask) -> Reply:
-        return scope.with_etag(await scope.get(ask, kind, ask.id))
+    async def read_row(self, ask: Ask) -> Reply:
+        return scope.with_etag(await scope.get(ask, self.kind, ask.id))
 
-    async def create_row(ask: Ask) -> Reply:
+    async def create_row(self, ask: Ask) -> Reply:
         fields = {k: v for k, v in msgspec.structs.asdict(ask.body).items() if v is not msgspec.UNSET}
-        if kind is Group:
+        if self.kind is Group:
             if not ask.who.all_groups:
                 raise CommandError("group_forbidden", {"group": fields["code"]})
         else:
             fields["group_id"] = scope.home_group(ask, fields.get("group_id"))
-        fields = await _defaults(ask, kind, fields)
-        row = _build(kind, fields)
-        if table.check:
-            await table.check(ask, row, set(fields))
+        fields = await _defaults(ask, self.kind, fields)
+        row = _build(self.kind, fields)
+        if self.table.check:
+            await self.table.check(ask, row, set(fields))
         created = await ask.deps.store.create(row)
         await _note(ask, created, "created", {})
         if isinstance(created, Campaign):
             await seed_codes(ask, created)
         ask.deps.auth.forget()
-        await tell_engine(ask, ConfigChanged(table=name, ids=(created.id,), by=ask.who.name))
+        await tell_engine(ask, ConfigChanged(table=self.kind.__name__, ids=(created.id,), by=ask.who.name))
         reply = _warned(scope.with_etag(created, 201))
-        reply.headers["Location"] = f"/api/v1/{table.path}/{created.id}"
+        reply.headers["Location"] = f"/api/v1/{self.table.path}/{created.id}"
         return reply
 
-    async def change_row(ask: Ask) -> Reply:
-        current = await scope.get(ask, kind, ask.id)
+    async def change_row(self, ask: Ask) -> Reply:
+        current = await scope.get(ask, self.kind, ask.id)
         version = scope.if_match(ask, current)
         given = {k: v for k, v in msgspec.structs.asdict(ask.body).items() if v is not msgspec.UNSET}
         changes = {k: v for k, v in given.items() if v != getattr(current, k)}
-        after = _build(kind, {**msgspec.structs.asdict(current), **changes})
-        if table.check and changes:
-            await table.check(ask, after, set(changes))
+        after = _build(self.kind, {**msgspec.structs.asdict(current), **changes})
+        if self.table.check and changes:
+            await self.table.check(ask, after, set(changes))
         if not changes:
             return scope.with_etag(current)
-        updated = await ask.deps.store.update(kind, current.id, {k: getattr(after, k) for k in changes}, version)
+        updated = await ask.deps.store.update(self.kind, current.id, {k: getattr(after, k) for k in changes}, version)
         await _note(ask, updated, "changed", {k: [getattr(current, k), getattr(after, k)] for k in changes})
         ask.deps.auth.forget()
-        news: list[AnyCommand] = [ConfigChanged(table=name, ids=(current.id,), by=ask.who.name)]
-        if kind is LeadList:
+        news: list[AnyCommand] = [ConfigChanged(table=self.kind.__name__, ids=(current.id,), by=ask.who.name)]
+        if self.kind is LeadList:
             news.append(LeadsChanged(list_ids=(current.id,), by=ask.who.name))
         await tell_engine(ask, *news)
         if isinstance(current, Blocked) and "e164" in changes:
             await _let_go(ask, current)
         return _warned(scope.with_etag(updated))
 
-    async def delete_row(ask: Ask) -> Reply:
-        current = await scope.get(ask, kind, ask.id)
+    async def delete_row(self, ask: Ask) -> Reply:
+        current = await scope.get(ask, self.kind, ask.id)
         version = scope.if_match(ask, current)
         await _check_unused(ask, current)
-        await ask.deps.store.delete(kind, current.id, version)
+        await ask.deps.store.delete(self.kind, current.id, version)
         await _note(ask, current, "deleted", {})
         ask.deps.auth.forget()
-        await tell_engine(ask, ConfigChanged(table=name, ids=(current.id,), by=ask.who.name))
+        await tell_engine(ask, ConfigChanged(table=self.kind.__name__, ids=(current.id,), by=ask.who.name))
         if isinstance(current, Blocked):
             await _let_go(ask, current)
         return Reply(None, 204)
 
+
+def _mount(table: Table) -> None:
+    rows, kind = _Rows(table), table.kind
+    create_type, patch_type = derive(kind)
     one, many = f"/{table.path}/{{id}}", f"/{table.path}"
-    page = page_of(kind)
     label = table.path.replace("-", " ")
-    routes.get(many, permission=table.read, query=ListQuery, reply=page, summary=f"List {label}")(list_rows)
-    routes.get(one, permission=table.read, reply=kind, summary=f"Read one of {label}")(read_row)
-    routes.post(many, permission=table.write, body=create_type, reply=kind, status=201, summary=f"Add to {label}")(
-        create_row
-    )
-    routes.patch(
-        one, permission=table.write, body=patch_type, reply=kind, if_match=True, summary=f"Change one of {label}"
-    )(change_row)
-    routes.delete(one, permission=table.write, status=204, if_match=True, summary=f"Delete one of {label}")(delete_row)
+    read, write = table.read, table.write
+    listed = routes.get(many, permission=read, query=ListQuery, reply=page_of(kind), summary=f"List {label}")
+    listed(rows.list_rows)
+    routes.get(one, permission=read, reply=kind, summary=f"Read one of {label}")(rows.read_row)
+    added = routes.post(many, permission=write, body=create_type, reply=kind, status=201, summary=f"Add to {label}")
+    added(rows.create_row)
+    summary = f"Change one of {label}"
+    changed = routes.patch(one, permission=write, body=patch_type, reply=kind, if_match=True, summary=summary)
+    changed(rows.change_row)
+    gone = routes.delete(one, permission=write, status=204, if_match=True, summary=f"Delete one of {label}")
+    gone(rows.delete_row)
 
 
 async def _note(ask: Ask, row: Record, done: str, detail: dict[str, Any]) -> None:

@@ -91,13 +91,14 @@ async def submit(ask: Ask, command: AnyCommand) -> Reply:
 
 @routes.post("/campaigns/stop-all", permission=Permission.STEER, body=StopBody, reply=Accepted, status=202)
 async def stop_all(ask: Ask) -> Reply:
-    """Suspend every running campaign. Conversations go on."""
-    if ask.who.campaign_ids:
-        for row in await scope.all_of(ask, Campaign):
-            await ask.deps.door.submit(PauseCampaign(campaign_id=row.id, by=ask.who.name))
-        return Reply(Accepted(), 202)
-    group_id = 0 if ask.who.all_groups else ask.who.group_id
-    return await submit(ask, StopAllCalls(group_id=group_id, hang_up_ringing=ask.body.hang_up_ringing, by=ask.who.name))
+    """Suspend every running campaign that the token sees. Conversations go on."""
+    command = StopAllCalls(
+        group_id=0 if ask.who.all_groups else ask.who.group_id,
+        campaign_ids=tuple(sorted(ask.who.campaign_ids)),
+        hang_up_ringing=ask.body.hang_up_ringing,
+        by=ask.who.name,
+    )
+    return await submit(ask, command)
 
 
 @routes.post("/campaigns/{id}/start", permission=Permission.STEER, reply=Accepted, status=202)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -16,6 +17,8 @@ from daemon.api.routes import Ask
 from daemon.errors import CommandError
 
 ROWS_A_WRITE = 200
+STALL_S = 60.0
+"""A download of which nobody takes a byte for so long is ended: it holds one of the database's connections."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for the beginning of a formula."""
 
@@ -27,6 +30,16 @@ async def stream_csv(
     ask: Ask, name: str, first: dict[str, Any] | None, rows: AsyncIterator[dict[str, Any]]
 ) -> web.StreamResponse:
     """A download of `first` and the rows after it, with the columns and in the language the query names."""
+    try:
+        return await _sent(ask, name, first, rows)
+    finally:
+        if isinstance(rows, AsyncGenerator):
+            await rows.aclose()  # gives the connection back now, not when somebody collects it
+
+
+async def _sent(
+    ask: Ask, name: str, first: dict[str, Any] | None, rows: AsyncIterator[dict[str, Any]]
+) -> web.StreamResponse:
     french = ask.query.language == "fr"
     columns = columns_asked(ask.query.columns, first)
     response = web.StreamResponse(
@@ -34,7 +47,7 @@ async def stream_csv(
     )
     ask.deps.guard.add_headers(ask.request, response)
     await response.prepare(ask.request)
-    await response.write(b"\xef\xbb\xbf")
+    await _write(ask, response, b"\xef\xbb\xbf")
     if first is None:
         return response
     buffer = io.StringIO()
@@ -46,11 +59,22 @@ async def stream_csv(
         writer.writerow(cells(shown(ask, row), columns, french))
         count += 1
         if count % ROWS_A_WRITE == 0:
-            await response.write(buffer.getvalue().encode())
+            await _write(ask, response, buffer.getvalue().encode())
             buffer.seek(0)
             buffer.truncate()
-    await response.write(buffer.getvalue().encode())
+    await _write(ask, response, buffer.getvalue().encode())
     return response
+
+
+async def _write(ask: Ask, response: web.StreamResponse, data: bytes) -> None:
+    """Raises ConnectionAbortedError when nobody reads on."""
+    try:
+        async with asyncio.timeout(STALL_S):
+            await response.write(data)
+    except TimeoutError as error:
+        if ask.request.transport is not None:
+            ask.request.transport.abort()
+        raise ConnectionAbortedError("nobody reads this download") from error
 
 
 def columns_asked(names: str | None, first: dict[str, Any] | None) -> list[str]:
@@ -71,7 +95,7 @@ def cells(row: dict[str, Any], columns: list[str], french: bool) -> list[str]:
         if value is None:
             out.append("")
         elif isinstance(value, float):
-            text = f"{value:.6g}"
+            text = _decimal(value)
             out.append(text.replace(".", ",") if french else text)
         elif isinstance(value, datetime):
             out.append(value.isoformat())
@@ -81,3 +105,9 @@ def cells(row: dict[str, Any], columns: list[str], french: bool) -> list[str]:
             text = str(value)
             out.append(f"'{text}" if text.startswith(FORMULA) else text)
     return out
+
+
+def _decimal(value: float) -> str:
+    """Six significant digits, and more where fewer would need an exponent: a month's seconds of talk are no 1.2e+06."""
+    text = f"{value:.6g}"
+    return f"{value:.6f}".rstrip("0").rstrip(".") if "e" in text else text

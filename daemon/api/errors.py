@@ -264,6 +264,12 @@ ERRORS: Mapping[str, ErrorRow] = {
         "Quota of {limit} calls an hour reached; reset at {reset_at}.",
         "Rate limit dépassé",
     ),
+    "key_used": E(
+        409,
+        "Cet Idempotency-Key ({value}) a déjà servi pour un autre numéro. Rien n'est composé : une clé par appel.",
+        "This Idempotency-Key ({value}) was used for another number. Nothing is dialled: one key a call.",
+        "Idempotency-Key déjà utilisé pour un autre numéro",
+    ),
     "broken_off": E(
         499,
         "Le programme appelant n'a pas attendu la réponse.",

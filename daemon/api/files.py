@@ -1,9 +1,10 @@
-"""The pages' files: read once at start, served from memory with ETag; nothing else is reachable."""
+"""The pages' files: read once a process, served from memory with ETag; nothing else is reachable."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
@@ -30,6 +31,7 @@ class File:
     etag: str
 
 
+@cache
 def load() -> dict[str, File]:
     """Every file of the pages by name."""
     found: dict[str, File] = {}

@@ -16,7 +16,7 @@ from daemon.api.config_api import tell_engine
 from daemon.api.routes import Ask, Permission, Reply, Routes
 from daemon.api.types import Answer, Body, IdOrZero, NoQuery, Site
 from daemon.calls.lead_records import LeadDraft
-from daemon.calls.records import Agent, LeadList, Line
+from daemon.calls.records import Agent, LeadList, Line, Record
 from daemon.engine.commands import ConfigChanged, LeadsChanged
 from daemon.errors import CommandError
 
@@ -135,15 +135,18 @@ def _known(wanted: Iterable[str], there: dict[str, int], code: str, field: str) 
 
 async def _make(ask: Ask, rows: Sequence[Agent] | Sequence[Line], found: Sequence[str]) -> Reply:
     """201 with the ids: each row in the audit log with what it was `found` as, the engine told of all at one go."""
-    made = []
-    for row, name in zip(rows, found, strict=True):
-        made.append(await ask.deps.store.create(row))
-        kind = type(row).__name__
-        await ask.deps.store.note(ask.who.name, f"{kind.lower()}.created", str(made[-1].id), {"found": name})
-    ids = [row.id for row in made]
-    if made:
-        await tell_engine(ask, ConfigChanged(table=type(made[0]).__name__, ids=tuple(ids), by=ask.who.name))
-    return Reply(Made(ids=ids), 201)
+    made: list[Record] = []
+    try:
+        for row, name in zip(rows, found, strict=True):
+            created = await ask.deps.store.create(row)
+            made.append(created)
+            kind = type(row).__name__
+            await ask.deps.store.note(ask.who.name, f"{kind.lower()}.created", str(created.id), {"found": name})
+    finally:  # one that is refused, its login being somebody else's, takes nothing back of those before it
+        ids = tuple(row.id for row in made)
+        if made:
+            await tell_engine(ask, ConfigChanged(table=type(made[0]).__name__, ids=ids, by=ask.who.name))
+    return Reply(Made(ids=list(ids)), 201)
 
 
 @routes.post("/found/agents", permission=Permission.MANAGE, body=PhonesBody, reply=Made, status=201)

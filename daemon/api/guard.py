@@ -156,12 +156,13 @@ class Guard:
         return response
 
     def _peer(self, request: web.Request) -> tuple[str, bool]:
-        """The client's address. X-Forwarded-For is believed only from a trusted proxy, right to left."""
+        """The client's address. X-Forwarded-For is believed only from a trusted proxy, right to left: over all of its
+        lines, since some proxies add a line of their own below the one that the client sent."""
         peer = (request.remote or "").partition("%")[0]
         trusted = self._http.behind_proxy and self._in(peer, self._trusted)
         if not trusted:
             return peer, False
-        for hop in reversed(request.headers.get("X-Forwarded-For", "").split(",")):
+        for hop in reversed(",".join(request.headers.getall("X-Forwarded-For", ())).split(",")):
             hop = hop.strip()
             if not hop:
                 continue

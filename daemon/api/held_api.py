@@ -57,8 +57,14 @@ async def lead_counts(ask: Ask) -> Reply:
     group_id = scope.home_group(ask, ask.query.group_id)
     now = ask.deps.clock.utcnow()
     found = await ask.deps.store.list_counts(group_id, now)
-    lists = [row.id for row in await scope.all_of(ask, LeadList, group_id)]
+    lists = await _lists(ask, group_id)
     return Reply(CountsAnswer(computed_at=now, lists=[_counts(id, found.get(id, {})) for id in lists]))
+
+
+async def _lists(ask: Ask, group_id: int) -> list[int]:
+    """The group's lists, as far as the token sees them."""
+    seen = await scope.lists_in_sight(ask, group_id)
+    return [row.id for row in await scope.all_of(ask, LeadList, group_id) if seen is None or row.id in seen]
 
 
 def _counts(list_id: int, counts: dict[str, int]) -> ListCounts:
@@ -74,9 +80,11 @@ async def held_leads(ask: Ask) -> Reply:
     if query.campaign_id:
         lists = (await scope.get(ask, Campaign, query.campaign_id)).list_ids
     elif query.list_id:
-        lists = [(await scope.get(ask, LeadList, query.list_id)).id]
+        row = await scope.get(ask, LeadList, query.list_id)
+        await scope.check_list(ask, row)
+        lists = [row.id]
     else:
-        lists = [row.id for row in await scope.all_of(ask, LeadList, scope.home_group(ask, query.group_id))]
+        lists = await _lists(ask, scope.home_group(ask, query.group_id))
     now = ask.deps.clock.utcnow()
     try:
         page = await ask.deps.store.held_leads(lists, query.reason, now, query.limit, query.after)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from contextlib import suppress
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -14,15 +15,15 @@ from msgspec import Meta
 from daemon.api import fraud, scope
 from daemon.api.control import submit
 from daemon.api.leads_api import shown
-from daemon.api.numbers import e164_of
+from daemon.api.numbers import e164_of, refuse_red_listed
 from daemon.api.routes import Ask, Permission, Reply, Routes
-from daemon.api.stream import frame
-from daemon.api.types import Accepted, After, Answer, Body, Id, IdOrZero, Instant, Limit, Query
+from daemon.api.stream import BEAT_S, frame
+from daemon.api.types import Accepted, AfterId, Answer, Body, Id, IdOrZero, Instant, Limit, Query
 from daemon.calls.ids import uuid7
 from daemon.calls.records import Line
 from daemon.engine.commands import CallExtension, HangUpCall
 from daemon.engine.views import CallView, Changes
-from daemon.errors import CommandError
+from daemon.errors import CommandError, StoreUnavailable
 
 routes = Routes("/api/v1", "calls")
 FOLLOW_S_MAX = 4 * 3600.0
@@ -58,7 +59,7 @@ class CallFilters(Query, kw_only=True):
 
 class CallQuery(CallFilters, kw_only=True):
     limit: Limit = 50
-    after: After | None = None
+    after: AfterId | None = None
 
 
 class CallPage(Answer, kw_only=True):
@@ -164,6 +165,7 @@ async def place_call(ask: Ask) -> Reply:
     if body.line_id:
         await scope.get(ask, Line, body.line_id)
     e164 = e164_of(body.number, "number", allow_special=True)
+    await refuse_red_listed(ask.deps.store, group_id, e164)
     command = CallExtension(
         attempt_id=uuid7(ask.deps.clock.utcnow(), ask.deps.rng),
         site=body.site or sites[0],
@@ -220,23 +222,58 @@ async def follow(ask: Ask, key: UUID | int, view: CallView | None) -> web.Stream
             latest[0] = row if isinstance(row, CallView) else None
             wake.set()
 
+    auth, streams = ask.deps.auth, ask.deps.streams
     remove = ask.deps.door.listen(heard, ("calls",))
+    auth.listeners.append(wake.set)
+    streams.followers.append(wake)
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
     ask.deps.guard.add_headers(ask.request, response)
     try:
         await response.prepare(ask.request)
         async with asyncio.timeout(FOLLOW_S_MAX):
-            while True:
-                await wake.wait()
-                wake.clear()
-                if not await ask.deps.auth.still_valid(ask.who):
-                    break
-                if latest[0] is None:
-                    await response.write(frame("end", {"call": await _row(ask, key)}))
-                    break
-                await response.write(frame("call", latest[0]))
+            await _tell(ask, response, key, latest, wake)
     except (TimeoutError, ConnectionError):
         pass
     finally:
+        streams.followers.remove(wake)
+        auth.listeners.remove(wake.set)
         remove()
     return response
+
+
+async def _tell(
+    ask: Ask, response: web.StreamResponse, key: UUID | int, latest: list[CallView | None], wake: asyncio.Event
+) -> None:
+    """Write the call's last state at each change, until it, the token or the daemon ends."""
+    shown: CallView | None = None
+    while True:
+        with suppress(TimeoutError):  # a token revoked by another process is noticed as soon as on the live stream
+            async with asyncio.timeout(BEAT_S):
+                await wake.wait()
+        wake.clear()
+        if ask.deps.streams.closing or not await _stands(ask):
+            return
+        if latest[0] is None:
+            await response.write(frame("end", {"call": await _ended(ask, key)}))
+            return
+        if latest[0] is not shown:
+            shown = latest[0]
+            await response.write(frame("call", shown))
+        else:  # for proxies, which close what is silent, and to learn whether anybody reads
+            await response.write(b": beat\n\n")
+
+
+async def _stands(ask: Ask) -> bool:
+    """Whether the token still stands; a lost database revokes nobody."""
+    try:
+        return await ask.deps.auth.still_valid(ask.who)
+    except StoreUnavailable:
+        return True
+
+
+async def _ended(ask: Ask, key: UUID | int) -> dict[str, Any] | None:
+    """The call as stored; None if the database can't be asked: the call is over all the same."""
+    try:
+        return await _row(ask, key)
+    except StoreUnavailable:
+        return None

@@ -16,7 +16,7 @@ from daemon.api import scope
 from daemon.api.config_api import tell_engine
 from daemon.api.numbers import e164_of
 from daemon.api.routes import Ask, Permission, Reply, Routes
-from daemon.api.types import After, Answer, Body, Id, IdOrZero, Instant, Limit, Number, Query, Text
+from daemon.api.types import AfterId, Answer, Body, Id, IdOrZero, Instant, Limit, Number, Query, Text
 from daemon.calls.lead_records import Lead, LeadDraft
 from daemon.calls.records import Agent, Campaign, Client, LeadList
 from daemon.compliance.zones import tz_group
@@ -66,8 +66,8 @@ class LeadBody(Body, kw_only=True):
     fields: Annotated[dict[Short, Text], Meta(max_length=100)] = {}
 
 
-class LeadPatch(Body, kw_only=True):
-    """What of a lead may be corrected; the number may not: it would carry another person's history."""
+class PersonPatch(Body, kw_only=True):
+    """What may be corrected of who a lead is; what is not named stays."""
 
     first_name: Text | UnsetType = UNSET
     last_name: Text | UnsetType = UNSET
@@ -80,6 +80,11 @@ class LeadPatch(Body, kw_only=True):
     city: Text | UnsetType = UNSET
     state: Text | UnsetType = UNSET
     comments: Comments | UnsetType = UNSET
+
+
+class LeadPatch(PersonPatch, kw_only=True):
+    """What of a lead may be corrected; the number may not: it would carry another person's history."""
+
     priority: Priority | UnsetType = UNSET
     running_contract: bool | UnsetType = UNSET
 
@@ -108,7 +113,7 @@ class LeadQuery(Query, kw_only=True):
     last_attempt_to: Instant | None = None
     group_id: IdOrZero = 0
     limit: Limit = 50
-    after: After | None = None
+    after: AfterId | None = None
 
 
 class LeadPage(Answer, kw_only=True):
@@ -206,7 +211,7 @@ async def add_lead(ask: Ask) -> Reply:
 
 @routes.get("/leads", permission=Permission.WATCH, query=LeadQuery, reply=LeadPage)
 async def search_leads(ask: Ask) -> Reply:
-    """Search leads; filters combine."""
+    """Search leads; filters combine. A token limited to some campaigns sees the leads of their lists."""
     query: LeadQuery = ask.query
     group_id = scope.home_group(ask, query.group_id)
     own = ("group_id", "limit", "after")
@@ -214,11 +219,12 @@ async def search_leads(ask: Ask) -> Reply:
     if "phone" in filters:
         filters["phone"] = e164_of(filters["phone"], "phone", allow_special=True)
     if "list_id" in filters:
-        await scope.get(ask, LeadList, filters["list_id"])
+        await scope.check_list(ask, await scope.get(ask, LeadList, filters["list_id"]))
     if "campaign_id" in filters:
         await scope.get(ask, Campaign, filters["campaign_id"])
     page = await ask.deps.store.search_leads(group_id, filters, query.limit, query.after)
-    rows = [shown(ask, msgspec.to_builtins(row)) for row in page.rows]
+    lists = await scope.lists_in_sight(ask, group_id)
+    rows = [shown(ask, row) for row in msgspec.to_builtins(page.rows) if lists is None or row["list_id"] in lists]
     return Reply(LeadPage(rows=rows, next_after=page.next_after))
 
 
@@ -301,6 +307,7 @@ async def add_consent(ask: Ask) -> Reply:
         "automated": given.automated,
     }
     ids = await ask.deps.store.add_consent(client.id, e164, consent)
+    await _consent(ask, "given", client, ids, source=given.source, text_version=given.text_version)
     await tell_engine(ask, LeadsChanged(lead_ids=tuple(ids), e164s=(e164,), by=ask.who.name))
     return Reply(Touched(e164=e164, leads=len(ids)))
 
@@ -311,5 +318,12 @@ async def revoke_consent(ask: Ask) -> Reply:
     client = await _client(ask, ask.body.client_id)
     e164 = e164_of(ask.body.number, "number")
     ids = await ask.deps.store.revoke_consent(client.id, e164, ask.deps.clock.utcnow())
+    await _consent(ask, "withdrawn", client, ids)
     await tell_engine(ask, LeadsChanged(lead_ids=tuple(ids), e164s=(e164,), by=ask.who.name))
     return Reply(Touched(e164=e164, leads=len(ids)))
+
+
+async def _consent(ask: Ask, done: str, client: Client, ids: list[int], **detail: str) -> None:
+    """Who entered it (features LEGL-08): into the audit log, by leads, never by number."""
+    detail = {"leads": ",".join(map(str, ids[:50])), **detail}
+    await ask.deps.store.note(ask.who.name, f"consent.{done}", f"client:{client.id}", detail)

@@ -7,13 +7,14 @@ and month. Minutes run from answer to end, each call's seconds as they are.
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
 
-from daemon.calls.records import Line
+from daemon.calls.records import Group, Line
 from daemon.clock import Clock
 from daemon.compliance.zones import zone
 from daemon.errors import StoreError
@@ -23,6 +24,7 @@ log = structlog.get_logger("cadran.api")
 CHECK_S = 300.0
 """A trunk of 30 channels uses 150 minutes in it, little of a quota worth an alarm; a month's calls are read for it."""
 MONTH_ZONE = "Europe/Paris"
+DAY = timedelta(days=1)
 THRESHOLDS = (1.0, 0.8)
 Notify = Callable[[str, Mapping[str, Any]], None]
 
@@ -33,12 +35,18 @@ def month_start(now: datetime) -> datetime:
 
 
 async def minutes_used(store: Store, now: datetime, line_id: int = 0) -> dict[int, float]:
-    """Minutes of this month by line; of one if named."""
-    filters: dict[str, Any] = {"from": month_start(now), "status": "answered"}
-    if line_id:
-        filters["line_id"] = line_id
-    rows = await store.call_sums(None, filters, "line", MONTH_ZONE, 0, (1,))
-    return {int(row["key"]): row["billed_s"][0] / 60 for row in rows}
+    """Minutes of this month by line; of one if named. Asked a day at a time: the calls of a busy month are too many for
+    one statement's time, and then no alarm would ever be given."""
+    used: dict[int, float] = defaultdict(float)
+    since = month_start(now).astimezone(UTC)  # days of 24 hours: no hour is counted twice as the clocks change
+    while since <= now:
+        filters: dict[str, Any] = {"from": since, "to": since + DAY, "status": "answered"}
+        if line_id:
+            filters["line_id"] = line_id
+        for row in await store.call_sums(None, filters, "line", MONTH_ZONE, 0, (1,)):
+            used[int(row["key"])] += row["billed_s"][0] / 60
+        since += DAY
+    return dict(used)
 
 
 class MinuteAlarms:
@@ -78,5 +86,6 @@ class MinuteAlarms:
             told_month, told = self._told.get(line.id, (month, 0.0))
             if passed > (told if told_month == month else 0.0):
                 self._told[line.id] = (month, passed)
+                group = await self._store.get(Group, line.group_id)
                 details = {"line": line.name, "used": round(used[line.id], 1), "limit": line.minutes_per_month}
-                self._notify("line.minutes", {**details, "share": passed})
+                self._notify("line.minutes", {"group": group.code if group else "", **details, "share": passed})

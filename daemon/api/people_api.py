@@ -21,7 +21,7 @@ from msgspec import UNSET, Meta, UnsetType
 from daemon.api import scope
 from daemon.api.config_api import tell_engine
 from daemon.api.csv_download import cells
-from daemon.api.leads_api import Comments, Short
+from daemon.api.leads_api import PersonPatch, Short
 from daemon.api.numbers import e164_of
 from daemon.api.routes import Ask, Permission, Reply, Routes
 from daemon.api.types import Answer, Body, IdOrZero, Number, Text
@@ -61,21 +61,10 @@ class PersonHeld(Answer, kw_only=True):
     erased: dict[str, Any] | None = None
 
 
-class Corrections(Body, kw_only=True):
+class Corrections(PersonPatch, kw_only=True):
     """The right values; what is not named stays."""
 
-    first_name: Text | UnsetType = UNSET
-    last_name: Text | UnsetType = UNSET
-    company: Text | UnsetType = UNSET
-    email: Text | UnsetType = UNSET
-    alt_phone: Short | UnsetType = UNSET
-    address1: Text | UnsetType = UNSET
-    address2: Text | UnsetType = UNSET
-    address3: Text | UnsetType = UNSET
-    city: Text | UnsetType = UNSET
     postal_code: Annotated[str, Meta(max_length=20)] | UnsetType = UNSET
-    state: Text | UnsetType = UNSET
-    comments: Comments | UnsetType = UNSET
     fields: Annotated[dict[Short, Text], Meta(max_length=100)] | UnsetType = UNSET
 
 

@@ -15,7 +15,7 @@ from msgspec import Meta
 
 from daemon.api.numbers import e164_of
 from daemon.api.routes import Ask, Permission, Reply, Routes
-from daemon.api.types import After, Answer, Id, Instant, Limit, Query
+from daemon.api.types import AfterId, Answer, Id, Instant, Limit, Query
 from daemon.errors import CommandError
 from daemon.ports import TapeStore
 from daemon.tapes import Tapes
@@ -39,7 +39,7 @@ class RecordingQuery(Query, kw_only=True):
     state: Annotated[str, Meta(pattern="^(recording|waiting|kept|purged|missing|failed)$")] | None = None
     duration_min: Annotated[float, Meta(ge=0, le=86_400)] | None = None
     limit: Limit = 50
-    after: After | None = None
+    after: AfterId | None = None
 
 
 class RecordingPage(Answer, kw_only=True):

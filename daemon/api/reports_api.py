@@ -11,6 +11,7 @@ from aiohttp import web
 from msgspec import Meta
 
 from daemon.api import scope
+from daemon.api.checks import zone_of
 from daemon.api.csv_download import Columns, stream_csv
 from daemon.api.leads_api import shown
 from daemon.api.routes import Ask, Permission, Reply, Routes
@@ -90,6 +91,8 @@ async def _parameters(ask: Ask) -> dict[str, Any]:
     parameters = {
         k: v for k, v in values.items() if v is not None and k not in ("format", "language", "group_id", "columns")
     }
+    if query.zone is not None:
+        zone_of(query.zone)
     await scope.check_campaign(ask, query.campaign_id)
     parameters["group_id"] = scope.home_group(ask, query.group_id)
     return parameters

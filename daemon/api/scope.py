@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from daemon.api.routes import Ask, Principal, Reply
-from daemon.calls.records import Campaign, Group, Record
+from daemon.calls.records import Campaign, Group, LeadList, Record
 from daemon.errors import CommandError
 
 R = TypeVar("R", bound=Record)
@@ -47,6 +47,20 @@ async def all_of(ask: Ask, kind: type[R], group_id: int = 0) -> list[R]:
     if not who.sees_group(wanted):
         return []
     return [row for row in await ask.deps.store.find(kind, group_id=wanted) if visible(who, row)]
+
+
+async def lists_in_sight(ask: Ask, group_id: int) -> set[int] | None:
+    """Of a token limited to some campaigns: the lists that these dial. None: every list of the group."""
+    if not ask.who.campaign_ids:
+        return None
+    return {id for row in await all_of(ask, Campaign, group_id) for id in row.list_ids}
+
+
+async def check_list(ask: Ask, row: LeadList) -> None:
+    """Raises not_found for a list that none of the campaigns dials to which the token is limited."""
+    lists = await lists_in_sight(ask, row.group_id)
+    if lists is not None and row.id not in lists:
+        raise CommandError("not_found", {"what": f"LeadList {row.id}"})
 
 
 async def check_campaign(ask: Ask, campaign_id: int | None) -> None:

@@ -50,15 +50,13 @@ def _demo_allowed(ask: Ask) -> bool:
     return bool(ask.deps.demo_token) and local and host_is_loopback(request.headers.get("Host", ""))
 
 
-def with_cookie(ask: Ask, view: Answer, token: str) -> web.Response:
-    """The answer that signs a browser in."""
+def with_cookie(ask: Ask, view: Answer, token: str, days: int = COOKIE_DAYS) -> web.Response:
+    """The answer that signs a browser in, for so many days."""
     from daemon.api.app import encode  # the composition imports us: late, to avoid a circle
 
     response = encode(Reply(view), 200)
     secure = bool(ask.deps.http.tls_certificate_file) or ask.deps.http.behind_proxy
-    response.set_cookie(
-        COOKIE, token, max_age=COOKIE_DAYS * 86_400, httponly=True, samesite="Strict", secure=secure, path="/"
-    )
+    response.set_cookie(COOKIE, token, max_age=days * 86_400, httponly=True, samesite="Strict", secure=secure, path="/")
     return response
 
 

@@ -1,14 +1,16 @@
 """Live state as server-sent events: one encoder a scope, one frame of last states an interval, the same bytes to all.
 
-In: the engine's batches of changed views. Out, per reader: `snapshot` (whole state, `seq`), `delta` (changed fields by
-id), `beat` each 2 s (server time, links), `bye` (reason). A reader more than BEHIND_BYTES_MAX behind loses its queue
-and gets a snapshot; the engine never waits for any of them (DESIGN 7, pages.md 3).
+In: the engine's batches of changed views. Out, per reader: `snapshot` (everything, and a `seq`), `delta` (of each id
+the fields that moved), `beat` every 2 s with our time and the links, `bye` with a reason. A reader more than
+BEHIND_BYTES_MAX behind loses its queue and gets a snapshot; the engine never waits for any of them (DESIGN 7, pages.md
+section 3).
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+import re
 from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
@@ -39,6 +41,8 @@ CHECK_WAIT_S = 0.2
 """What a frame waits at most for the store to say that its reader's token still stands."""
 DESK_INTERVAL_S = 0.02
 """An agent's own desk is never batched in a way a person could feel."""
+
+_SEQ = re.compile(r"[0-9]{1,18}")
 
 routes = Routes("/api/v1", "live")
 encode = msgspec.json.Encoder().encode
@@ -80,8 +84,8 @@ class Reader:
 class Channel:
     """The encoder of one scope: last states waiting to be sent, rows as last sent, recent frames for resumption."""
 
-    def __init__(self, scope: Scope, streams: Streams) -> None:
-        self.scope, self._streams = scope, streams
+    def __init__(self, scope: Scope, streams: Streams, name: str) -> None:
+        self.scope, self._streams, self._name = scope, streams, name
         self.readers: list[Reader] = []
         self.seq = 0
         self._sent: dict[str, dict[str, dict[str, Any]]] = {table: {} for table in TABLES}
@@ -142,7 +146,7 @@ class Channel:
                 self._streams.metrics.stream_resets.inc()
 
     def event_id(self) -> str:
-        return f"{self._streams.boot}-{self.seq}"
+        return f"{self._name}-{self.seq}"
 
     def snapshot(self, reset: bool = False) -> bytes:
         """The whole state as last sent, so that the next delta fits on it. Encoded once for all who ask for it."""
@@ -155,8 +159,8 @@ class Channel:
 
     def since(self, last_event_id: str) -> list[bytes] | None:
         """The frames after an event id of ours; None if it is unknown or too old."""
-        boot, _, seq = last_event_id.rpartition("-")
-        if boot != self._streams.boot or not seq.isdigit():
+        name, _, seq = last_event_id.rpartition("-")
+        if name != self._name or not _SEQ.fullmatch(seq):
             return None
         wanted = int(seq)
         if wanted > self.seq or (wanted < self.seq and (not self._recent or self._recent[0][0] > wanted + 1)):
@@ -175,6 +179,10 @@ class Streams:
         self.door, self.clock, self.interval_s, self.metrics = door, clock, interval_s, metrics
         self.rng = rng
         self.boot = f"{rng.getrandbits(32):08x}"
+        self.closing = False
+        self.followers: list[asyncio.Event] = []
+        """Woken when the daemon stops: streams of single calls, which end then."""
+        self._made = 0
         self._channels: dict[Scope, Channel] = {}
         self._stop_listening: Any = None
         self._beat: asyncio.Task[None] | None = None
@@ -184,6 +192,9 @@ class Streams:
 
     async def close(self) -> None:
         """Say good-bye (restart) to every reader."""
+        self.closing = True
+        for wake in self.followers:
+            wake.set()
         if self._beat is None:
             return
         if self._stop_listening is not None:
@@ -253,7 +264,10 @@ class Streams:
             self._stop_listening = self.door.listen(self._on_changes)
         channel = self._channels.get(scope)
         if channel is None:
-            channel = self._channels[scope] = Channel(scope, self)
+            # Its own name: a channel ends with its last reader, and the next one of the scope counts from 0 again. What
+            # happened in between is in neither, so an event id of the one must mean nothing to the other.
+            self._made += 1
+            channel = self._channels[scope] = Channel(scope, self, f"{self.boot}.{self._made}")
         missed = channel.since(last_event_id) if last_event_id else None
         first = missed if missed is not None else [channel.snapshot(reset=bool(last_event_id))]
         for data in [*first, frame("beat", self.beat())]:

@@ -33,6 +33,14 @@ def _check_rights(ask: Ask, body: TokenCreate) -> None:
         raise CommandError("field_invalid", _field("campaign_ids", body.campaign_ids, "campaigns of your own token"))
 
 
+def _check_reach(ask: Ask, row: ApiToken) -> None:
+    """Who renews a token is given it, and who ends one takes it away: neither for a token that reaches further."""
+    if row.all_groups and not ask.who.all_groups:
+        raise CommandError("group_forbidden", {"group": "all"})
+    if ask.who.campaign_ids and not (row.campaign_ids and set(row.campaign_ids) <= ask.who.campaign_ids):
+        raise CommandError("forbidden", {"role": ask.who.role.value, "permission": "all campaigns"})
+
+
 def _field(name: str, value: Any, allowed: str) -> dict[str, Any]:
     return {"field": name, "value": value, "allowed": allowed}
 
@@ -101,7 +109,7 @@ async def create_token(ask: Ask) -> Reply:
             created_at=now,
         )
     )
-    await _changed(ask, row.id)
+    await _changed(ask, row, "created")
     return Reply(_once(ask, row, token), 201, {"Location": f"/api/v1/tokens/{row.id}"})
 
 
@@ -109,11 +117,12 @@ async def create_token(ask: Ask) -> Reply:
 async def rotate_token(ask: Ask) -> Reply:
     """Replace a token's secret: the old one stops at once, the new one is shown once."""
     current = await scope.get(ask, ApiToken, ask.id)
+    _check_reach(ask, current)
     group = await ask.deps.store.get(Group, current.group_id)
     token = new_token(current.kind, group.code if group else "", ask.deps.token_bytes)
     changes = {"sha256": hash_of(token), "tail": token[-4:], "disabled_at": None, "last_used_at": None}
     row = await ask.deps.store.update(ApiToken, current.id, changes, None)
-    await _changed(ask, row.id)
+    await _changed(ask, row, "rotated")
     return Reply(_once(ask, row, token))
 
 
@@ -121,13 +130,22 @@ async def rotate_token(ask: Ask) -> Reply:
 async def revoke_token(ask: Ask) -> Reply:
     """Disable a token now: its next request fails and its open streams close. The row stays, for the audit."""
     current = await scope.get(ask, ApiToken, ask.id)
+    _check_reach(ask, current)
     if current.disabled_at is None:
         now = ask.deps.clock.utcnow()
         await ask.deps.store.update(ApiToken, current.id, {"disabled_at": now}, None)
-        await _changed(ask, current.id)
+        await _changed(ask, current, "revoked")
     return Reply(None, 204)
 
 
-async def _changed(ask: Ask, token_id: int) -> None:
+async def _changed(ask: Ask, row: ApiToken, done: str) -> None:
+    """In force at once, then into the audit log (features ROLE-03)."""
     ask.deps.auth.forget()
-    await tell_engine(ask, ConfigChanged(table="ApiToken", ids=(token_id,), by=ask.who.name))
+    await ask.deps.store.note(ask.who.name, f"token.{done}", str(row.id), audited(row))
+    await tell_engine(ask, ConfigChanged(table="ApiToken", ids=(row.id,), by=ask.who.name))
+
+
+def audited(row: ApiToken) -> dict[str, Any]:
+    """What the audit log holds of a token: enough to know it by, nothing to use it with."""
+    what = {"name": row.name, "kind": row.kind.value, "role": row.role.value, "ends_with": row.tail}
+    return {**what, "group_id": row.group_id, "all_groups": row.all_groups}

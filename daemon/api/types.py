@@ -38,6 +38,8 @@ Instant = Annotated[datetime, Meta(tz=True)]
 """With its offset: which hour was meant without one would depend on where the daemon runs."""
 LongText = Annotated[str, Meta(max_length=20_000)]
 Site = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9]{0,15}$")]
+AnySite = Annotated[str, Meta(pattern=r"^([a-z][a-z0-9]{0,15})?$")]
+"""A campaign's: "" = every site dials it."""
 Extension = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$")]
 Endpoint = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.@-]{0,79}$")]
 Number = Annotated[str, Meta(min_length=1, max_length=40)]
@@ -47,6 +49,8 @@ PauseCodeText = Annotated[str, Meta(max_length=20)]
 Days = Annotated[int, Meta(ge=0, le=3650)]
 Limit = Annotated[int, Meta(ge=1, le=500)]
 After = Annotated[str, Meta(max_length=200)]
+AfterId = Annotated[str, Meta(pattern=r"^[0-9]{0,18}$", max_length=18)]
+"""`next_after` of pages that go by ids."""
 Uuid = Annotated[str, Meta(pattern=r"^[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}$")]
 Sound = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_/-]{0,119}$|^$")]
 Url = Annotated[str, Meta(pattern=r"^(https?://[^\s<>\"]{1,1000})?$")]
@@ -137,7 +141,7 @@ BOUNDS: dict[type[Record], dict[str, Any]] = {
     Campaign: {
         "client_id": Id,
         "name": Name,
-        "site": Site,
+        "site": AnySite,
         "level": _int(1, 3),
         "speed": _int(0, 10),
         "zone": Annotated[str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9_+/-]{0,63}$")],

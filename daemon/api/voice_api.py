@@ -12,15 +12,13 @@ from uuid import UUID
 
 from msgspec import Meta
 
-from daemon.api import scope
-from daemon.api.agents_api import agent_of
+from daemon.api.agents_api import talking_agent
 from daemon.api.control import submit
 from daemon.api.fraud import CAPS, SETTLE_S
 from daemon.api.history import key_of, live_call
 from daemon.api.numbers import e164_of, refuse_red_listed
 from daemon.api.routes import Ask, Permission, Reply, Routes
 from daemon.api.types import Accepted, Body, Number
-from daemon.calls.records import Agent
 from daemon.engine import commands as c
 from daemon.engine.views import CallView
 from daemon.errors import CommandError
@@ -79,12 +77,12 @@ async def _ring_third(ask: Ask, group_id: int, command: type[c.CallCommand], **w
 
 
 async def _agent_to(ask: Ask, kind: type[c.CallCommand]) -> Reply:
-    agent = await agent_of(ask, ask.id)
+    agent = await talking_agent(ask, ask.id)
     return await _ring_third(ask, agent.group_id, kind, agent_id=agent.id)
 
 
 async def _for_agent(ask: Ask, kind: type[c.CallCommand], **more: Any) -> Reply:
-    agent = await agent_of(ask, ask.id)
+    agent = await talking_agent(ask, ask.id)
     return await submit(ask, kind(agent_id=agent.id, by=ask.who.name, **more))
 
 
@@ -160,7 +158,7 @@ async def mute_recording(ask: Ask) -> Reply:
 @routes.post("/agents/{id}/supervise", permission=Permission.STEER, body=SuperviseBody, reply=Accepted, status=202)
 async def supervise(ask: Ask) -> Reply:
     """Listen to an agent's conversation, whisper to the agent, or barge in (features SUPV-01)."""
-    agent = await scope.get(ask, Agent, ask.id)
+    agent = await talking_agent(ask, ask.id)
     body: SuperviseBody = ask.body
     if not body.extension:
         raise CommandError("field_missing", {"field": "extension"})
@@ -171,14 +169,14 @@ async def supervise(ask: Ask) -> Reply:
 @routes.post("/agents/{id}/supervise/stop", permission=Permission.STEER, reply=Accepted, status=202)
 async def stop_supervising(ask: Ask) -> Reply:
     """Hear this agent no longer."""
-    agent = await scope.get(ask, Agent, ask.id)
+    agent = await talking_agent(ask, ask.id)
     return await submit(ask, c.StopSupervising(agent_id=agent.id, by=ask.who.name))
 
 
 @routes.post("/agents/{id}/take-over", permission=Permission.STEER, body=TakeOverBody, reply=Accepted, status=202)
 async def take_over(ask: Ask) -> Reply:
     """Get the customer from the agent."""
-    agent = await scope.get(ask, Agent, ask.id)
+    agent = await talking_agent(ask, ask.id)
     return await submit(ask, c.TakeOver(agent_id=agent.id, extension=ask.body.extension, by=ask.who.name))
 
 

@@ -16,6 +16,7 @@ from msgspec import Meta
 
 from daemon.api import scope
 from daemon.api.auth import hash_of, new_token
+from daemon.api.guard import PEER
 from daemon.api.routes import Ask, Permission, Reply, Routes
 from daemon.api.session_api import view_of, with_cookie
 from daemon.api.types import Answer, Body, Name, SessionView, TokenView, token_view
@@ -25,6 +26,10 @@ from daemon.errors import CommandError
 CODE_TTL_S = 600.0
 WAITING_MAX = 200
 """Screens waiting at once; more than any site has, few enough that digits can't be guessed by asking for many."""
+WAITING_OF_ADDRESS_MAX = 20
+"""Of one address: who asks for more loses the own oldest, and takes no place from the screens of others."""
+SCREEN_DAYS = 400
+"""A screen stays signed in for as long as browsers keep a cookie: nobody signs in there each month."""
 
 routes = Routes("/api/v1/wall", "access")
 
@@ -35,6 +40,7 @@ class Waiting:
 
     key: str
     until: float
+    address: str = ""
     token: str = field(default="", repr=False)
 
 
@@ -74,13 +80,16 @@ def _swept(ask: Ask) -> dict[str, Waiting]:
 @routes.post("/codes", permission=Permission.PUBLIC, reply=WallCode, status=201)
 async def new_code(ask: Ask) -> Reply:
     """Digits for a screen to show, good for ten minutes."""
-    waiting = _swept(ask)
+    waiting, address = _swept(ask), ask.request[PEER]
+    of_address = [code for code, entry in waiting.items() if entry.address == address and not entry.token]
+    for code in of_address[: max(0, len(of_address) + 1 - WAITING_OF_ADDRESS_MAX)]:
+        del waiting[code]
     if len(waiting) >= WAITING_MAX:
         raise CommandError("too_busy", {"what": "wall codes", "allowed": WAITING_MAX})
     while (code := f"{int.from_bytes(ask.deps.token_bytes(8)) % 1_000_000:06d}") in waiting:
         pass
     key = ask.deps.token_bytes(20).hex()
-    waiting[code] = Waiting(key, ask.deps.clock.now() + CODE_TTL_S)
+    waiting[code] = Waiting(key, ask.deps.clock.now() + CODE_TTL_S, address)
     return Reply(WallCode(code=code, key=key, expires_in_s=CODE_TTL_S), 201)
 
 
@@ -93,7 +102,7 @@ async def claim(ask: Ask) -> Reply | web.StreamResponse:
                 return Reply(Claim())
             del ask.deps.walls[code]
             who = await ask.deps.auth.by_token(entry.token)
-            return with_cookie(ask, Claim(session=await view_of(ask, who)), entry.token)
+            return with_cookie(ask, Claim(session=await view_of(ask, who)), entry.token, SCREEN_DAYS)
     raise CommandError("not_found", {"what": "wall code"})
 
 

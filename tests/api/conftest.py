@@ -49,6 +49,8 @@ async def serve(world: World) -> AsyncIterator[Serve]:
     yield start
     for client in clients:
         await client.close()
+    for outgoing in world.outgoing:
+        await outgoing.close()
 
 
 @pytest.fixture

@@ -150,6 +150,8 @@ class FakeDoor:
 
     def _StopAllCalls(self, command: c.StopAllCalls) -> dict[str, object]:
         for id, view in list(self.views["campaigns"].items()):
+            if command.campaign_ids and int(id) not in command.campaign_ids:
+                continue
             if isinstance(view, CampaignView) and command.group_id in (0, view.group_id) and view.state == "running":
                 self.change("campaigns", id, state="paused")
         return {}
@@ -270,6 +272,8 @@ class World:
     tokens: dict[str, str] = field(default_factory=dict)
     rows: dict[str, Any] = field(default_factory=dict)
     alerts: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    outgoing: list[Outgoing] = field(default_factory=list)
+    """To be closed with the app that was given them: connections that nobody closes are told of in some later test."""
     rng: random.Random = field(default_factory=lambda: random.Random(7))
 
     async def token(self, key: str, group_id: int, **fields: Any) -> str:
@@ -284,22 +288,27 @@ class World:
         return {"Authorization": f"Bearer {self.tokens[key]}"}
 
 
+def _outgoing(world: World) -> Outgoing:
+    """Loopback may be reached."""
+    made = Outgoing(OutgoingTable(allow_networks=("127.0.0.0/8",)))
+    world.outgoing.append(made)
+    return made
+
+
 def sender_of(world: World) -> WebhookSender:
-    """The sender of webhooks, which runs only when a test tells it to look. Loopback may be reached."""
-    table = OutgoingTable(allow_networks=("127.0.0.0/8",))
+    """The sender of webhooks, which runs only when a test tells it to look."""
     return WebhookSender(
-        world.store, Outgoing(table), WebhookKeys(b"w" * 32), world.clock, random.Random(4), WebhooksTable(),
+        world.store, _outgoing(world), WebhookKeys(b"w" * 32), world.clock, random.Random(4), WebhooksTable(),
         sites=lambda: ["main"], notify=lambda topic, details: world.alerts.append((topic, dict(details))),
     )  # fmt: skip
 
 
 def crm_of(world: World) -> Door:
-    """Integrations, none of them at work. Loopback may be reached."""
+    """Integrations, none of them at work."""
     rng = random.Random(6)
-    outgoing = Outgoing(OutgoingTable(allow_networks=("127.0.0.0/8",)))
     vault = Vault(bytes(32), rng.randbytes)
     service = CrmService(
-        world.store, outgoing, vault, world.clock, rng, sites=lambda: ["main"], random_bytes=rng.randbytes
+        world.store, _outgoing(world), vault, world.clock, rng, sites=lambda: ["main"], random_bytes=rng.randbytes
     )
     return Door(service, world.store)
 

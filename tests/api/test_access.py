@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient
+from multidict import CIMultiDict
 
 from daemon.api.app import all_routes
 from daemon.api.guard import CSP
@@ -274,6 +275,19 @@ async def test_addresses_outside_the_allow_list_are_refused(serve: Any, world: W
     headers = {**world.auth("supervisor"), "X-Forwarded-For": "203.0.113.9, 192.0.2.7"}
     async with client.get("/api/v1/status", headers=headers) as response:
         assert response.status == 200
+
+
+async def test_what_a_client_says_above_its_proxys_own_line_is_not_believed(serve: Any, world: World) -> None:
+    """Some proxies append to the header that came, others add a line of their own below it."""
+    client = await serve(allow=["192.0.2.0/24"], behind_proxy=True, proxy_user_header="X-Remote-User")
+    said = CIMultiDict([("X-Forwarded-For", "192.0.2.7"), ("X-Forwarded-For", "203.0.113.9")])
+    async with client.get(
+        "/api/v1/status", headers=CIMultiDict([*world.auth("supervisor").items(), *said.items()])
+    ) as r:
+        assert (r.status, (await r.json())["details"]) == (403, {"address": "203.0.113.9"})
+    names = CIMultiDict([("X-Forwarded-For", "192.0.2.7"), ("X-Remote-User", "root"), ("X-Remote-User", "supervisor")])
+    async with client.get("/api/v1/tokens", headers=names) as response:
+        assert response.status == 401
 
 
 async def test_token_guesses_are_throttled_and_known_tokens_are_not(serve: Any, world: World) -> None:

@@ -14,6 +14,7 @@ import pytest
 from aiohttp.test_utils import TestClient
 
 from daemon.api import app as api
+from daemon.api.csv_download import cells
 from daemon.calls.causes import Outcome
 from daemon.calls.lead_records import LeadDraft
 from daemon.calls.rates import parse_rates
@@ -226,6 +227,20 @@ async def test_an_export_has_the_columns_chosen(client: Client, world: World, ma
         "/api/v1/reports/leads", headers=world.auth("manager"), params={"format": "csv", "columns": "e164,id"}
     ) as response:
         assert (await response.text()).lstrip("\ufeff").splitlines()[0] == "e164;id"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (1234567.8, "1234567,8"),
+        (98765432.0, "98765432"),
+        (0.00001234, "0,000012"),
+        (0.3333333, "0,333333"),
+        (12.5, "12,5"),
+    ],
+)
+def test_a_months_seconds_are_no_power_of_ten(value: float, shown: str) -> None:
+    assert cells({"talk_s": value}, ["talk_s"], True) == [shown]
 
 
 async def test_a_set_of_another_group_is_not_counted(client: Client, world: World, made: list[dict[str, Any]]) -> None:

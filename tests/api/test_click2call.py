@@ -13,6 +13,7 @@ from aiohttp.test_utils import TestClient
 
 from daemon.api import cors
 from daemon.api.app import DEPS
+from daemon.api.c2c_calls import SERVICE
 from daemon.calls.lead_records import Intent
 from daemon.calls.records import Group, Strategy, TokenKind
 from daemon.engine import commands as c
@@ -66,7 +67,7 @@ async def test_the_documented_answer(client: Client, world: World) -> None:
     assert (command.extension, command.e164, command.group_id) == ("8001", "+33199000123", world.rows["group"].id)
 
 
-@pytest.mark.feature("C2C-01", clause="wrong content type 415, bad JSON 400, missing number 400")
+@pytest.mark.feature("C2C-01", clause="415 for another content type, 400 for what is no JSON or has no number")
 async def test_malformed_requests(client: Client, world: World) -> None:
     headers = {**world.auth("c2c"), "Content-Type": "application/json"}
     for data, type_, status in (
@@ -227,6 +228,33 @@ async def test_a_retry_with_its_key_never_calls_twice(client: Client, world: Wor
     assert (await call(client, world, Idempotency_Key="failed"))[0] == 504
     world.door.refuse.clear()
     assert (await call(client, world, Idempotency_Key="failed"))[0] == 200
+
+
+async def test_a_key_is_one_call_to_one_number(client: Client, world: World) -> None:
+    """Another number under a key that was used gets no answer as if it had been called, a restart in between or not."""
+    assert (await call(client, world, Idempotency_Key="k1"))[0] == 200
+    assert (await call(client, world, {"number_to_call": "+33 1 99 00 01 23"}, Idempotency_Key="k1"))[0] == 200
+    end_calls(world)
+    client.app[SERVICE].answers.clear()
+    (placed,) = world.door.of(c.CallExtension)
+    await kept(world, placed)
+    for _ in range(2):
+        status, body = await call(client, world, {"number_to_call": "0199000124"}, Idempotency_Key="k1")
+        assert (status, body["error"]) == (409, "Idempotency-Key déjà utilisé pour un autre numéro")
+        assert (await call(client, world, Idempotency_Key="k1"))[0] == 200  # now known from memory again
+    assert len(world.door.of(c.CallExtension)) == 1
+
+
+async def kept(world: World, placed: c.CallExtension) -> None:
+    """The call's row, as the engine writes it."""
+    lease = await world.store.acquire_lease("main", "test", 60.0)
+    assert lease is not None
+    intent = Intent(
+        attempt_id=placed.attempt_id, site="main", kind="click2call", group_id=placed.group_id, campaign_id=0,
+        client_id=placed.client_id, lead_id=0, e164=placed.e164, line_id=0, caller_id="", agent_id=0, rule_set="",
+        attempts_max=0, attempts_days=0, at=world.clock.utcnow(),
+    )  # fmt: skip
+    assert await world.store.commit_intents([intent], lease)
 
 
 @pytest.mark.feature("C2C-09", clause="lines, strategy, last hour, quota; needs a token")

@@ -36,6 +36,15 @@ async def test_a_campaign_is_created_with_seeds_and_told_to_the_engine(client: C
         assert (await response.json())["details"]["field"] == "name"
 
 
+async def test_a_campaign_is_every_sites_as_its_page_offers(client: Client, world: World) -> None:
+    headers, path = world.auth("manager"), f"/api/v1/campaigns/{world.rows['campaign'].id}"
+    for site, expected in (("", 200), ("main", 200), ("nowhere", 400), ("Main!", 400)):
+        async with client.patch(path, headers={**headers, "If-Match": "*"}, json={"site": site}) as response:
+            assert response.status == expected, (site, await response.text())
+    async with client.post("/api/v1/campaigns", headers=headers, json=campaign_body(world, site="")) as response:
+        assert response.status == 201 and (await response.json())["site"] == ""
+
+
 @pytest.mark.feature("STAT-03", clause="seeded set created for a new campaign")
 @pytest.mark.feature("PAUS-02", clause="seeded with expected durations")
 async def test_a_first_campaign_seeds_statuses_and_pause_codes(client: Client, world: World) -> None:

@@ -19,7 +19,8 @@ from daemon.api.c2c_stats import ADVICE
 from daemon.calls.records import Group, Role, TokenKind
 from daemon.errors import SettingsError
 from daemon.resources import tls_of
-from daemon.settings import HttpTable, parse
+from daemon.settings import HttpTable
+from daemon.settings_file import parse
 from tests.api.conftest import Serve
 from tests.api.fakes import World
 from tests.api.test_click2call import call, end_calls

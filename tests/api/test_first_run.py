@@ -81,6 +81,18 @@ async def test_what_the_pbx_does_not_have_is_refused_and_lines_are_the_administr
         assert (await ask(client, world, "administrator", "POST", "/found/lines", lines))[1]["code"] == "field_invalid"
 
 
+async def test_one_that_is_refused_takes_nothing_back_of_those_before_it(world: World) -> None:
+    """1004 is somebody's login on another phone. The agent of 1003 is made, and the engine has heard of it."""
+    taken = Agent(group_id=world.rows["group"].id, site="main", login="1004", name="Zoé", extension="1777")
+    await world.store.create(taken)
+    async with site_of(world) as client:
+        both = {"site": "main", "extensions": ["1003", "1004"]}
+        status, answer = await ask(client, world, "manager", "POST", "/found/agents", both)
+        assert (status, answer["code"]) == (409, "conflict")
+        (made,) = await world.store.find(Agent, extension="1003")
+        assert [x.ids for x in world.door.of(c.ConfigChanged)] == [(made.id,)]
+
+
 async def test_twenty_people_on_numbers_of_fiction_once(world: World) -> None:
     async with site_of(world) as client:
         path = f"/lists/{world.rows['list'].id}/test-leads"

@@ -96,6 +96,7 @@ async def test_the_minutes_of_a_line_run_out(serve: Serve, world: World) -> None
         await talk(world, 500, 9)  # another line's
         await alarms.look()
         seen += [(details["used"], details["share"]) for topic, details in world.alerts if topic == "line.minutes"]
+        assert all(details["group"] == "OUEST" for _, details in world.alerts), "its webhooks and page are told"
         world.alerts.clear()
     assert seen == [(81.0, 0.8), (101.0, 1.0)]
     async with client.get(f"/api/v1/lines/{line.id}/usage", headers=world.auth("supervisor")) as response:
@@ -105,3 +106,25 @@ async def test_the_minutes_of_a_line_run_out(serve: Serve, world: World) -> None
     await talk(world, 85, line.id)
     await alarms.look()
     assert [details["used"] for _, details in world.alerts] == [85.0], "a new month, a new quota"
+
+
+async def test_the_minutes_of_a_busy_month_are_asked_a_day_at_a_time(
+    serve: Serve, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One sum over the month met the statement's time limit, and was asked again every five minutes: no alarm came."""
+    client = await serve()
+    line, sums = world.rows["line"], world.store.call_sums
+    spans: list[timedelta] = []
+
+    async def watched(group_id: int | None, filters: dict[str, Any], *more: Any) -> Any:
+        spans.append(filters["to"] - filters["from"])
+        return await sums(group_id, filters, *more)
+
+    monkeypatch.setattr(world.store, "call_sums", watched)
+    for day, hour in ((1, 0), (1, 23), (25, 0), (25, 1), (25, 2), (31, 12)):  # the clocks change on the 25th
+        world.clock.utc = datetime(2026, 10, day, hour, 30, tzinfo=UTC)
+        await talk(world, 10, line.id)
+    async with client.get(f"/api/v1/lines/{line.id}/usage", headers=world.auth("supervisor")) as response:
+        usage = await response.json()
+    assert usage["minutes"] == 60.0
+    assert len(spans) >= 31 and max(spans) <= timedelta(days=1)

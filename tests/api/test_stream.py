@@ -169,6 +169,23 @@ async def test_a_slow_reader_is_reset_and_others_are_not(world: World) -> None:
     assert streams.readers_count() == 0
 
 
+async def test_what_happened_while_nobody_looked_is_not_missed(world: World) -> None:
+    """An agent's desk is the only reader of its scope: with its network gone for a moment nothing is kept for it."""
+    streams, own = _streams(world), world.rows["agent"].id
+    scope, desk = Scope(world.rows["group"].id, agent_id=own), Reader(Principal())
+    channel = streams.join(scope, desk, "")
+    id = channel.event_id()
+    streams.leave(channel, desk)
+    world.door.change("agents", own, state="on_call")
+    name = id.rpartition("-")[0]
+    for last in (id, f"{name}-²", f"{name}-{'9' * 5000}", name, "-"):
+        back = Reader(Principal())
+        channel = streams.join(scope, back, last)
+        first = back.queue[0].decode()
+        assert first.startswith("event: snapshot") and '"on_call"' in first, last[:40]
+        streams.leave(channel, back)
+
+
 async def test_two_readers_of_a_scope_get_the_very_same_bytes(world: World) -> None:
     streams = _streams(world)
     scope = Scope(world.rows["group"].id)
