@@ -17,7 +17,8 @@ AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 
 async def serious(page: Page) -> list[str]:
     """Findings that matter, as "rule: element". The library is run by the debugger, past the page's own policy."""
-    await page.evaluate(AXE.read_text("utf-8"))
+    if not await page.evaluate("'axe' in window"):  # going to another « # » keeps the document, and what it has loaded
+        await page.evaluate(AXE.read_text("utf-8"))
     found = await page.evaluate(
         "async () => (await axe.run(document, {resultTypes: ['violations']})).violations"
         ".filter(v => ['serious', 'critical'].includes(v.impact))"

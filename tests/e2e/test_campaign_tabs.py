@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Route, expect
 
 from daemon.calls.records import CallerIdNumber, Campaign, LeadList
 from daemon.engine.views import WindowView
@@ -52,7 +53,7 @@ async def test_lists_and_numbers_have_tabs_of_their_own_and_send_what_changed(br
         assert not site.troubles, site.troubles
 
 
-@pytest.mark.feature("LEGL-01", clause="the legal limit stands beside each field it bounds, by the rule set chosen")
+@pytest.mark.feature("LEGL-01", clause="each field shows its limit by the rule set chosen")
 async def test_the_laws_bounds_stand_beside_the_fields_they_bound(browser: Browser) -> None:
     async with open_site(browser) as site:
         page = await site.open("/#/campagnes/1/reglages")
@@ -93,3 +94,25 @@ async def test_before_the_first_abandoned_call_nothing_alarms_and_at_the_ceiling
         await expect(page.locator("p.mark.act")).to_contain_text("un appel par agent jusqu’à")
         await expect(page.get_by_text("Au plafond, Cadran revient seul à un appel par agent prêt.")).to_be_visible()
         assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth") and not site.troubles
+
+
+async def test_a_late_answer_shows_no_other_campaigns_settings(browser: Browser) -> None:
+    """Who goes on to another campaign while the first is still being read must not find, and save, the first one's."""
+    async with open_site(browser) as site:
+        page, free = await site.open("/#/direct"), asyncio.Event()
+
+        async def slow(route: Route) -> None:
+            await free.wait()
+            await route.continue_()
+
+        await page.route("**/api/v1/campaigns/1", slow)
+        await page.goto(site.url("/#/campagnes/1/reglages"))
+        await page.goto(site.url("/#/campagnes/2/reglages"))
+        name = page.locator("main form.form [name=name]")
+        await expect(name).to_have_value("Autre")
+        async with page.expect_response("**/api/v1/campaigns/1"):
+            free.set()
+        # What the page would still ask for before it painted the first one's settings is answered meanwhile.
+        await page.evaluate("(async () => { for (let i = 0; i < 12; i += 1) await fetch('/api/v1/rule-sets'); })()")
+        await expect(name).to_have_value("Autre")
+        assert not site.troubles, site.troubles

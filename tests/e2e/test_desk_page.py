@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Route, expect
 
-from daemon.calls.lead_records import Intent
+from daemon.calls.lead_records import Intent, LeadDraft
 from daemon.calls.records import Campaign, CampaignMode
 from daemon.engine import commands as c
 from tests.api.fakes import call_view
@@ -133,4 +134,43 @@ async def test_a_letter_without_its_button_does_nothing(browser: Browser) -> Non
         await expect(page.locator("details.menu[open]")).to_contain_text("FORMATION")
         await page.keyboard.press("Escape")
         await expect(page.locator("details.menu[open]")).to_have_count(0)
+        assert not site.troubles, site.troubles
+
+
+async def test_an_answer_that_comes_late_shows_nobody_of_before(browser: Browser) -> None:
+    """Two calls soon after each other while the daemon is slow: the person of the second one stays."""
+    async with open_site(browser, demo="agent") as site:
+        door = await desk_world(site)
+        agent, rows = site.world.rows["agent"].id, site.world.rows
+        [second] = await site.world.store.add_leads(
+            rows["list"].id, [LeadDraft(e164="+33199001235", last_name="SUIVANT")]
+        )
+        page = await site.open("/desk")
+        await expect(page.locator(".deskband")).to_be_visible()
+        read, free, after = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def overtaken(route: Route) -> None:
+            if read.is_set():
+                await route.continue_()
+                return
+            answer = await route.fetch()
+            read.set()
+            await free.wait()
+            await route.fulfill(response=answer)
+            after.set()
+
+        await page.route("**/api/v1/desk", overtaken)
+        shown = {"state": "reserved", "code": "preview", "campaign_id": rows["campaign"].id}
+        door.change("agents", agent, lead_id=rows["lead_id"], since=datetime.now(UTC), **shown)
+        async with asyncio.timeout(30):
+            await read.wait()
+        door.change("agents", agent, lead_id=second)
+        name = page.locator("main h1")
+        await expect(name).to_have_text("SUIVANT")
+        free.set()
+        async with asyncio.timeout(30):
+            await after.wait()
+        await page.evaluate("fetch('/api/v1/session').then(() => new Promise((done) => requestAnimationFrame(done)))")
+        await page.evaluate("new Promise((done) => requestAnimationFrame(done))")
+        await expect(name).to_have_text("SUIVANT")
         assert not site.troubles, site.troubles

@@ -73,7 +73,7 @@ async def test_what_is_no_sentence_of_the_pacing_stays_plain(browser: Browser) -
         site.world.door.change("campaigns", 1, why_fr=sentence(decision, "fr"), mode="progressive")
         page = await site.open("/")
         terms = page.locator("[data-terms='1'] .term")
-        await expect(terms).to_have_text(["0 appel lancé\u00a0:", "1 prêt", "3 en cours", "un appel par agent prêt"])
+        await expect(terms).to_have_text(["0 appel lancé\u00a0:", "1 prêt", "3 en cours", "(un appel par agent prêt)"])
         site.world.door.change("campaigns", 1, why_fr="Ne compose pas : aucun agent connecté")
         await expect(page.locator("tr.why").first).to_contain_text("Ne compose pas")
         await expect(terms).to_have_count(0)

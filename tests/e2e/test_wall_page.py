@@ -59,3 +59,10 @@ async def test_a_wall_screen_is_paired_by_six_digits_and_sees_no_person(browser:
             ".then((r) => r.status)"
         )
         assert status == 403
+        assert (await screen.evaluate("fetch('/api/v1/session').then((r) => r.status)")) == 200
+        # Its sign-in lapsed while it slept: the stream that it comes back to refuses it, and new digits are shown.
+        await screen.context.clear_cookies()
+        await screen.evaluate("dispatchEvent(new Event('cadran:refused'))")
+        again = screen.locator("[data-code]")
+        await expect(again).to_be_visible()
+        assert await again.inner_text() != code

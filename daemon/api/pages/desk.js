@@ -11,7 +11,7 @@ import { keysOn, keysSwitch } from './lib/keys.js';
 import { ui, toasts, toast, confirm, dialog, showDialog, complain, attempt, problemText, chip, request, waiting } from './lib/ui.js';
 
 const CALL_STATES = ['reserved', 'ringing', 'on_call', 'on_hold', 'wrap_up'];
-const own = { desk: null, form: null, problem: '', hangAt: 0, queue: null, begin: 'paused', popup: null, popped: '', crm: null, asked: '', keypad: false, digits: '', missed: [], objectAt: 0, objectWho: '', objected: '', help: false };
+const own = { desk: null, form: null, problem: '', hangAt: 0, queue: null, sending: false, begin: 'paused', popup: null, popped: '', crm: null, asked: '', keypad: false, digits: '', missed: [], objectAt: 0, objectWho: '', objected: '', help: false };
 const channel = 'BroadcastChannel' in window ? new BroadcastChannel('cadran-desk') : null;
 const tabId = Math.random().toString(36).slice(2);
 let elsewhere = false;
@@ -23,12 +23,23 @@ const call = () => { const a = agent(); return a?.attempt_id ? live.state.calls[
 const attemptId = () => agent()?.attempt_id || agent()?.last_attempt_id || '';
 const campaign = () => own.desk?.campaigns.find((c) => c.id === (agent()?.campaign_id || agent()?.campaign_ids?.[0]));
 
+// Answers may overtake each other: only that of the last question counts, or the person of the call before would stand there.
+let questions = 0;
 async function refresh() {
-  try { own.desk = await get('/desk'); own.problem = ''; } catch (error) { own.problem = error.code === 'agent_unknown' ? t('desk.not_agent') : problemText(error); }
-  own.missed = (own.desk && await get('/missed-calls?limit=20').catch(() => null))?.rows || [];
+  questions += 1;
+  const mine = questions;
+  let [desk, problem] = [null, ''];
+  try { desk = await get('/desk'); } catch (error) { problem = error.code === 'agent_unknown' ? t('desk.not_agent') : problemText(error); }
+  if (mine !== questions) return;
+  own.desk = desk || own.desk;
+  own.problem = problem;
   syncForm();
   pop();
   askCrm();
+  paint();
+  const missed = own.desk && await get('/missed-calls?limit=20').catch(() => null);
+  if (mine !== questions) return;
+  own.missed = missed?.rows || [];
   paint();
 }
 
@@ -97,7 +108,7 @@ function dial() {
   if (input.value.trim()) act('dial', 'call', { number: input.value.trim(), campaign_id: chosenCampaign });
 }
 async function validate(then) {
-  if (!own.form) return;
+  if (!own.form || own.sending) return;
   if (!own.form.code) { toast(t('desk.choose'), { kind: 'alert' }); return; }
   const { attempt_id, code, notes, callback_at, do_not_call } = own.form;
   own.queue = { agent: agent().id, body: { attempt_id, code, notes, do_not_call, then, ...(callback_at ? { callback_at } : {}) } };
@@ -106,14 +117,17 @@ async function validate(then) {
 // The disposition is sent with the call's id: sent twice, it counts once. Offline, it waits and is shown as waiting.
 async function flush() {
   const queued = own.queue;
-  if (!queued || !fresh()) { paint(); return; }
+  if (!queued || own.sending || !fresh()) { paint(); return; }
+  own.sending = true; // once at a time: an answer that is slow to come must not find the next call's form
   try {
     await post(`/agents/${queued.agent}/dispose`, queued.body);
     sessionStorage.removeItem(`cadran.draft.${queued.body.attempt_id}`);
     own.queue = null;
-    own.form = null;
+    if (own.form?.attempt_id === queued.body.attempt_id) own.form = null;
   } catch (error) {
     if (error.code !== 'page_offline') { own.queue = null; complain(error); }
+  } finally {
+    own.sending = false;
   }
   paint();
 }

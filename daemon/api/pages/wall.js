@@ -3,7 +3,7 @@ import { h, icon, mount } from './lib/dom.js';
 import { t, load, chosen } from './lib/i18n.js';
 import { num, clock, share } from './lib/format.js';
 import { session, post, whoAmI } from './lib/api.js';
-import { live, start, onPaint, paint, serverNow, age } from './lib/live.js';
+import { live, start, restart, onPaint, paint, serverNow, age } from './lib/live.js';
 import { chain, linkBands } from './lib/chain.js';
 import { windowLevel, levelMark, problemText, siteDown } from './lib/ui.js';
 import { campaigns, why } from './views/direct.js';
@@ -13,6 +13,7 @@ const TURN_S = 15;
 const ASK_MS = 3000;
 let problem = '';
 let pairing = null;
+let started = false;
 
 function panel(c) {
   const day = c.windows.find((w) => w.name === 'day') || c.windows[0];
@@ -46,7 +47,8 @@ function draw() {
     h('main', { class: `panels n${Math.min(rows.length, SHOWN)}` }, rows.length === 0 ? h('p', { class: 'hero' }, t('wall.none')) : rows.slice(page * SHOWN, (page + 1) * SHOWN).map(panel)));
 }
 async function begin() {
-  start(session.who.csrf);
+  if (started) restart(session.who.csrf); else start(session.who.csrf);
+  started = true;
   try { await navigator.wakeLock?.request('screen'); } catch { /* the screen may sleep; the page can't forbid it */ }
 }
 // Six digits on the screen until a supervisor has typed them in Accès; a fresh code when they grow old or the daemon restarts.
@@ -70,6 +72,7 @@ async function main() {
   document.documentElement.dataset.theme = 'dark';
   await load(chosen());
   onPaint(draw);
+  window.addEventListener('cadran:refused', () => { if (session.who) whoAmI().catch(() => {}); });
   window.addEventListener('cadran:signed-out', () => { if (session.who) { session.who = null; pair(); } });
   try { await whoAmI(); await begin(); } catch { await pair(); }
   paint();

@@ -10,13 +10,14 @@ onconnect = (event) => {
   ports.add(port);
   port.onmessage = ({ data }) => {
     if (data.open) {
-      // Another person signed in meanwhile: what the stream has shown so far is not theirs to see.
+      ports.add(port);
+      // Another person: the state so far is not theirs.
       if (feed.who && feed.who !== data.open) feed.close();
       feed.who = data.open;
       feed.open();
       if (feed.state.ready) port.postMessage({ kind: 'snapshot', state: feed.state, beat: feed.beat, beatAge: Date.now() - feed.beatAt });
     }
-        if (data === 'close') { ports.delete(port); if (!ports.size) feed.close(); }
+    if (data === 'close') { ports.delete(port); if (!ports.size) feed.close(); }
   };
   port.start();
 };

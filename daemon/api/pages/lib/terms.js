@@ -9,12 +9,13 @@ const PIECES = [
   [/\sallowed$|\spermis$/, 'allowed'], [/\sin flight$|\sen cours$/, 'in_flight'], [/^hung up |raccroch/, 'hung_up'],
 ];
 const termOf = (text) => PIECES.find(([pattern]) => pattern.test(text))?.[1];
-// [[what stands before, text, its term or undefined, what stands behind], …]; null: this is no sentence of the pacing.
+// [[what stands before, text, its term or undefined], …]; a button is a box of its own, and a bracket outside it could be
+// parted from it by the end of a line. null: this is no sentence of the pacing.
 export function pieces(sentence) {
   const found = HEAD.exec(sentence);
   if (!found) return null;
   const [, head, middle, limit] = found;
-  return [['', head, 'placing'], ...middle.split(', ').map((text, i) => [i ? ', ' : ' ', text, termOf(text)]), ...(limit ? [[' (', limit, 'limit', ')']] : [])];
+  return [['', head, 'placing'], ...middle.split(', ').map((text, i) => [i ? ', ' : ' ', text, termOf(text)]), ...(limit ? [[' ', `(${limit})`, 'limit']] : [])];
 }
 
 function move(e) {
@@ -34,6 +35,6 @@ export function termed(latest, key) {
   const found = pieces(sentence);
   if (!found) { held.delete(key); return sentence; }
   const names = found.filter(([, , term]) => term).map(([, , term]) => `term.${term}`);
-  return h('span', { key: 'terms', 'data-terms': key, onkeydown: move }, found.map(([before, text, term, after]) => [before,
-    term ? h('button', { key: term, class: 'term', type: 'button', tabindex: term === 'placing' ? 0 : -1, ...explain(`term.${term}`), onclick: () => openExplained(names, `term.${term}`) }, text) : text, after]));
+  return h('span', { key: 'terms', 'data-terms': key, onkeydown: move }, found.map(([before, text, term]) => [before,
+    term ? h('button', { key: term, class: 'term', type: 'button', tabindex: term === 'placing' ? 0 : -1, ...explain(`term.${term}`), onclick: () => openExplained(names, `term.${term}`) }, text) : text]));
 }

@@ -48,6 +48,7 @@ export function dialog() {
   if (!d) return null;
   const close = () => { ui.dialog = null; paint(); };
   const ok = () => {
+    if (ui.dialog !== d) return;
     const el = document.querySelector('dialog.confirm');
     const data = { checked: el.querySelector('[name=check]')?.checked || false, reason: el.querySelector('[name=reason]')?.value || '' };
     if (d.typed && el.querySelector('[name=typed]').value.trim() !== d.typed) { el.querySelector('[name=typed]').focus(); return; }

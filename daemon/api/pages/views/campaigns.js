@@ -28,8 +28,10 @@ let asked = ''; // the rule set chosen in the form: its bounds are those beside 
 let integrations = []; // those in trouble, as last asked
 let tab = 'cadence';
 
+let entered = null;
 export async function enter(route) {
   const id = route.rest[0];
+  entered = route;
   tab = route.rest[1] || 'cadence';
   conflict = null;
   asked = '';
@@ -37,20 +39,28 @@ export async function enter(route) {
   if (!row || String(row.id) !== id) row = null;
   await attempt(async () => {
     const found = await http('GET', `/api/v1/campaigns/${id}`);
+    if (entered !== route) return;
     await loadOptions(found.data);
-    // Only now: a form painted without its choices would send other ones. What was saved while they came is newer still.
-    if (!row || row.id !== found.data.id || row.version < found.data.version) [row, etag] = [found.data, found.etag];
+    if (entered === route && (!row || row.version < found.data.version)) [row, etag] = [found.data, found.etag];
   });
+  if (entered !== route) return;
   integrations = [];
-  if (tab === 'cadence' && row) integrations = (await attempt(() => get(`/campaigns/${id}/why`)))?.integrations || [];
-  if (tab === 'journal' && row) journal = await attempt(() => get(`/campaigns/${id}/journal?limit=200`));
+  journal = null;
+  const more = { cadence: 'why', journal: 'journal?limit=200' }[tab];
+  const found = more && row && await attempt(() => get(`/campaigns/${id}/${more}`));
+  if (entered !== route) return;
+  if (found && tab === 'cadence') integrations = found.integrations || [];
+  if (found && tab === 'journal') journal = found;
   paint();
 }
 async function loadOptions(of) {
-  for (const [name, path] of Object.entries({ ...LINKS, client_id: '/clients' })) options[name] = (await attempt(() => all(path))) || [];
+  const asking = entered;
+  const found = {};
+  for (const [name, path] of Object.entries({ ...LINKS, client_id: '/clients' })) found[name] = (await attempt(() => all(path))) || [];
   if (may('watch')) rules = (await attempt(() => get('/rule-sets')))?.rows || [];
   const codes = async (path) => ((await attempt(() => all(path))) || []).filter((r) => !of || (r.group_id === of.group_id && [0, undefined, of.id].includes(r.campaign_id)));
-  [options.statuses, options.pauses] = [await codes('/statuses'), await codes('/pause-codes')];
+  [found.statuses, found.pauses] = [await codes('/statuses'), await codes('/pause-codes')];
+  if (asking === entered) options = found;
 }
 
 // ---- list --------------------------------------------------------------------------------------------------
@@ -234,7 +244,7 @@ async function send(changes, version) {
   }
   paint();
 }
-// Fields that don't overlap are merged and said so; overlapping ones are compared, nothing is preselected.
+// What only one of us changed is merged, and told; what both did is shown side by side, to be chosen.
 async function merge(mine, theirs) {
   const overlap = Object.keys(mine).filter((name) => JSON.stringify(theirs[name]) !== JSON.stringify(row[name]) && JSON.stringify(theirs[name]) !== JSON.stringify(mine[name]));
   if (!overlap.length) {
