@@ -6,7 +6,8 @@ cd "$(dirname "$0")/.."
 prefix=/opt/cadran  # the units name it
 [ "$(id -u)" = 0 ] || { echo "make install: run it as root" >&2; exit 1; }
 
-[ -x "$prefix/venv/bin/python" ] || { mkdir -p "$prefix" && bash tools/make_venv.sh "$prefix/venv"; }
+# Made anew where it does not work any more, as after an upgrade of the system's Python.
+"$prefix/venv/bin/python" -c 'import pip' 2>/dev/null || { mkdir -p "$prefix" && bash tools/make_venv.sh "$prefix/venv"; }
 echo "Installing Cadran into $prefix/venv ..."
 pip() { "$prefix/venv/bin/python" -m pip --disable-pip-version-check install --quiet --quiet "$@"; }
 pip --require-hashes -r requirements.lock

@@ -22,7 +22,8 @@ from daemon.crm.http import Outgoing
 from daemon.crm.model import CrmTemplate, Refused
 from daemon.crm.options import read_options
 from daemon.crm.template import load as load_template
-from daemon.settings import OutgoingTable, Settings, load
+from daemon.settings import OutgoingTable, Settings
+from daemon.settings_file import load
 
 app = typer.Typer(help="CRM templates: check, try, upload.", no_args_is_help=True)
 

@@ -13,7 +13,8 @@ from daemon.clock import Clock
 from daemon.drivers import address_of, pbx_driver, secret_of
 from daemon.errors import DaemonError, SettingsError
 from daemon.resources import open_database, rule_sets_of
-from daemon.settings import Settings, SiteTable, read_secret
+from daemon.settings import Settings, SiteTable
+from daemon.settings_file import read_secret
 
 LOGIN_WAIT_S = 10.0
 

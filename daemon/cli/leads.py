@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from daemon.cli.config import DEFAULT, AsJson, ConfigPath
 from daemon.cli.output import as_json, fail
 from daemon.cli.remote import Refused, Remote
-from daemon.settings import load
+from daemon.settings_file import load
 
 CHUNK = 256 * 1024
 

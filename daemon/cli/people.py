@@ -11,7 +11,7 @@ import typer
 from daemon.cli.config import DEFAULT, ConfigPath
 from daemon.cli.output import as_json, fail
 from daemon.cli.remote import Refused, Remote
-from daemon.settings import load
+from daemon.settings_file import load
 
 app = typer.Typer(help="A person's rights: access, rectify, erase, export, object.", no_args_is_help=True)
 NumberArgument = Annotated[str, typer.Argument(help="The person's number, as people write it.")]

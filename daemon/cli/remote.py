@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +16,8 @@ import typer
 from daemon.app import CLI_TOKEN_FILE
 from daemon.cli.config import DEFAULT, AsJson, ConfigPath
 from daemon.cli.output import as_json, fail, table
-from daemon.settings import Settings, load
+from daemon.settings import Settings
+from daemon.settings_file import load
 
 OLDER = "database_older: site "
 """How the status names a site whose database lacks facts that it had confirmed."""
@@ -41,8 +43,8 @@ class Remote:
         self._settings = settings
         http = settings.http
         scheme = "https" if http.tls_certificate_file else "http"
-        host = "127.0.0.1" if http.host in ("0.0.0.0", "::") else http.host
-        self.base = f"{scheme}://{host}:{http.tcp_port}"
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(http.host, http.host)
+        self.base = f"{scheme}://{f'[{host}]' if ':' in host else host}:{http.tcp_port}"
 
     def _token(self) -> str:
         path = Path(self._settings.daemon.data_dir) / CLI_TOKEN_FILE
@@ -54,8 +56,23 @@ class Remote:
     async def __aenter__(self) -> Remote:
         language = "fr" if french() else "en"
         headers = {"Authorization": f"Bearer {self._token()}", "Accept-Language": language}
-        self._session = aiohttp.ClientSession(self.base, headers=headers, timeout=aiohttp.ClientTimeout(total=600))
+        connector = aiohttp.TCPConnector(ssl=self._trust())
+        timeout = aiohttp.ClientTimeout(total=600)
+        self._session = aiohttp.ClientSession(self.base, headers=headers, timeout=timeout, connector=connector)
         return self
+
+    def _trust(self) -> ssl.SSLContext | bool:
+        """The daemon's own certificate, whatever name it is for and whoever signed it: this is its machine."""
+        file = self._settings.http.tls_certificate_file
+        if not file:
+            return True
+        try:
+            context = ssl.create_default_context(cafile=file)
+        except OSError as error:  # ssl.SSLError is one
+            fail(f"http.tls_certificate_file = {file!r} can't be read: {error.strerror or error}", 4)
+        context.check_hostname = False
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        return context
 
     async def __aexit__(self, *_: object) -> None:
         await self._session.close()
@@ -70,6 +87,8 @@ class Remote:
                 if answer.status >= 400:
                     raise Refused(answer.status, content or {"title": answer.reason})
                 return content
+        except aiohttp.ClientSSLError:
+            fail(f"{self.base} answers with a certificate that is not in tls_certificate_file: reload the daemon", 4)
         except aiohttp.ClientConnectionError:
             fail(f"no daemon answers on {self.base}: is it running? (systemctl status cadran)", 4)
 

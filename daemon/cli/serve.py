@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 import signal
+import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -18,11 +19,12 @@ from daemon.cli.config import DEFAULT, ConfigPath
 from daemon.cli.doctor import examine
 from daemon.cli.output import fail
 from daemon.clock import SystemClock
-from daemon.drivers import address_of, secret_of
+from daemon.drivers import address_of, pbx_driver, secret_of
 from daemon.errors import SettingsError
-from daemon.resources import open_database, rule_sets_of
-from daemon.service import set_up_logs
-from daemon.settings import Settings, load, read_secret
+from daemon.resources import open_database, rates_of, rule_sets_of, tls_of
+from daemon.service import set_up_logs, tell_crashes
+from daemon.settings import Settings
+from daemon.settings_file import load, read_secret
 from daemon.store.embedded import EmbeddedPostgres
 
 
@@ -37,8 +39,9 @@ def _check_writable(settings: Settings) -> None:
         raise SettingsError("daemon.data_dir", str(folder), f"can't be written: {error.strerror}") from error
 
 
-def stop_on_signals(stop: asyncio.Event) -> None:
-    """SIGTERM and SIGINT set `stop`; a second one ends at once."""
+def stop_on_signals(stop: asyncio.Event, reload: Callable[[], None] = lambda: None) -> None:
+    """SIGTERM and SIGINT set `stop`; a second one ends at once. SIGHUP calls `reload`; of a terminal that was closed it
+    is the end, as SIGTERM."""
     loop = asyncio.get_running_loop()
 
     def asked() -> None:
@@ -48,6 +51,7 @@ def stop_on_signals(stop: asyncio.Event) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked)
+    loop.add_signal_handler(signal.SIGHUP, asked if sys.stdin is not None and sys.stdin.isatty() else reload)
 
 
 def run_loop(main: Callable[[], Awaitable[None]]) -> None:
@@ -71,6 +75,7 @@ def run(config: ConfigPath = DEFAULT) -> None:
     _check_writable(settings)
     clock = SystemClock()
     set_up_logs(settings.daemon.log_level, settings.daemon.log_format, clock)
+    tell_crashes()
 
     async def main() -> None:
         stop = asyncio.Event()
@@ -78,6 +83,7 @@ def run(config: ConfigPath = DEFAULT) -> None:
         async with AsyncExitStack() as stack:
             store = await open_database(settings, clock, stack)
             application = build(settings, clock=clock, rng=random.SystemRandom(), store=store)
+            stop_on_signals(stop, application.reload)
             await application.run(stop)
 
     run_loop(main)
@@ -88,12 +94,16 @@ def check(config: ConfigPath = DEFAULT) -> None:
     settings = load(config)
     for site in settings.sites:
         read_secret(*secret_of(site))
+        pbx_driver(site, SystemClock(), random.Random(0), beside=True)
     rules = rule_sets_of(settings)
+    rates_of(settings)
+    scheme = "https" if tls_of(settings.http) else "http"
     typer.echo(f"{config}: fine")
     for site in settings.sites:
         typer.echo(f"  site {site.id}: {site.driver} {address_of(site)}")
     typer.echo(f"  rule sets: {', '.join(sorted(rules))}")
-    typer.echo(f"  page: http://{settings.http.host}:{settings.http.tcp_port}/")
+    host = f"[{settings.http.host}]" if ":" in settings.http.host else settings.http.host
+    typer.echo(f"  page: {scheme}://{host}:{settings.http.tcp_port}/")
 
 
 def migrate(config: ConfigPath = DEFAULT) -> None:

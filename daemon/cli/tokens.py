@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -13,16 +14,21 @@ from typing import Annotated, TypeVar
 import typer
 
 from daemon.api.auth import hash_of, new_token
-from daemon.calls.records import ApiToken, Group, Role, TokenKind
+from daemon.api.tokens_api import audited
+from daemon.calls.records import Agent, ApiToken, Group, Role, TokenKind
 from daemon.cli.config import DEFAULT, AsJson, ConfigPath
 from daemon.cli.output import as_json, fail, table
 from daemon.clock import SystemClock
 from daemon.ports import Store
 from daemon.resources import open_database
-from daemon.settings import load
+from daemon.settings_file import load
 
 app = typer.Typer(help="Tokens of operators and programs.", no_args_is_help=True)
 T = TypeVar("T")
+BY = "cadran token"
+"""Who did it, in the audit log: nobody signs in for the command line."""
+GROUP_CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,31}")
+"""As over the API: the code stands in the token, which stands in a header."""
 
 
 def _with_store(config: Path, work: Callable[[Store], Awaitable[T]]) -> T:
@@ -51,18 +57,25 @@ def create(
 ) -> None:
     """Make a token and print it: it is never shown again."""
     now = SystemClock().utcnow()
+    if all_groups and role is not Role.ADMINISTRATOR:
+        fail(f"--all-groups is for administrators, not for role {role.value}", 2)
+    if not GROUP_CODE.fullmatch(group):
+        fail(f"--group {group}: letters without accents, digits and hyphens, 32 at most", 2)
 
     async def work(store: Store) -> str:
         found = await store.find(Group, code=group)
+        named = await store.get(Agent, agent) if agent else None
+        if agent and (named is None or not found or named.group_id != found[0].id):
+            fail(f"--agent {agent}: no agent of group {group}", 2)
         row = found[0] if found else await store.create(Group(code=group, name=group.title()))
         token = new_token(kind, row.code, secrets.token_bytes)
-        await store.create(
+        made = await store.create(
             ApiToken(
                 group_id=row.id,
                 kind=kind,
                 name=name,
                 role=role,
-                all_groups=all_groups and role is Role.ADMINISTRATOR,
+                all_groups=all_groups,
                 agent_id=agent,
                 sha256=hash_of(token),
                 tail=token[-4:],
@@ -70,6 +83,7 @@ def create(
                 expires_at=now + timedelta(days=days) if days else None,
             )
         )
+        await store.note(BY, "token.created", str(made.id), audited(made))
         return token
 
     typer.echo(_with_store(config, work))
@@ -110,9 +124,11 @@ def revoke(token_id: Annotated[int, typer.Argument(help="As shown by `list`.")],
     """End a token at once; its streams are closed by the daemon within a second."""
 
     async def work(store: Store) -> bool:
-        if await store.get(ApiToken, token_id) is None:
+        row = await store.get(ApiToken, token_id)
+        if row is None:
             return False
         await store.update(ApiToken, token_id, {"disabled_at": SystemClock().utcnow()}, None)
+        await store.note(BY, "token.revoked", str(token_id), audited(row))
         return True
 
     if not _with_store(config, work):

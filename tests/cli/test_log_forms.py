@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 import structlog
@@ -35,3 +38,23 @@ def test_a_logged_exception(form: str, capsys: pytest.CaptureFixture[str], resto
     told = capsys.readouterr().err
     assert "request failed" in told and "ValueError: broken" in told and "test_log_forms.py" in told
     assert password not in told and number not in told
+
+
+@pytest.mark.feature(
+    "RELY-09", clause="a log on a full disk, or that nobody reads any more, loses lines and ends nothing"
+)
+@pytest.mark.parametrize("form", ["console", "json"])
+@pytest.mark.parametrize("where", ["full disk", "closed pipe"])
+def test_a_log_that_cannot_be_written(where: str, form: str, monkeypatch: pytest.MonkeyPatch, restored: None) -> None:
+    if where == "closed pipe":
+        reader, writer = os.pipe()
+        os.close(reader)
+        stream = os.fdopen(writer, "w", buffering=1)
+    else:
+        stream = open("/dev/full", "w", buffering=1)  # noqa: SIM115 - closed below, with what it could not write
+    monkeypatch.setattr(sys, "stderr", stream)
+    set_up_logs("info", form, SystemClock())
+    for _ in range(3):
+        structlog.get_logger("t").warning("x" * 20_000)
+    with suppress(OSError):
+        stream.close()

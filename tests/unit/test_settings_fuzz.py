@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from daemon.errors import SettingsError
-from daemon.settings import Settings, load, parse
+from daemon.settings import Settings
+from daemon.settings_file import load, parse
 
 TABLES = {field.name: field for field in msgspec.structs.fields(Settings)}
 SCALARS = st.one_of(
