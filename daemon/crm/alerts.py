@@ -34,7 +34,7 @@ TEST = "alert.test"
 SUBJECTS_MAX = 2000
 TRIES = 4
 RETRY_FIRST_S = 15.0
-ABOUT = ("group", "line", "webhook_id", "site", "integration", "code", "about")
+ABOUT = ("group", "line", "share", "webhook_id", "site", "integration", "code", "about")
 """Details that say what an alert is about; others are figures, and differ each time."""
 WORDS: Mapping[str, tuple[str, str]] = {
     "click2call.quota": ("quota click-to-call utilisé à plus de 80 %", "click-to-call quota used by more than 80 %"),

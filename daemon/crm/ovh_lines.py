@@ -36,7 +36,7 @@ SILENT_MAX: Final = 20
 TRY_WAIT_S: Final = 5.0
 """A refusal comes at once; a poll that is still unanswered then was taken."""
 Secret = Callable[[str, str], str]
-"""A settings key and a file to its secret (daemon.settings.read_secret)."""
+"""A settings key and a file to its secret (daemon.settings_file.read_secret)."""
 
 
 @dataclass(frozen=True, slots=True)

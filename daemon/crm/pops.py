@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
 
@@ -28,6 +28,10 @@ log = structlog.get_logger("cadran.crm")
 
 QUEUE_MAX: Final = 1000
 KEPT_MAX: Final = 2000
+LIVE_MAX: Final = 10_000
+"""Far more calls than agents have; one whose end is never told must not stay for good."""
+ENDED_MAX: Final = 200
+"""Ended calls that are still known, lest a view that comes once more shows their page again."""
 LOOK_UP_S: Final = 2.0
 """YPS-07: what a look-up may take before the page is given up; the call itself waits for nothing."""
 SILENT_TRIES: Final = 3
@@ -45,6 +49,14 @@ class Pop:
     automatic: bool = True
 
 
+@dataclass(slots=True)
+class _Told:
+    """Of a call: whose it is, and what of it was told."""
+
+    agent: int = 0
+    events: set[tuple[int, str]] = field(default_factory=set)
+
+
 class Pops:
     """Of all integrations of this daemon."""
 
@@ -59,8 +71,8 @@ class Pops:
         self._store, self._http, self._clock = store, http, clock
         self._running, self._writer = running, writer
         self._queue: asyncio.Queue[tuple[str, int, int, str]] = asyncio.Queue(QUEUE_MAX)
-        self._seen: OrderedDict[tuple[str, int, str], None] = OrderedDict()
-        self._agents: OrderedDict[str, int] = OrderedDict()
+        self._live: dict[str, _Told] = {}
+        self._ended: OrderedDict[str, _Told] = OrderedDict()
         self._kept: OrderedDict[tuple[str, int], Pop] = OrderedDict()
         self._changed = asyncio.Condition()
         self.dropped = self.made = self.late = 0
@@ -71,21 +83,32 @@ class Pops:
         """A batch of views. A call has rung somebody once it has an agent; it has ended once it is gone."""
         for id, view in changes.get("calls", {}).items():
             if view is None:
-                agent = self._agents.pop(id, 0)
-                if agent:
-                    self._event(id, agent, 0, "end")
+                self._over(id)
             elif isinstance(view, CallView) and view.agent_id:
-                self._agents[id] = view.agent_id
-                self._bounded(self._agents)
-                self._event(id, view.agent_id, view.group_id, "ringing")
+                told = self._live.get(id)
+                if told is None:
+                    told = self._live[id] = self._ended.pop(id, _Told())
+                    if len(self._live) > LIVE_MAX:
+                        del self._live[next(iter(self._live))]
+                told.agent = view.agent_id
+                self._event(told, id, view.group_id, "ringing")
                 if view.stage == "talking":
-                    self._event(id, view.agent_id, view.group_id, "answered")
+                    self._event(told, id, view.group_id, "answered")
 
-    def _event(self, id: str, agent: int, group: int, event: str) -> None:
-        if (id, agent, event) in self._seen:
+    def _over(self, id: str) -> None:
+        told = self._live.pop(id, None)
+        if told is None:
             return
-        self._seen[id, agent, event] = None
-        self._bounded(self._seen)
+        self._event(told, id, 0, "end")
+        self._ended[id] = told
+        if len(self._ended) > ENDED_MAX:
+            self._ended.popitem(last=False)
+
+    def _event(self, told: _Told, id: str, group: int, event: str) -> None:
+        agent = told.agent
+        if (agent, event) in told.events:
+            return
+        told.events.add((agent, event))
         wanted = any(each.options.popup == event or (event == "ringing" and self._at_ring(each))
                      for each in self._running())  # fmt: skip
         if not wanted:
@@ -99,11 +122,6 @@ class Pops:
     def _at_ring(running: Running) -> bool:
         manual = running.options.popup == "manual"
         return manual or (running.caller.template.on("CreateNewTicket") and running.options.tickets)
-
-    @staticmethod
-    def _bounded(kept: OrderedDict[Any, Any]) -> None:
-        while len(kept) > KEPT_MAX * 3:
-            kept.popitem(last=False)
 
     # -- for the desk ------------------------------------------------------------------------------------------------
 

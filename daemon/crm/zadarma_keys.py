@@ -11,7 +11,8 @@ from daemon.calls.zadarma_records import ZadarmaLink
 from daemon.crm.vault import Vault, VaultError
 from daemon.errors import CommandError, SettingsError
 from daemon.ports import Store
-from daemon.settings import ZadarmaAccountTable, read_secret
+from daemon.settings import ZadarmaAccountTable
+from daemon.settings_file import read_secret
 
 
 class ZadarmaKeys:

@@ -18,7 +18,8 @@ import structlog
 
 from daemon.crm.alerts import Alerts, closing, smtp_sender
 from daemon.errors import SettingsError
-from daemon.settings import AlertsTable, parse
+from daemon.settings import AlertsTable
+from daemon.settings_file import parse
 
 
 class HandClock:
@@ -185,3 +186,16 @@ def test_a_password_is_not_sent_in_the_clear(mail: MailServer) -> None:
     for key, value in (("mail_to", []), ("mail_from", "nobody"), ("mail_to", ["a@b\r\nBcc: x@y.example"])):
         with pytest.raises(SettingsError, match=key):
             parse({"alerts": {**alerts, "smtp_user": "", "mail_from": "a@b.example", key: value}})
+
+
+@pytest.mark.feature("TELC-02", clause="the second alarm of a line's quota is not held back for the first")
+async def test_a_quota_that_is_used_up_soon_after_its_warning_is_told(mail: MailServer) -> None:
+    async def tell(topic: str, details: Mapping[str, Any]) -> None:
+        return
+
+    alerts = Alerts(table(mail), HandClock(), tell, smtp_sender(table(mail), lambda: "geheim"))
+    for share in (0.8, 1.0, 1.0):
+        alerts.notify(
+            "line.minutes", {"group": "OUEST", "line": "TR-1", "used": 100 * share, "limit": 100, "share": share}
+        )
+    assert [details["share"] for _, _, details in alerts.told] == [0.8, 1.0]

@@ -14,7 +14,8 @@ from aiohttp.test_utils import TestServer
 
 from daemon.crm.http import Outgoing, OutgoingError, Policy
 from daemon.errors import SettingsError
-from daemon.settings import OutgoingTable, parse
+from daemon.settings import OutgoingTable
+from daemon.settings_file import parse
 
 NAMES = {
     "crm.example": ["127.0.0.1"],

@@ -141,7 +141,7 @@ async def test_a_success_forgets_the_failures_before() -> None:
     assert len(pauses) == 4 and pauses[2] > 2.0 >= 1.0 >= pauses[3]
 
 
-@pytest.mark.feature("OVH-03", clause="no event lost or doubled over a forced reconnect")
+@pytest.mark.feature("OVH-03", clause="the connection is cut: each event comes once all the same")
 async def test_a_cut_connection_loses_and_doubles_nothing() -> None:
     async with make_bench("cut", "", "cut", "cut", 503) as bench:
         for number in range(1, 8):

@@ -25,7 +25,8 @@ from daemon.crm.ovh_feed import OvhFeed
 from daemon.crm.ovh_lines import OvhLines
 from daemon.engine.views import CallView
 from daemon.errors import SettingsError
-from daemon.settings import HttpTable, OutgoingTable, OvhFeedTable, OvhLineTable, OvhTable, parse
+from daemon.settings import HttpTable, OutgoingTable, OvhFeedTable, OvhLineTable, OvhTable
+from daemon.settings_file import parse
 from tests.api.fakes import FakeDoor
 from tests.crm.fake_ovh import LINE, TOKEN, FakeOvh, event
 from tests.crm.office import Office, make_office

@@ -130,3 +130,17 @@ async def test_a_desk_sees_its_own_calls_page_only() -> None:
         assert (await ask(client, "GET", "/pops/call-1", **mine))["url"] == "https://crm.example/1"
         await office.service.pops._keep(Pop("call-2", office.agents[1].id, "https://crm.example/2"))
         assert (await ask(client, "GET", "/pops/call-2", **mine))["url"] == ""
+
+
+async def test_a_call_seen_again_after_its_end_opens_no_second_page() -> None:
+    """A site that begins anew shows its calls afresh."""
+    async with make_office() as office:
+        office.crm.add_contact(first="Zoé", phone=NUMBER)
+        await office.running(await office.integrate("generic-rest", popup="ringing"))
+        id = await ringing(office)
+        assert await popped(office, id, 1, "ringing", ended=True) is not None
+        assert office.service.pops.made == 1
+        await popped(office, id, 1, "ringing", "talking", ended=True)
+        other = await ringing(office)
+        assert await popped(office, other, 1, "ringing") is not None  # events are taken in order: the first is over
+        assert office.service.pops.made == 2

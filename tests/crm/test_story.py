@@ -94,7 +94,7 @@ async def test_the_whole_story(key: str) -> None:
             assert all(len(ticket["updates"]) == 1 for ticket in crm.tickets.values())
 
 
-@pytest.mark.feature("YPT-03", clause="never more than N in flight on the fake CRM")
+@pytest.mark.feature("YPT-03", clause="the CRM never has more than N requests of ours at once")
 async def test_never_more_requests_at_once_than_the_template_says() -> None:
     async with make_office() as office:
         office.crm.latency_s = 0.02
