@@ -48,7 +48,8 @@ from daemon.settings import DaemonTable, HttpTable, Settings, SiteTable
 from daemon.store.embedded import EmbeddedPostgres, usable_folder
 from daemon.store.postgres import PostgresStore
 from fake_asterisk import FakeAsterisk, people
-from simulation.world import pbx, rules_folder
+from simulation.open_rules import rules_folder
+from simulation.world import pbx
 
 LEADS = 5000
 STATUSES: tuple[tuple[str, str, dict[str, bool]], ...] = (
@@ -144,35 +145,48 @@ def _settings(folder: Path, ami_port: int, port: int) -> Settings:
 
 
 async def _furnish(store: Store, clock: Clock, count: int, token: str) -> tuple[list[Campaign], list[Agent]]:
-    """What an operator would have typed: group, statuses, lines, agents, a list, two campaigns."""
+    """What an operator would have typed: group, statuses, lines, agents, a list, a campaign; and the demo's token."""
     rng = random.Random(7)
     group = await store.create(Group(code="DEMO", name="Démonstration"))
     client = await store.create(Client(group_id=group.id, name="Assurances du Cadran"))
-    for sort, (code, name, flags) in enumerate(STATUSES):
-        status = Status(group_id=group.id, code=code, name=name, sort=sort)
-        await store.create(msgspec.structs.replace(status, **flags))
-    for code, name, expected in PAUSES:
-        await store.create(PauseCode(group_id=group.id, code=code, name=name, expected_s=expected))
+    await _codes(store, group)
     lines = [
         await store.create(
             Line(group_id=group.id, site="demo", name=name, endpoint="trunk", capacity=capacity, priority=priority)
         )
         for name, capacity, priority in (("TR-1", 3 * count, 10), ("TR-2", count, 5))
     ]
+    agents = await _agents(store, group, count, rng)
+    leads = await _leads(store, group, rng)
+    campaign = await store.create(_campaign(client, leads, lines))
+    await store.create(_token(group, token, clock))
+    return [campaign], agents
+
+
+async def _codes(store: Store, group: Group) -> None:
+    """What agents can say of a call, and why they may pause."""
+    for sort, (code, name, flags) in enumerate(STATUSES):
+        status = Status(group_id=group.id, code=code, name=name, sort=sort)
+        await store.create(msgspec.structs.replace(status, **flags))
+    for code, name, expected in PAUSES:
+        await store.create(PauseCode(group_id=group.id, code=code, name=name, expected_s=expected))
+
+
+async def _agents(store: Store, group: Group, count: int, rng: random.Random) -> list[Agent]:
+    """So many, each at the extension that is the login too."""
     names = [f"{first[0]}. {last}" for last in LAST_NAMES for first in FIRST_NAMES]
     rng.shuffle(names)
-    agents = [
-        await store.create(
-            Agent(
-                group_id=group.id,
-                site="demo",
-                login=str(1001 + n),
-                name=names[n % len(names)],
-                extension=str(1001 + n),
-            )
+    agents = []
+    for n in range(count):
+        login, name = str(1001 + n), names[n % len(names)]
+        agents.append(
+            await store.create(Agent(group_id=group.id, site="demo", login=login, name=name, extension=login))
         )
-        for n in range(count)
-    ]
+    return agents
+
+
+async def _leads(store: Store, group: Group, rng: random.Random) -> LeadList:
+    """A list of people in Toulouse, whose numbers are nobody's."""
     leads = await store.create(LeadList(group_id=group.id, name="Prospects"))
     drafts = [
         LeadDraft(
@@ -185,42 +199,46 @@ async def _furnish(store: Store, clock: Clock, count: int, token: str) -> tuple[
         for n in range(LEADS)
     ]
     await store.add_leads(leads.id, drafts)
-    campaign = await store.create(
-        Campaign(
-            group_id=group.id,
-            client_id=client.id,
-            name="Assurance Auto 31",
-            site="demo",
-            mode=CampaignMode.PREDICTIVE,
-            level=2,
-            speed=6,
-            state=CampaignState.RUNNING,
-            rule_set="open",
-            list_ids=[leads.id],
-            line_ids=[line.id for line in lines],
-            gap_min_s=60.0,
-            wrap_up_max_s=40.0,
-            recycling=[
-                RecyclingRule(on="no_answer", delay_s=120.0),
-                RecyclingRule(on="busy", delay_s=60.0),
-                RecyclingRule(on="INJOIGN", delay_s=300.0),
-            ],
-        )
+    return leads
+
+
+def _campaign(client: Client, leads: LeadList, lines: list[Line]) -> Campaign:
+    """Predictive, and at work already."""
+    return Campaign(
+        group_id=client.group_id,
+        client_id=client.id,
+        name="Assurance Auto 31",
+        site="demo",
+        mode=CampaignMode.PREDICTIVE,
+        level=2,
+        speed=6,
+        state=CampaignState.RUNNING,
+        rule_set="open",
+        list_ids=[leads.id],
+        line_ids=[line.id for line in lines],
+        gap_min_s=60.0,
+        wrap_up_max_s=40.0,
+        recycling=[
+            RecyclingRule(on="no_answer", delay_s=120.0),
+            RecyclingRule(on="busy", delay_s=60.0),
+            RecyclingRule(on="INJOIGN", delay_s=300.0),
+        ],
     )
+
+
+def _token(group: Group, token: str, clock: Clock) -> ApiToken:
+    """Who opens the page of the demo may do everything there, for a day."""
     now = clock.utcnow()
-    await store.create(
-        ApiToken(
-            group_id=group.id,
-            name="demo",
-            role=Role.ADMINISTRATOR,
-            all_groups=True,
-            sha256=hash_of(token),
-            tail=token[-4:],
-            created_at=now,
-            expires_at=now + timedelta(days=1),
-        )
+    return ApiToken(
+        group_id=group.id,
+        name="demo",
+        role=Role.ADMINISTRATOR,
+        all_groups=True,
+        sha256=hash_of(token),
+        tail=token[-4:],
+        created_at=now,
+        expires_at=now + timedelta(days=1),
     )
-    return [campaign], agents
 
 
 async def _work(app: Application, campaigns: list[Campaign], agents: list[Agent], rng: random.Random) -> None:

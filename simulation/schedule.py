@@ -18,7 +18,7 @@ from daemon.calls.records import Campaign
 from daemon.calls.states import CallState
 from daemon.engine import commands as c
 from daemon.errors import CommandError, StoreUnavailable
-from simulation.loop import Life
+from simulation.life import Life
 from simulation.shapes import Moment
 from simulation.world import World
 

@@ -30,8 +30,9 @@ from fake_asterisk.people import People
 from simulation.centre import CONNECT_DEADLINE_S, CallCentre, Dialer
 from simulation.checkers import ABANDONED, CUSTOMER
 from simulation.loop import VirtualLoop
+from simulation.open_rules import RULES
 from simulation.shift import REFUSAL_TALK, REFUSAL_WRAP, REFUSALS, TALK_SIGMA, WRAP_SIGMA, Agent, Scenario
-from simulation.world import RULES, World, pbx
+from simulation.world import World, pbx
 
 FAILS_SIP = 486
 REACTION_S = 0.1

@@ -1,7 +1,7 @@
 """A world: one daemon, one fake PBX, one memory store, people and agents, all on virtual time from one seed.
 
-`World.start()` brings everything up; `add_campaign` and friends fill the store as an operator would; agents are driven
-by `Desk`s that dispose of their calls. The fake PBX's own ledger is the witness.
+`World.start()` brings everything up; `furnish` fills the store as an operator would; `staff` lets agents sign in and
+dispose of their calls. The fake PBX's own ledger is the witness.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ import msgspec
 import daemon
 from daemon.agents.states import AgentState
 from daemon.app import Application, build
-from daemon.calls.lead_records import LeadDraft
-from daemon.calls.records import Agent, Campaign, CampaignMode, Client, Group, LeadList, Line, PauseCode, Status
+from daemon.calls.records import Campaign, Client, Group
 from daemon.engine import commands as c
 from daemon.errors import CommandError, StoreUnavailable
 from daemon.settings import AriTable, DaemonTable, HttpTable, Settings, SiteTable
@@ -30,72 +29,20 @@ from daemon.store.journal_files import MemoryFiles
 from daemon.store.memory import MemoryStore
 from fake_asterisk import FakeAsterisk, FakeConfig, lab, people
 from fake_asterisk.config import AriUser
-from simulation.loop import LIFE, Life, VirtualClock, VirtualLoop
+from simulation import waiting
+from simulation.furnishing import Operator
+from simulation.life import LIFE, Life
+from simulation.loop import VirtualClock, VirtualLoop
+from simulation.open_rules import rules_folder
 
 AMI_PORT = 5038
 ARI_PORT = 8088
-RULES = """
-id = "open"
-title = "Every hour, no consent asked: for a fake PBX and tests only"
-country = "FR"
-audience = "business"
-valid_from = 2020-01-01
-
-[hours]
-clause = "own policy"
-source = "this simulation"
-mark = "own"
-holidays = ""
-windows = [{ days = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"], from = "00:00", to = "24:00" }]
-
-
-[consent]
-clause = "own policy"
-source = "this simulation"
-mark = "own"
-required = false
-
-[abandonment]
-clause = "own policy"
-source = "this simulation"
-mark = "own"
-rate_max = 0.03
-windows = ["hour", "day"]
-connect_deadline_s = 2.0
-clock_start = "answer"
-ring_time_s_min = 15
-
-[caller_id]
-clause = "own policy"
-source = "this simulation"
-mark = "own"
-
-[automated_message]
-clause = "own policy"
-source = "this simulation"
-mark = "own"
-policy = "allowed"
-
-[technical]
-clause = "own policy"
-source = "this simulation"
-mark = "own"
-max = 1000
-hours = 1
-"""
 
 
 def pbx(agents: int = 20, crowd: people.People | None = None, phones: people.Phones | None = None) -> FakeConfig:
     """A fake PBX with our include in its dialplan, as a site in mode `dialplan` has it."""
     include = (Path(daemon.__file__).parent / "config" / "asterisk" / "extensions-cadran.conf").read_text()
     return people.config(agents=agents, people=crowd, phones=phones, dialplan=lab.DIALPLAN + include)
-
-
-def rules_folder(folder: Path) -> Path:
-    """Write the open rule set into `folder`; returns it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "open.toml").write_text(RULES)
-    return folder
 
 
 @dataclass(slots=True)
@@ -150,9 +97,7 @@ class World:
         self.instance = "sim"
         self._disks: dict[str, dict[str, MemoryFiles]] = {}
         self.standby: tuple[str, Application, Life] | None = None
-        self._after_batch: Callable[[], None] | None = None
-        self._news = True
-        """An engine has had a batch since the agents were last looked at."""
+        self._batches = waiting.Batches(self.loop)
         self.two_machines = False
         """Whether both daemons are told that there is another: only then may one outlive its way to the database."""
         self.group: Group | None = None
@@ -220,7 +165,7 @@ class World:
             journal_in_memory=True,
         )
         app.sites.memory_files = self.journals
-        self._listen_to_batches(app)
+        self._batches.listen(app)
         self.app = app
         self.life.kept.append(app)
         async with asyncio.TaskGroup() as group:
@@ -244,7 +189,7 @@ class World:
             journal_in_memory=True,
         )
         app.sites.memory_files = self._disks.setdefault(instance, {})
-        self._listen_to_batches(app)
+        self._batches.listen(app)
         life = Life(f"life {len(self.lives) + 1} of {instance}")
         self.lives.append(life)
         context = copy_context()
@@ -305,90 +250,11 @@ class World:
 
     async def until(self, condition: Callable[[], bool], bound_s: float, step_s: float = 0.05) -> None:
         """Wait until `condition()`; TimeoutError after `bound_s` virtual seconds."""
-        loop, met = self.loop, self.loop.create_future()
-        deadline = loop.time() + bound_s
-        timer: Any = None
-
-        def look() -> None:
-            nonlocal timer
-            try:
-                if condition():
-                    met.set_result(None)
-                    return
-            except (KeyError, AttributeError):
-                pass
-            except Exception as error:
-                met.set_exception(error)
-                return
-            if loop.time() > deadline:
-                met.set_exception(TimeoutError("the world did not get there"))
-                return
-            timer = loop.call_later(step_s, look)  # a timer alone: a task would be woken thousands of times in a run
-
-        look()
-        try:
-            await met
-        finally:
-            if timer is not None:
-                timer.cancel()
+        await waiting.until(self.loop, condition, bound_s, step_s)
 
     async def seen(self, condition: Callable[[], bool], bound_s: float, step_s: float = 0.05) -> None:
-        """As `until`, for what only an engine's batch can bring about: looked at every `step_s` as there, but only if
-        there has been a batch since."""
-        loop, met = self.loop, self.loop.create_future()
-        next_at = end_at = loop.time()
-        deadline = end_at + bound_s
-        while end_at <= deadline:
-            end_at += step_s
-        armed: Any = None
-
-        def look() -> None:
-            nonlocal armed
-            armed = None
-            try:
-                if not met.done() and condition():
-                    met.set_result(None)
-            except (KeyError, AttributeError):
-                pass
-            except Exception as error:
-                met.set_exception(error)
-
-        def after_batch() -> None:
-            nonlocal armed, next_at
-            if armed is None and not met.done():
-                now = loop.time()
-                while next_at <= now:
-                    next_at += step_s
-                armed = loop.call_at(next_at, look)
-
-        def too_late() -> None:
-            if not met.done():
-                look()
-            if not met.done():
-                met.set_exception(TimeoutError("the world did not get there"))
-
-        look()
-        end = loop.call_at(end_at, too_late)
-        self._after_batch = after_batch
-        try:
-            await met
-        finally:
-            self._after_batch = None
-            for timer in (armed, end):
-                if timer is not None:
-                    timer.cancel()
-
-    def _listen_to_batches(self, app: Application) -> None:
-        """An engine's sign of life after each batch is `seen`'s as well."""
-        told = app.sites._beat
-
-        def beat(site: str) -> None:
-            told(site)
-            self._news = True
-            if self._after_batch is not None:
-                self._after_batch()
-
-        app.sites._beat = beat  # type: ignore[method-assign]
+        """As `until`, for what only an engine's batch can bring about."""
+        await self._batches.seen(condition, bound_s, step_s)
 
     async def stop(self) -> None:
         """End the daemon in order."""
@@ -409,68 +275,19 @@ class World:
         self, *, agents: int, leads: int, lines: Sequence[int] = (30,), nailed: int | None = None, **campaign: Any
     ) -> Campaign:
         """Group, client, statuses, lines of these capacities, agents (`nailed` of them nailed up), list, campaign."""
-        store = self.store
-        assert store is not None
-        await store.open()
-        self.group = await store.create(Group(code="SIM", name="Simulation"))
-        self.client = await store.create(Client(group_id=self.group.id, name="Client"))
-        for code, flags in (
-            ("VENTE", {"sale": True, "final": True}),
-            ("REFUS", {"not_interested": True}),
-            ("RAPPEL", {"callback": True}),
-            ("INJOIGN", {}),
-        ):
-            status = Status(group_id=self.group.id, code=code, name=code.title())
-            await store.create(msgspec.structs.replace(status, **flags))
-        await store.create(PauseCode(group_id=self.group.id, code="PAUSE", name="Pause", expected_s=900.0))
-        trunks = [
-            await store.create(
-                Line(
-                    group_id=self.group.id,
-                    site="main",
-                    name=f"T{n}",
-                    endpoint="trunk",
-                    capacity=capacity,
-                    priority=10 - n,
-                )
-            )
-            for n, capacity in enumerate(lines)
-        ]
-        people = [
-            await store.create(
-                Agent(
-                    group_id=self.group.id,
-                    site="main",
-                    login=str(1001 + n),
-                    name=f"Agent {1001 + n}",
-                    extension=str(1001 + n),
-                    nailed=nailed is None or n < nailed,
-                )
-            )
-            for n in range(agents)
-        ]
-        self.agents = people
-        found = await store.create(LeadList(group_id=self.group.id, name="List"))
-        self.list = found
-        await store.add_leads(found.id, [LeadDraft(e164=f"+3319900{n:04d}", last_name=f"P{n}") for n in range(leads)])
-        fields: dict[str, Any] = {
-            "mode": CampaignMode.PROGRESSIVE,
-            "wrap_up_max_s": 60.0,
-            "calls_per_second": 20.0,
-            "rule_set": "open",
-            "gap_min_s": 0.0,
-        } | campaign
-        return await store.create(
-            Campaign(
-                group_id=self.group.id,
-                client_id=self.client.id,
-                name=campaign.pop("name", "Campaign"),
-                site="main",
-                list_ids=[found.id],
-                line_ids=[line.id for line in trunks],
-                **fields,
-            )
+        assert self.store is not None
+        await self.store.open()
+        operator = Operator(self.store)
+        made = await operator.campaign(
+            agents=agents, leads=leads, lines=lines, nailed=agents if nailed is None else nailed, **campaign
         )
+        self.group, self.client, self.agents, self.list = (
+            operator.group,
+            operator.client,
+            operator.agents,
+            operator.list,
+        )
+        return made
 
     async def staff(self, campaign: Campaign, *, ready: bool = True) -> None:
         """Sign the agents in and keep them working: each call is disposed of after a wrap-up of the habits."""
@@ -485,8 +302,8 @@ class World:
 
         def look() -> None:
             nonlocal timer
-            if self._news:
-                self._news = False
+            if self._batches.news:
+                self._batches.news = False
                 try:
                     self._dispose_of_new(busy)
                 except Exception as error:

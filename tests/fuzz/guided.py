@@ -83,7 +83,7 @@ def translator() -> ONE:
 def settings() -> ONE:
     """A settings file is taken, or refused with SettingsError."""
     from daemon.errors import SettingsError
-    from daemon.settings import load
+    from daemon.settings_file import load
 
     file = Path(tempfile.mkdtemp()) / "cadran.toml"
 

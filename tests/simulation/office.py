@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from daemon.calls.records import Campaign
+from daemon.calls.records import Campaign, CampaignMode
 from daemon.engine import commands as c
 from daemon.settings import Settings
 from fake_asterisk import Leg, people
@@ -41,6 +41,54 @@ async def open_office(
         await world.until(lambda: all(desk.state == "ready" for desk in world.live.desks.values()), 30.0)
         await world.submit(c.StartCampaign(campaign_id=campaign.id))
     return world, campaign
+
+
+async def answered_by_nobody(loop: VirtualLoop) -> World:
+    """Two predictive agents who are both made busy by hand while calls ring: whoever answers finds nobody."""
+    crowd = people.People(answer_chance=1.0, talk_mean_s=300.0, ring_mean_s=6.0, machine_share=0.0)
+    world = World(loop, seed=6, mode="dialplan", pbx_config=pbx(2, crowd))
+    campaign = await world.furnish(
+        agents=2, leads=30, mode=CampaignMode.PREDICTIVE, level=3, speed=10, pause_mode="off"
+    )
+    await world.start()
+    await world.staff(campaign)
+    await asyncio.sleep(5.0)
+    await world.submit(c.StartCampaign(campaign_id=campaign.id))
+    await world.until(lambda: len(world.live.calls) >= 2, 60.0)
+    for agent in world.agents:
+        await world.submit(c.SetPaused(agent_id=agent.id))
+    await world.submit(c.PauseCampaign(campaign_id=campaign.id))
+    return world
+
+
+async def a_connect_into_a_dead_link(loop: VirtualLoop, *, agents: int, leads: int) -> tuple[World, float]:
+    """Everybody answers; the first Connect and all behind it go into a half-open link. And when that was."""
+    crowd = people.People(answer_chance=1.0, talk_mean_s=600.0, ring_mean_s=1.0, machine_share=0.0)
+    world = World(loop, seed=6, pbx_config=pbx(agents, crowd))
+    campaign = await world.furnish(agents=agents, leads=leads)
+    await world.start()
+    await world.staff(campaign)
+    await asyncio.sleep(5.0)
+    assert loop.network is not None
+    swallowed: list[float] = []
+
+    def swallow(data: bytes) -> None:
+        if b"EXEC Bridge" in data and not swallowed:
+            swallowed.append(loop.time())
+            world.fake.faults.half_open()
+
+    loop.network.to_server.append(swallow)
+    await world.submit(c.StartCampaign(campaign_id=campaign.id))
+    await world.until(lambda: bool(swallowed), 30.0)
+    return world, swallowed[0]
+
+
+async def link_again(world: World) -> None:
+    """The dead link is cut, and the next one in step."""
+    world.fake.faults.half_open(False)
+    world.fake.faults.cut()
+    await asyncio.sleep(0.1)
+    await world.until(lambda: world.live.link.synced, 10.0)
 
 
 def _calm(settings: Settings) -> Settings:

@@ -15,6 +15,7 @@ from fake_asterisk import people
 from simulation.checkers import CUSTOMER, after_settling
 from simulation.loop import VirtualLoop, run
 from simulation.world import World, pbx
+from tests.simulation.office import answered_by_nobody
 
 LINES = (4, 2)
 
@@ -116,24 +117,12 @@ def test_dials_within_two_seconds_of_start_and_of_a_new_lead() -> None:
     run(main, seed=5)
 
 
-@pytest.mark.feature("CAMP-09", clause="safe message within 2 s to an answered call without agent")
+@pytest.mark.feature("CAMP-09", clause="answered and no agent: the safe message begins within 2 s")
 def test_abandoned_person_hears_the_message_and_is_counted() -> None:
     """Two predictive agents who are both made busy by hand while calls ring: the answer finds nobody."""
 
     async def main(loop: VirtualLoop) -> None:
-        crowd = people.People(answer_chance=1.0, talk_mean_s=300.0, ring_mean_s=6.0, machine_share=0.0)
-        world = World(loop, seed=6, mode="dialplan", pbx_config=pbx(2, crowd))
-        campaign = await world.furnish(
-            agents=2, leads=30, mode=CampaignMode.PREDICTIVE, level=3, speed=10, pause_mode="off"
-        )
-        await world.start()
-        await world.staff(campaign)
-        await asyncio.sleep(5.0)
-        await world.submit(c.StartCampaign(campaign_id=campaign.id))
-        await world.until(lambda: len(world.live.calls) >= 2, 60.0)
-        for agent in world.agents:
-            await world.submit(c.SetPaused(agent_id=agent.id))
-        await world.submit(c.PauseCampaign(campaign_id=campaign.id))
+        world = await answered_by_nobody(loop)
         await asyncio.sleep(120.0)
         assert world.store is not None
         rows = [row for row in world.store.tables.attempts.values() if row.outcome == "abandoned"]

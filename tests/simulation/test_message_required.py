@@ -13,7 +13,8 @@ from daemon.engine import commands as c
 from daemon.errors import CommandError
 from daemon.settings import Settings
 from simulation.loop import VirtualLoop, run
-from simulation.world import RULES, World
+from simulation.open_rules import RULES
+from simulation.world import World
 
 
 def _no_message(settings: Settings) -> Settings:

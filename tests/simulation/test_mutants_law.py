@@ -15,6 +15,7 @@ from daemon.engine import commands as c
 from daemon.engine.callflow import CallFlow
 from daemon.engine.live import Call
 from daemon.engine.operate import Operations
+from daemon.store.memory_dialling import MemoryDialling
 from simulation import checkers
 from simulation.loop import VirtualLoop, run
 from simulation.world import World, pbx
@@ -86,8 +87,10 @@ async def _red_list(loop: VirtualLoop) -> list[str]:
 
 
 def _dnc_checked_at_claim_only(patch: Patch) -> None:
-    """What was claimed before the number was red-listed is dialled all the same."""
+    """What was claimed before the number was red-listed is dialled all the same: neither is it given back, nor does the
+    store look again as the call is about to be placed."""
     patch.setattr(Operations, "_LeadsChanged", lambda self, command: None)
+    patch.setattr(MemoryDialling, "_overlooks", lambda self, intent: False)
 
 
 # ---- the clocks are put forward --------------------------------------------------------------------------------------

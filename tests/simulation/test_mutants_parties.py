@@ -22,7 +22,8 @@ from daemon.store.memory import MemoryStore
 from daemon.store.memory_tables import MemoryTables
 from fake_asterisk import people
 from simulation import checkers
-from simulation.loop import LIFE, Life, VirtualClock, VirtualLoop, run
+from simulation.life import LIFE, Life
+from simulation.loop import VirtualClock, VirtualLoop, run
 from simulation.schedule import StoreFaults
 from simulation.world import World, pbx
 from tests.simulation.mutants import (

@@ -17,7 +17,8 @@ from daemon.settings import Settings
 from fake_asterisk import Leg, people
 from simulation.checkers import ABANDONED
 from simulation.loop import VirtualLoop, run
-from simulation.world import RULES, World, pbx
+from simulation.open_rules import RULES
+from simulation.world import World, pbx
 from tests.simulation.office import customers
 
 pytestmark = pytest.mark.timeout(300)

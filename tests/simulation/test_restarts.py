@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 
-from daemon.calls.records import CampaignMode
 from daemon.engine import commands as c
 from fake_asterisk import people
 from fake_asterisk.control import Control
 from simulation.loop import VirtualLoop, run
 from simulation.world import World, pbx
+from tests.simulation.office import a_connect_into_a_dead_link, answered_by_nobody, link_again
 
 
 @pytest.mark.feature("RELY-06", clause="who was abandoned before a restart stays abandoned, and answered")
@@ -20,19 +20,7 @@ def test_a_restart_while_the_message_plays() -> None:
     when it is back (found by rounds of kill -9 beside a real Asterisk: the rows had lost when it was answered)."""
 
     async def main(loop: VirtualLoop) -> None:
-        crowd = people.People(answer_chance=1.0, talk_mean_s=300.0, ring_mean_s=6.0, machine_share=0.0)
-        world = World(loop, seed=6, mode="dialplan", pbx_config=pbx(2, crowd))
-        campaign = await world.furnish(
-            agents=2, leads=30, mode=CampaignMode.PREDICTIVE, level=3, speed=10, pause_mode="off"
-        )
-        await world.start()
-        await world.staff(campaign)
-        await asyncio.sleep(5.0)
-        await world.submit(c.StartCampaign(campaign_id=campaign.id))
-        await world.until(lambda: len(world.live.calls) >= 2, 60.0)
-        for agent in world.agents:
-            await world.submit(c.SetPaused(agent_id=agent.id))
-        await world.submit(c.PauseCampaign(campaign_id=campaign.id))
+        world = await answered_by_nobody(loop)
         await world.until(lambda: any(call.state == "message" for call in world.live.calls.values()), 60.0)
         await asyncio.sleep(0.2)
         world.kill()
@@ -107,35 +95,16 @@ def test_a_hang_up_that_a_dead_link_swallowed(patient: bool) -> None:
     booked short), nor may the customer, if still there, wait on."""
 
     async def main(loop: VirtualLoop) -> None:
-        crowd = people.People(answer_chance=1.0, talk_mean_s=600.0, ring_mean_s=1.0, machine_share=0.0)
-        world = World(loop, seed=6, pbx_config=pbx(4, crowd))
-        campaign = await world.furnish(agents=4, leads=60)
-        await world.start()
-        await world.staff(campaign)
-        await asyncio.sleep(5.0)
-        assert loop.network is not None
-        swallowed: list[float] = []
-
-        def swallow(data: bytes) -> None:
-            if b"EXEC Bridge" in data and not swallowed:
-                swallowed.append(loop.time())
-                world.fake.faults.half_open()
-
-        loop.network.to_server.append(swallow)
-        await world.submit(c.StartCampaign(campaign_id=campaign.id))
-        await world.until(lambda: bool(swallowed), 30.0)
+        world, swallowed_at = await a_connect_into_a_dead_link(loop, agents=4, leads=60)
         await asyncio.sleep(2.0)
         (customer,) = (call.leg for call in world.live.calls.values() if call.waits_for_leg)
         if not patient:
             Control(world.fake).do("hangup", channel=customer)
-        world.fake.faults.half_open(False)
-        world.fake.faults.cut()
-        await asyncio.sleep(0.1)
-        await world.until(lambda: world.live.link.synced, 10.0)
+        await link_again(world)
         await asyncio.sleep(1.5)
         early = [call for call in world.live.calls.values() if call.state == "talking"]
         assert not any(call.waits_for_leg for call in world.live.calls.values())
-        await asyncio.sleep(max(0.0, swallowed[0] + 7.0 - loop.time()))
+        await asyncio.sleep(max(0.0, swallowed_at + 7.0 - loop.time()))
         assert len(early) >= 3
         assert all(call.state == "talking" and call.unbridged_at is None for call in early)
         assert len([call for call in world.live.calls.values() if call.state == "talking"]) == 4

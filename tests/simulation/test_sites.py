@@ -173,3 +173,38 @@ def test_the_trouble_of_one_site_is_nobody_elses() -> None:
         await world.stop()
 
     run(main, seed=6)
+
+
+def test_what_moves_to_another_site_leaves_the_one_it_was_on() -> None:
+    """The engine it left went on: a campaign was dialled on both, a line filled on both, an agent at work on both."""
+
+    def two_of(settings: Settings) -> Settings:
+        main, _, south = settings_of(settings).sites
+        return msgspec.structs.replace(settings, sites=[main, south])
+
+    async def main(loop: VirtualLoop) -> None:
+        world = World(loop, seed=6, mode="asyncagi", pbx_config=pbx(AGENTS, CROWD))
+        world.settings_changes = two_of
+        here, _, there = open_sites(loop, world)
+        campaign = await furnish(world, [here, there])
+        await asyncio.sleep(5.0)
+        store, live = world.store, {id: runner.core.live for id, runner in world.app.hub.runners.items()}
+        assert store is not None
+        line, agent = next(iter(live["south"].pool.lines)), next(iter(live["south"].desks))
+        await store.update(Line, line, {"site": "main"}, None)
+        await store.update(Agent, agent, {"site": "main", "extension": "1009"}, None)
+        await store.update(Campaign, campaign.id, {"site": "main"}, None)
+        for table, id in (("Line", line), ("Agent", agent), ("Campaign", campaign.id)):
+            await world.submit(c.ConfigChanged(table=table, ids=(id,)))
+        since = loop.time() + 1.0
+        await asyncio.sleep(20.0)
+        assert [id for id, each in live.items() if line in each.pool.lines] == ["main"]
+        assert agent in live["main"].desks
+        left = live["south"].desks.get(agent)  # for as long as a conversation of theirs goes on
+        assert left is None or not left.signed_in
+        assert here.calls(since, loop.time()) > 2 and there.calls(since, loop.time()) == 0
+        known = live["south"].campaigns.get(campaign.id)
+        assert known is None or not known.hopper
+        await world.stop()
+
+    run(main, seed=6)
