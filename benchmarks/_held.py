@@ -7,6 +7,7 @@ import itertools
 import os
 import resource
 import statistics
+import sys
 import time
 from array import array
 from collections.abc import Iterator, Sequence
@@ -27,6 +28,9 @@ class Held(NamedTuple):
     """At one instant."""
 
     memory_mb: float
+    objects: float
+    """Thousands of blocks that Python's allocator has given out. Memory that grows without them is room between them,
+    or the C library's, and not kept by the program."""
     tasks: int
     files: int
     spare_leases: int
@@ -41,6 +45,7 @@ def held(live: Any) -> Held:
     calls = list(live.calls.values())
     return Held(
         pages * resource.getpagesize() / (1 << 20),
+        sys.getallocatedblocks() / 1000.0,
         len(asyncio.all_tasks()),
         len(os.listdir("/proc/self/fd")),
         sum(line.in_use for line in live.pool.lines.values()) - len(calls),
@@ -86,21 +91,23 @@ def quarters(values: Sequence[T]) -> list[Sequence[T]]:
 
 def table(rows: Sequence[Held], lags: Sequence[float], waits: Sequence[float]) -> Iterator[str]:
     """Medians of what is held, means of calls, 99th percentiles of lag and waits; values in the order they came."""
-    yield "quarter   MB  tasks  files  leases without a call  calls  talking  lag p99 ms  connect p99 ms"
+    yield "quarter   MB  1000 objects  tasks  files  leases without a call  calls  talking  lag p99 ms  connect p99 ms"
     parts = zip(quarters(rows), quarters(lags), quarters(waits), strict=True)
     for n, (some, late, waited) in enumerate(parts, 1):
         columns = [[row[i] for row in some] for i in range(len(Held._fields))]
-        memory, tasks, files, spare = (statistics.median(column) for column in columns[:4])
-        calls, talking = (statistics.fmean(column) for column in columns[4:])
+        memory, objects, tasks, files, spare = (statistics.median(column) for column in columns[:5])
+        calls, talking = (statistics.fmean(column) for column in columns[5:])
         yield (
-            f"{n:>7}  {memory:>3.0f}  {tasks:>5.0f}  {files:>5.0f}  {spare:>21.0f}  {calls:>5.0f}  {talking:>7.0f}  "
-            f"{percentile(sorted(late), 0.99) * 1000:>10.1f}  {percentile(sorted(waited), 0.99) * 1000:>14.1f}"
+            f"{n:>7}  {memory:>3.0f}  {objects:>12.0f}  {tasks:>5.0f}  {files:>5.0f}  {spare:>21.0f}  {calls:>5.0f}  "
+            f"{talking:>7.0f}  {percentile(sorted(late), 0.99) * 1000:>10.1f}  "
+            f"{percentile(sorted(waited), 0.99) * 1000:>14.1f}"
         )
     first, last = rows[0], rows[-1]
     yield "start to end: " + ", ".join(
         f"{name} {getattr(first, field):.0f} to {getattr(last, field):.0f}"
         for name, field in (
-            ("MB", "memory_mb"), ("tasks", "tasks"), ("files", "files"), ("leases without a call", "spare_leases"),
+            ("MB", "memory_mb"), ("1000 objects", "objects"), ("tasks", "tasks"), ("files", "files"),
+            ("leases without a call", "spare_leases"),
         )
     )  # fmt: skip
 

@@ -53,7 +53,8 @@ from daemon.service import set_up_logs
 from daemon.settings import DaemonTable, HttpTable, Settings, SiteTable
 from daemon.store.memory import MemoryStore
 from fake_asterisk import FakeAsterisk, people
-from simulation.world import pbx, rules_folder
+from simulation.open_rules import rules_folder
+from simulation.world import pbx
 
 AGENTS = 1000
 DESKS = 20

@@ -21,7 +21,7 @@ from daemon.settings import DaemonTable, HttpTable, OutgoingTable, Settings, Sit
 from daemon.store.embedded import EmbeddedPostgres, usable_folder
 from daemon.store.postgres import PostgresStore
 from fake_asterisk import FakeAsterisk
-from simulation.world import rules_folder
+from simulation.open_rules import rules_folder
 
 T = TypeVar("T")
 Heard = Callable[[bytes], None]
