@@ -226,8 +226,9 @@ class Translator:
         """The leg is in that bridge: an event says so, or the answer to a request."""
         if leg.bridge and leg.bridge != bridge:
             self._leave(leg, at)  # taken over before we heard of its leaving
+        if leg.bridge != bridge:
+            leg.parking_s = 0.0  # told a second time, a Park asked for since is still to come
         self.legs.enter(leg, bridge)
-        leg.parking_s = 0.0
         if bridge.startswith(ROOM):
             leg.room, leg.parked = bridge.removeprefix(f"{ROOM}{self.legs.site}-"), False
             self._deliver(ev.LegJoined(at=at, leg=leg.id, room=leg.room))

@@ -85,3 +85,39 @@ def test_a_meeting_that_nobody_was_told_of() -> None:
         await world.stop()
 
     run(main, seed=4)
+
+
+@pytest.mark.feature("PBX-05", clause="ARI: a hold asked for before the meeting's event came holds")
+def test_a_hold_that_overtakes_the_news_of_the_meeting() -> None:
+    """The answer to the request told of the meeting; its event came behind the hold, and undid it (seen on 22.10)."""
+
+    async def main(loop: VirtualLoop) -> None:
+        world = World(loop, seed=4, mode="ari", pbx_config=pbx(1, people.People(answer_chance=1.0, talk_mean_s=90.0)))
+        campaign = await world.furnish(agents=1, leads=12, ring_timeout_s=15.0)
+        await world.start()
+        await world.staff(campaign)
+        desk = next(iter(world.live.desks.values()))
+        await world.until(lambda: desk.state == "ready", 30.0)
+        moved, late = world.fake.ari.moved, dict[str, tuple[Any, ...]]()
+
+        def behind_the_hold(kind: str, bridge: Any, channel: Any) -> None:
+            if kind == "ChannelEnteredBridge" and CUSTOMER.match(channel.uniqueid):
+                late[channel.uniqueid] = (kind, bridge, channel)
+                return
+            if kind == "ChannelLeftBridge" and channel.uniqueid in late:
+                moved(*late.pop(channel.uniqueid))
+            moved(kind, bridge, channel)
+
+        world.fake.ari.moved = behind_the_hold  # type: ignore[method-assign]
+        await world.submit(c.StartCampaign(campaign_id=campaign.id))
+        await world.until(lambda: desk.state == "on_call", 90.0)
+        call = desk.call
+        assert call is not None and late
+        await world.submit(c.HoldCall(agent_id=desk.id))
+        await world.until(lambda: call.parked, 5.0)
+        assert not late and desk.state == "on_hold"
+        await world.submit(c.ResumeCall(agent_id=desk.id))
+        await world.until(lambda: desk.state == "on_call", 5.0)
+        await world.stop()
+
+    run(main, seed=4)
