@@ -66,6 +66,17 @@ class SiteLog:
         return self.journal.pending_count
 
     @property
+    def last_n(self) -> int:
+        """The number of the last fact taken."""
+        return self.journal.last_n
+
+    @property
+    def saved_n(self) -> int:
+        """Up to this number the store has every fact, but for those that it can never take."""
+        oldest = self.journal.pending(1)
+        return oldest[0].n - 1 if oldest else self.journal.last_n
+
+    @property
     def older(self) -> bool:
         """The store lacks facts that it had confirmed."""
         return self.journal.mark.older is not None

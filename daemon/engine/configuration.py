@@ -34,10 +34,21 @@ TABLES: Mapping[str, type[rec.Record]] = {
 
 
 class Configuration:
-    """One an engine. `put`: into the engine's inbox."""
+    """One an engine. `put`: into the engine's inbox; `saved_n`: up to which of its facts the store has all.
 
-    def __init__(self, core: EngineCore, store: Store, clock: Clock, put: Callable[[Callable[[], None]], None]) -> None:
-        self._core, self._store, self._clock, self._put = core, store, clock, put
+    One change is read at a time, so that none is overtaken by an older state of its row.
+    """
+
+    def __init__(
+        self,
+        core: EngineCore,
+        store: Store,
+        clock: Clock,
+        put: Callable[[Callable[[], None]], None],
+        saved_n: Callable[[], int],
+    ) -> None:
+        self._core, self._store, self._clock, self._put, self._saved_n = core, store, clock, put, saved_n
+        self._reading = asyncio.Lock()
         self._unread: deque[ConfigChanged] = deque()
         self._unread_wake = asyncio.Event()
 
@@ -49,17 +60,18 @@ class Configuration:
                 self._put(lambda: self._lists_changed(change.ids, done))
                 await done
             return
+        applied: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         rows = None
         try:
-            rows = await self.read({change.table: change.ids})
+            async with self._reading:
+                rows = await self.read({change.table: change.ids})
+                self._put(lambda rows=rows: self._apply_rows(rows, applied))  # type: ignore[misc]
         except StoreUnavailable as error:
             raise CommandError("store_unavailable", {"reason": str(error)}) from error
         finally:
             if rows is None:  # also if whoever tells of it waits no longer: the rows are as they are all the same
                 self._unread.append(change)
                 self._unread_wake.set()
-        applied: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        self._put(lambda: self._apply_rows(rows, applied))
         await applied
 
     def _lists_changed(self, ids: tuple[int, ...], done: asyncio.Future[dict[str, Any]]) -> None:
@@ -86,16 +98,18 @@ class Configuration:
             await asyncio.sleep(1.0)
             change = self._unread[0]
             try:
-                rows = await self.read({change.table: change.ids})
+                async with self._reading:
+                    rows = await self.read({change.table: change.ids})
+                    self._put(lambda rows=rows: self._apply_rows(rows, None))  # type: ignore[misc]
             except StoreUnavailable:
                 continue
             self._unread.popleft()
-            self._put(lambda rows=rows: self._apply_rows(rows, None))  # type: ignore[misc]
             if not self._unread:
                 self._unread_wake.clear()
 
     async def read(self, wanted: Mapping[str, tuple[int, ...]]) -> Rows:
         """Rows by record class name; an empty tuple = all of them."""
+        saved_n = self._saved_n()
         records: list[rec.Record] = []
         gone: dict[str, tuple[int, ...]] = {}
         for name, ids in wanted.items():
@@ -118,7 +132,7 @@ class Configuration:
                 zones[record.id] = tuple(await self._store.tz_groups(record.id))
                 if record.id not in self._core.live.campaigns:
                     ledgers[record.id] = await self._ledger(record)
-        return Rows(records, gone, ledgers, zones)
+        return Rows(records, gone, ledgers, zones, saved_n)
 
     async def _ledger(self, campaign: rec.Campaign) -> tuple[LedgerRow, ...]:
         """The ledger's rows as pacing keys them: by clock hour in the campaign's zone."""

@@ -26,6 +26,16 @@ class FactLog(Protocol):
         ...
 
     @property
+    def last_n(self) -> int:
+        """The number of the last fact taken."""
+        ...
+
+    @property
+    def saved_n(self) -> int:
+        """Up to this number the store has every fact, but for those that it can never take."""
+        ...
+
+    @property
     def older(self) -> bool:
         """The store lacks facts that it had confirmed, and no operator has said yet that this is seen to."""
         ...

@@ -26,6 +26,7 @@ from daemon.dialer.pacing import Decision, PacingPolicy
 from daemon.engine.law import Law, RuleFacts
 from daemon.engine.sides import Side
 from daemon.engine.timers import Timers
+from daemon.engine.unsaved import Unsaved
 from daemon.pool.caller_ids import CallerIds, Health
 from daemon.pool.lines import LinePool
 from daemon.settings import DialerTable, SiteTable
@@ -324,6 +325,7 @@ class Live:
         )
         self.quality: dict[int, Any] = {}
         """Line id → LineQuality (daemon.engine.quality)."""
+        self.unsaved = Unsaved()
         self.blocked: dict[int, Blocked] = {}
         self.blacklist: frozenset[tuple[int, str]] = frozenset()
         self.recent: dict[UUID, float] = {}

@@ -30,6 +30,8 @@ class Rows:
     gone: Mapping[str, tuple[int, ...]]
     ledgers: Mapping[int, tuple[LedgerRow, ...]]
     tz_groups: Mapping[int, tuple[str, ...]]
+    saved_n: int = 0
+    """The store had every fact of ours up to this one as they were read."""
 
 
 class Loading:
@@ -41,12 +43,14 @@ class Loading:
         """Agents and campaigns that are no longer there, but for a call in progress."""
 
     def load(self, rows: Rows) -> None:
-        """Rows created, changed or gone; live values of a campaign (state, speed) follow its row."""
+        """Rows created, changed or gone. Live values (a campaign's state and speed, whether a line is on) follow their
+        row too, but for what was ordered here and is not in it yet."""
         live = self._live
         for name, ids in rows.gone.items():
             for id in ids:
                 self._remove(name, id)
-        for record in sorted(rows.records, key=_load_order):
+        for row in sorted(rows.records, key=_load_order):
+            record = live.unsaved.over(row, rows.saved_n, live.out.facts)
             if isinstance(record, rec.Group):
                 live.groups[record.id] = record
             elif isinstance(record, rec.Status):

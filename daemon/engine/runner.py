@@ -90,7 +90,7 @@ class SiteRunner:
         self._inbox = Inbox(clock)
         self._lease = SiteLease(core.live, store, clock, lease_settings, holder, fence_floor)
         self._store_work = StoreWork(core, store, clock, self._lease, self._inbox.put, self._verify)
-        self._configuration = Configuration(core, store, clock, self._inbox.put)
+        self._configuration = Configuration(core, store, clock, self._inbox.put, self._saved_n)
         self._watchdog = Watchdog(core.live, core.calls, core.desks)
         self._log: FactLog | None = None
         self.leading = False
@@ -305,6 +305,7 @@ class SiteRunner:
         if out.facts:
             assert self._log is not None
             self._log.append(out.facts)
+            self.core.live.unsaved.note(out.facts, self._log.last_n)
             out.facts = []
         for action in out.actions:
             self.pbx.perform(action)
@@ -318,6 +319,9 @@ class SiteRunner:
         changes = self.core.publisher.take(self._followed())
         if changes:
             self._publish(changes)
+
+    def _saved_n(self) -> int:
+        return self._log.saved_n if self._log is not None else 0
 
     # ---- beside it ---------------------------------------------------------------------------------------------
 

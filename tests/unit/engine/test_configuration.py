@@ -42,7 +42,7 @@ class Site:
         core: Any = SimpleNamespace(live=live, load=lambda rows: self.loaded.extend(rows.records))
         store: Any = self.store
         clock: Any = None
-        self.configuration = Configuration(core, store, clock, self.put)
+        self.configuration = Configuration(core, store, clock, self.put, lambda: 0)
         self.site = name
 
     def put(self, item: Callable[[], None]) -> None:
