@@ -23,8 +23,13 @@ def test_both_languages_have_the_same_keys_and_placeholders() -> None:
 def test_every_word_a_page_asks_for_exists() -> None:
     for script in SCRIPTS:
         text = script.read_text("utf-8")
-        for key in re.findall(r"""\bt\(\s*'([a-z_.0-9]+)'""", text):
+        for key in re.findall(r"""\b(?:t|empty)\(\s*'([a-z_.0-9]+)'""", text):
             assert key in FR, f"{script.name}: {key}"
+        for key in re.findall(r"""\blabelled\('[a-z_]+', '([a-z_.]+)'""", text):
+            assert key in FR, f"{script.name}: {key}"
+        for words, names in re.findall(r"""\bheads\('([a-z_.]*)', \[([^\]]*)\]""", text):
+            for name in re.findall(r"(?<!\.)'([a-z_.0-9]+)'", names):
+                assert words + name in FR, f"{script.name}: {words}{name}"
         for start in re.findall(r"""\bt\(`([a-z_]+\.[a-z_]*)\$\{""", text):
             assert any(key.startswith(start) for key in FR), f"{script.name}: {start}"
         for name in re.findall(r"""\bword\('([a-z_]+)'""", text):

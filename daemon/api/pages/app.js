@@ -1,10 +1,10 @@
 // The supervision page: sign-in, rail, top bar with the link chain, routing, age rules. Views draw the middle.
 import { h, icon, mount } from './lib/dom.js';
-import { t, load, chosen, lang } from './lib/i18n.js';
+import { t, load, chosen } from './lib/i18n.js';
 import { clock, num } from './lib/format.js';
 import { session, may, signIn, signOut, whoAmI } from './lib/api.js';
 import { live, start, restart, onPaint, paint, serverNow, age } from './lib/live.js';
-import { ui, toast, toasts, dialog, showDialog, problemText, whyNot } from './lib/ui.js';
+import { ui, toast, toasts, dialog, showDialog, problemText, whyNot, empty, languages, closeDrawer } from './lib/ui.js';
 import { explainHere } from './lib/explain.js';
 import { help, keysOn, tableKey } from './lib/keys.js';
 import { chain, linkBands } from './lib/chain.js';
@@ -24,7 +24,7 @@ import * as recordings from './views/recordings.js';
 // Seldom opened, and long: its scripts come when it is.
 function onDemand(load) {
   let page = null;
-  return { enter: async (at) => { page = page || (await load()); await page.enter(at); paint(); }, view: (at) => (page ? page.view(at) : h('p', { class: 'empty' }, t('loading'))) };
+  return { enter: async (at) => { page = page || (await load()); await page.enter(at); paint(); }, view: (at) => (page ? page.view(at) : empty('loading')) };
 }
 const integrations = onDemand(() => import('./views/integrations.js'));
 const PAGES = [
@@ -56,7 +56,7 @@ function top() {
     h('span', { class: 'grow' }),
     may('steer') && h('button', { class: 'suspend', disabled: Boolean(off), title: off, onclick: direct.suspendAll }, icon('pause'), ' ', t('suspend.button')),
     may('watch') && h('a', { href: '#/alertes', class: amiss ? 'mark act' : 'quiet', title: t('nav.alertes'), 'aria-label': t('top.alerts', { n: num(amiss) }) }, icon(amiss ? 'alert' : 'bell'), amiss > 0 && ` ${num(amiss)}`),
-    h('span', { class: 'langs' }, ['fr', 'en'].map((code) => h('button', { key: code, class: 'quiet', 'aria-pressed': String(lang === code), onclick: () => load(code).then(paint) }, code.toUpperCase()))),
+    h('span', { class: 'langs' }, languages()),
     h('button', { class: 'quiet', 'aria-label': t('keys.title'), 'aria-keyshortcuts': '?', title: t('keys.title'), onclick: showKeys }, '?'),
     h('button', { class: 'quiet', 'aria-label': t('top.theme'), title: t('top.theme'), onclick: toggleTheme }, icon('theme')),
     h('span', { class: 'user' }, session.who.name, ' ', h('button', { class: 'quiet', onclick: leave }, t('do.sign_out'))));
@@ -87,7 +87,7 @@ function login() {
     problem && h('p', { class: 'mark act', role: 'alert' }, problem),
     h('button', { class: 'primary' }, t('login.enter')),
     h('p', { class: 'muted' }, t('login.hint')),
-    h('p', null, ['fr', 'en'].map((code) => h('button', { key: code, type: 'button', class: 'quiet', 'aria-pressed': String(lang === code), onclick: () => load(code).then(paint) }, code.toUpperCase())))));
+    h('p', null, languages())));
 }
 
 function draw() {
@@ -161,7 +161,7 @@ let prefix = '';
 function onKey(e) {
   const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(e.target.tagName);
   if (((e.ctrlKey || e.altKey || e.metaKey) && !e.getModifierState('AltGraph')) || document.querySelector('dialog[open]')) return;
-  if (e.key === 'Escape' && ui.drawer && (!typing || e.target.closest('aside.drawer'))) { ui.drawer = null; paint(); return; }
+  if (e.key === 'Escape' && ui.drawer && (!typing || e.target.closest('aside.drawer'))) { closeDrawer(); return; }
   if (typing) return;
   if (!session.who || !keysOn()) return;
   if (e.key === 'S' && e.shiftKey && may('steer') && !whyNot()) { direct.suspendAll(); return; }

@@ -1,14 +1,14 @@
 // The agent's desk: seven states, the same action at the same place, every key printed on its button.
 // State belongs to the daemon: a reload paints the same. What is typed is kept in the tab and by the daemon, per call.
 import { h, icon, mount } from './lib/dom.js';
-import { t, word, load, chosen, lang } from './lib/i18n.js';
+import { t, word, load, chosen } from './lib/i18n.js';
 import { num, pct, duration, clock, day, dateTime, phone } from './lib/format.js';
 import { session, signIn, signOut, whoAmI, get, post, request as http } from './lib/api.js';
 import { live, start, restart, onPaint, onDelta, paint, serverNow, since, fresh, age } from './lib/live.js';
 import { phoneBands, startPhone } from './lib/phone.js';
 import { place } from './lib/place.js';
 import { keysOn, keysSwitch } from './lib/keys.js';
-import { ui, toasts, toast, confirm, dialog, showDialog, complain, attempt, problemText, chip, request, waiting } from './lib/ui.js';
+import { toasts, toast, confirm, dialog, showDialog, complain, attempt, problemText, chip, request, waiting, empty, languages, labelled } from './lib/ui.js';
 
 const CALL_STATES = ['reserved', 'ringing', 'on_call', 'on_hold', 'wrap_up'];
 const own = { desk: null, form: null, problem: '', hangAt: 0, queue: null, sending: false, begin: 'paused', popup: null, popped: '', crm: null, asked: '', keypad: false, digits: '', missed: [], objectAt: 0, objectWho: '', objected: '', help: false };
@@ -218,7 +218,7 @@ const skipMenu = () => h('details', { class: 'menu' }, h('summary', { class: 'bu
   h('div', { class: 'toolbar' }, REASONS.map((reason, i) => h('button', { key: reason, disabled: !fresh(), onclick: () => skip(reason === 'none' ? '' : reason) }, h('kbd', null, String(i + 1)), ` ${t(`desk.skip_${reason}`)}`))));
 function dialer() {
   const manual = own.desk.campaigns;
-  return h('form', { class: 'toolbar', onsubmit: (e) => { e.preventDefault(); dial(); } }, h('input', { name: 'number', inputmode: 'tel', placeholder: t('desk.number'), 'aria-label': t('desk.number') }),
+  return h('form', { class: 'toolbar', onsubmit: (e) => { e.preventDefault(); dial(); } }, labelled('number', 'desk.number', { inputmode: 'tel' }),
     manual.length > 1 && h('select', { name: 'campaign', 'aria-label': t('desk.campaign') }, manual.map((c) => h('option', { key: c.id, value: c.id }, c.name))), key('D', t('desk.dial'), dial));
 }
 // Missed calls of this agent and of everybody: called back by one button, ticked off when nobody need call.
@@ -240,12 +240,12 @@ function waitingForWork(a) {
 }
 function person() {
   const lead = own.desk.lead;
-  if (!lead) return h('section', { class: 'card' }, h('p', { class: 'empty' }, t('desk.no_lead')), crmButton(crmUrl()));
+  if (!lead) return h('section', { class: 'card' }, empty('desk.no_lead'), crmButton(crmUrl()));
   const url = crmUrl();
   return h('section', { class: 'card' }, h('h1', null, `${lead.first_name} ${lead.last_name}`.trim() || lead.company || '—'),
     h('p', { class: 'big', title: lead.e164 }, phone(lead.e164)), own.desk.caller_id && h('p', { class: 'muted' }, t('desk.shown', { number: phone(own.desk.caller_id) })), lead.company && h('p', null, lead.company), place(lead) && h('p', { 'data-place': true }, place(lead)), h('p', { class: 'muted' }, t('desk.attempts', { n: lead.attempts }), lead.consent_at ? ` · ${t('desk.consent', { date: day(new Date(lead.consent_at)) })}` : ''),
     campaign()?.script && h('p', { class: 'script' }, campaign().script), crmButton(url),
-    h('h2', null, t('desk.history')), own.desk.history.length === 0 ? h('p', { class: 'empty' }, t('lead.no_history')) : h('ul', { class: 'list' }, own.desk.history.slice(-6).reverse().map((x, i) => h('li', { key: i }, h('span', { class: 'muted num' }, dateTime(x.at)), ` ${word('outcome', x.outcome)} ${x.disposition || ''} ${x.notes || ''}`))));
+    h('h2', null, t('desk.history')), own.desk.history.length === 0 ? empty('lead.no_history') : h('ul', { class: 'list' }, own.desk.history.slice(-6).reverse().map((x, i) => h('li', { key: i }, h('span', { class: 'muted num' }, dateTime(x.at)), ` ${word('outcome', x.outcome)} ${x.disposition || ''} ${x.notes || ''}`))));
 }
 // A callback needs a status that is one: the first such is chosen with it, unless one is already.
 const callBack = (at) => {
@@ -291,7 +291,7 @@ function line(a) {
       : can('record_on_demand') && plain(t('line.tape'), () => send('record', { on: true }))),
   own.keypad && a.state === 'on_call' && h('div', { class: 'toolbar keypad', role: 'group', 'aria-label': t('line.keypad') }, [...DIGITS].map((d) => h('button', { key: d, disabled: !fresh(), onclick: () => press(d) }, d)), h('output', { class: 'num', 'aria-label': t('line.sent') }, own.digits)),
   can('hold') ? h('form', { class: 'toolbar', onsubmit: (e) => { e.preventDefault(); whom('consult'); } },
-    !a.third && h('input', { name: 'whom', inputmode: 'tel', placeholder: t('line.whom'), 'aria-label': t('line.whom') }),
+    !a.third && labelled('whom', 'line.whom', { inputmode: 'tel' }),
     !a.third && h('button', { disabled: !fresh() }, h('kbd', null, '↵'), ' ', t('line.consult')), !a.third && key('T', t('line.transfer'), () => whom('transfer')),
     a.third && h('span', null, t(`line.third.${a.third}`)),
     a.third === 'talking' && plain(t('line.complete'), () => send('transfer/complete'), { class: 'primary', type: 'button' }),
@@ -312,12 +312,12 @@ const keyList = () => h('section', { class: 'card', 'data-keys': true }, h('h2',
 function draw() {
   const root = document.getElementById('page');
   document.title = `${t('nav.desk')} · Cadran`;
-  const top = h('header', { class: 'top' }, h('b', null, icon('dial'), ' Cadran'), session.who && own.desk && h('span', null, `${own.desk.extension} ${own.desk.name}`), h('span', { class: 'num clock' }, live.beat ? clock(new Date(serverNow())) : ''), h('span', { class: 'grow' }), ['fr', 'en'].map((c) => h('button', { key: c, class: 'quiet', 'aria-pressed': String(lang === c), onclick: () => load(c).then(paint) }, c.toUpperCase())), session.who && h('button', { class: 'quiet', onclick: leave }, t('do.sign_out')));
+  const top = h('header', { class: 'top' }, h('b', null, icon('dial'), ' Cadran'), session.who && own.desk && h('span', null, `${own.desk.extension} ${own.desk.name}`), h('span', { class: 'num clock' }, live.beat ? clock(new Date(serverNow())) : ''), h('span', { class: 'grow' }), languages(), session.who && h('button', { class: 'quiet', onclick: leave }, t('do.sign_out')));
   const offline = started && age() !== null && !fresh() && h('p', { key: 'off', class: 'band watch', role: 'alert' }, icon('watch'), ' ', t('desk.offline'));
   if (!session.who) { mount(root, top, login(), toasts()); return; }
   if (elsewhere) { mount(root, top, h('main', null, h('p', null, t('desk.other_tab')), h('button', { class: 'primary', onclick: takeOver }, t('desk.take')))); return; }
   const a = own.desk && agent();
-  const body = own.problem ? h('p', { class: 'band watch' }, own.problem) : !a ? h('p', { class: 'empty' }, t('loading'))
+  const body = own.problem ? h('p', { class: 'band watch' }, own.problem) : !a ? empty('loading')
     : [band(a), a.state === 'signed_out' ? signedOut(a) : CALL_STATES.includes(a.state) ? inCall(a) : [a.last_attempt_id && own.form ? outcome(a) : null, waitingForWork(a)], own.help && keyList(), h('p', { class: 'muted' }, t('desk.keys'), ' ', keysSwitch())];
   mount(root, top, offline, phoneBands(), h('main', null, body), toasts(), dialog());
   showDialog();

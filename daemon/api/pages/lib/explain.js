@@ -4,7 +4,7 @@ import { h } from './dom.js';
 import { t } from './i18n.js';
 import { clock } from './format.js';
 import { paint, serverNow } from './live.js';
-import { ui } from './ui.js';
+import { ui, closer } from './ui.js';
 
 const QUERY = {
   'col.wait': 'agent_durations.sql', 'col.answer': 'by_campaign.sql', 'col.hour': 'abandonment.sql', 'col.day': 'abandonment.sql',
@@ -40,7 +40,7 @@ export function explainHere() {
 export function openExplained(names, first) {
   const at = clock(new Date(serverNow()));
   ui.drawer = () => [
-    h('h2', null, t('explain.title'), h('button', { class: 'quiet right', 'aria-label': t('do.close'), onclick: () => { ui.drawer = null; paint(); } }, '×')),
+    h('h2', null, t('explain.title'), closer()),
     h('dl', { class: 'explained' }, names.map((name) => [h('dt', { key: `t${name}`, class: name === first ? 'asked-for' : '' }, t(`name.${name}`)), h('dd', { key: `d${name}` }, t(`tip.${name}`), query(name) && h('span', { class: 'muted' }, ` ${query(name)}`))])),
     h('p', { class: 'muted' }, t('explain.at', { at }))];
   paint();

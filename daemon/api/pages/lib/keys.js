@@ -2,7 +2,7 @@
 import { h } from './dom.js';
 import { t } from './i18n.js';
 import { paint } from './live.js';
-import { ui } from './ui.js';
+import { ui, closer } from './ui.js';
 
 const NAME = 'cadran.keys';
 export const keysOn = () => localStorage.getItem(NAME) !== 'off';
@@ -14,10 +14,9 @@ export const keysSwitch = () => h('label', null, h('input', { type: 'checkbox', 
 
 // What « ? » shows. `pages`: [[letter, label], …], reached by g and the letter.
 export function help(pages) {
-  const close = () => { ui.drawer = null; paint(); };
   const line = (key, text) => [h('dt', { key: `k${key}` }, key.split(' ').map((x) => h('kbd', { key: x }, x))), h('dd', { key: `d${key}` }, text)];
   ui.drawer = () => [
-    h('h2', null, t('keys.title'), h('button', { class: 'quiet right', 'aria-label': t('do.close'), onclick: close }, '×')),
+    h('h2', null, t('keys.title'), closer()),
     h('p', null, keysSwitch()),
     h('dl', { class: 'keys' }, pages.map(([letter, label]) => line(`g ${letter}`, label)),
       ['/', 'j k', '.', '[ ]', '← →', 'o', 'z', 'i', 'Esc', '?'].map((key) => line(key, t(`keys.${key}`))), line(t('keys.shift_s'), t('keys.S'))),

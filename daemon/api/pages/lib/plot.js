@@ -3,6 +3,7 @@ import { h } from './dom.js';
 import { t } from './i18n.js';
 import { clock } from './format.js';
 import { paint } from './live.js';
+import { empty, grid } from './ui.js';
 
 const W = 360;
 const H = 110;
@@ -12,12 +13,12 @@ const FOOT = 16;
 const opened = new Set();
 const table = (name, head, rows) => h('details', { class: 'numbers', open: opened.has(name), ontoggle: (e) => { if (e.target.open !== opened.has(name)) { opened[e.target.open ? 'add' : 'delete'](name); paint(); } } },
   h('summary', null, t('plot.table'), h('span', { class: 'sr' }, ` ${name}`)),
-  opened.has(name) && h('div', { class: 'numbers-rows', tabindex: '0' }, h('table', { class: 'grid' }, h('thead', null, h('tr', null, head.map((x) => h('th', { key: x, scope: 'col' }, x)))), h('tbody', null, rows.map(([key, shown]) => h('tr', { key }, h('th', { scope: 'row' }, key), h('td', { class: 'n' }, shown)))))));
+  opened.has(name) && h('div', { class: 'numbers-rows', tabindex: '0' }, grid(h('thead', null, h('tr', null, head.map((x) => h('th', { key: x, scope: 'col' }, x)))), rows.map(([key, shown]) => h('tr', { key }, h('th', { scope: 'row' }, key), h('td', { class: 'n' }, shown))))));
 
 // points: [[ms, value|null], …] in time order; a null is a gap, hatched. `marks`: [[ms, what was changed], …].
 export function line(points, { top, unit, format, marks = [] }) {
   const known = points.filter(([, v]) => v !== null);
-  if (known.length < 2) return h('p', { class: 'empty' }, t('plot.none'));
+  if (known.length < 2) return empty('plot.none');
   const [from, to] = [points[0][0], points[points.length - 1][0]];
   const high = Math.max(top || 0, ...known.map(([, v]) => v)) * 1.1 || 1;
   const x = (at) => 38 + ((at - from) / Math.max(1, to - from)) * (W - 44);
@@ -45,7 +46,7 @@ export function line(points, { top, unit, format, marks = [] }) {
 
 // bars: [{label, rate|null, events}]; under 30 events a bar is hollow. The ceiling is a line with its label.
 export function bars(rows, ceiling, format) {
-  if (!rows.length) return h('p', { class: 'empty' }, t('plot.none'));
+  if (!rows.length) return empty('plot.none');
   const high = Math.max(ceiling * 1.3, ...rows.map((r) => r.rate || 0));
   const y = (v) => H - FOOT - (v / high) * (H - FOOT - 8);
   const width = (W - 44) / Math.max(rows.length, 6);

@@ -1,6 +1,6 @@
 // Shared pieces: toasts, dialogs, pending commands, state chips, meters, forms. No view of its own.
 import { h, icon } from './dom.js';
-import { t, word, has } from './i18n.js';
+import { t, word, has, lang, load } from './i18n.js';
 import { clock, num, share } from './format.js';
 import { live, paint, fresh, serverNow } from './live.js';
 import { ApiProblem } from './api.js';
@@ -37,6 +37,11 @@ export const toasts = () => h('div', { class: 'toasts' },
     h('span', null, item.text),
     item.undo && h('button', { onclick: () => { ui.toasts = ui.toasts.filter((x) => x !== item); item.undo(); } }, t('do.undo')),
     h('button', { class: 'quiet', 'aria-label': t('do.close'), onclick: () => { ui.toasts = ui.toasts.filter((x) => x !== item); paint(); } }, '×'))));
+
+// What closes the drawer, at the end of its heading.
+export const closeDrawer = () => { ui.drawer = null; paint(); };
+export const closer = () => h('button', { class: 'quiet right', 'aria-label': t('do.close'), onclick: closeDrawer }, '×');
+export const languages = () => ['fr', 'en'].map((code) => h('button', { key: code, type: 'button', class: 'quiet', 'aria-pressed': String(lang === code), onclick: () => load(code).then(paint) }, code.toUpperCase()));
 
 // ---- dialogs of kind B and C -------------------------------------------------------------------------------------
 export function confirm({ title, body, verb, danger = true, check, typed, act }) {
@@ -91,7 +96,6 @@ export function waiting(key) {
   }
   return { wanted: entry.wanted, slow: waited > 150, late: waited > 3000 };
 }
-export const canCommand = () => fresh();
 export const whyNot = () => (fresh() ? false : t('age.commands'));
 
 // ---- abandonment ---------------------------------------------------------------------------------------------
@@ -139,8 +143,19 @@ export const scale = (part, said) => h('svg', { class: 'bar', viewBox: '0 0 40 8
 export const siteDown = (site) => (live.state.links[site] ? !live.state.links[site].up : (live.beat?.links || []).some((l) => l.site === site && !l.up));
 export const linkFigure = (site, value) => (siteDown(site) ? '?' : value);
 
+// ---- tables -------------------------------------------------------------------------------------------------------
+// A word for each column, `words` before its name (one without a name has none); those in `right` hold figures.
+export const heads = (words, names, right = []) => h('thead', null, h('tr', null, names.map((n) => h('th', { key: n, scope: 'col', class: right.includes(n) ? 'n' : '' }, n && t(words + n)))));
+export const grid = (head, rows, more = {}) => h('table', { class: 'grid', ...more }, head, h('tbody', null, rows));
+export const empty = (name) => h('p', { class: 'empty' }, t(name));
+export const computed = (at) => t('report.computed', { at: at ? clock(new Date(at)) : '—' });
+// A row of the live state by its name; one that the stream does not know by its number.
+export const rowName = (table, id) => live.state[table][id]?.name || (Number(id) ? `n° ${id}` : '—');
+
 // ---- small form helpers -------------------------------------------------------------------------------------------
 export const field = (label, input, hint) => h('label', { class: 'field' }, h('span', { class: 'label' }, label), input, hint && h('span', { class: 'hint' }, hint));
+// A field whose label is read in it while it is empty.
+export const labelled = (name, words, more = {}) => h('input', { name, placeholder: t(words), 'aria-label': t(words), ...more });
 export function formValues(form) {
   const out = {};
   for (const el of form.elements) {

@@ -4,7 +4,7 @@ import { t, word } from '../lib/i18n.js';
 import { dateTime, num } from '../lib/format.js';
 import { live, paint } from '../lib/live.js';
 import { all, get, may, post, remove, session } from '../lib/api.js';
-import { attempt, confirm, field, formValues, select, toast } from '../lib/ui.js';
+import { attempt, confirm, field, formValues, select, toast, empty, heads, grid, labelled } from '../lib/ui.js';
 
 const data = { tokens: [], groups: [], agents: [], once: null, journal: [] };
 export async function enter() {
@@ -33,27 +33,27 @@ async function pairWall(e) {
   if (made) { form.reset(); toast(t('access.wall_done', { name: made.name })); await enter(); }
 }
 const wall = () => h('section', { class: 'card', key: 'wall' }, h('h2', null, t('access.wall')), h('p', { class: 'muted' }, t('access.wall_how')),
-  h('form', { class: 'toolbar', onsubmit: pairWall }, h('input', { name: 'code', required: true, inputmode: 'numeric', autocomplete: 'off', pattern: '[0-9]{3} ?[0-9]{3}', placeholder: '000 000', 'aria-label': t('access.wall_code') }), h('input', { name: 'screen', required: true, maxlength: 120, placeholder: t('access.wall_name'), 'aria-label': t('access.wall_name') }), h('button', { class: 'primary' }, t('access.wall_pair'))));
+  h('form', { class: 'toolbar', onsubmit: pairWall }, h('input', { name: 'code', required: true, inputmode: 'numeric', autocomplete: 'off', pattern: '[0-9]{3} ?[0-9]{3}', placeholder: '000 000', 'aria-label': t('access.wall_code') }), labelled('screen', 'access.wall_name', { required: true, maxlength: 120 }), h('button', { class: 'primary' }, t('access.wall_pair'))));
 // What a role may do; one that may not something is not shown it at all.
 const ROLES = ['wall', 'agent', 'supervisor', 'manager', 'administrator'];
 const RIGHTS = { live: 0, desk: 1, watch: 2, steer: 2, manage: 3, administer: 4 }; // from which role on
-const roles = () => h('section', { class: 'card', 'data-roles': true }, h('h2', null, t('access.roles')), h('table', { class: 'grid' },
+const roles = () => h('section', { class: 'card', 'data-roles': true }, h('h2', null, t('access.roles')), grid(
   h('thead', null, h('tr', null, h('th', { scope: 'col' }, t('access.right')), ROLES.map((r) => h('th', { key: r, scope: 'col' }, t(`role.${r}`))))),
-  h('tbody', null, Object.entries(RIGHTS).map(([right, from]) => h('tr', { key: right }, h('th', { scope: 'row' }, t(`right.${right}`)), ROLES.map((r, i) => h('td', { key: r }, i >= from ? h('span', { class: 's-ready' }, icon('ready'), h('span', { class: 'sr' }, t('status.yes'))) : h('span', { class: 'sr' }, t('status.no')))))))));
+  Object.entries(RIGHTS).map(([right, from]) => h('tr', { key: right }, h('th', { scope: 'row' }, t(`right.${right}`)), ROLES.map((r, i) => h('td', { key: r }, i >= from ? h('span', { class: 's-ready' }, icon('ready'), h('span', { class: 'sr' }, t('status.yes'))) : h('span', { class: 'sr' }, t('status.no'))))))));
 // "campaign.tuned" of "3": what kind of thing, what was done to it, which one.
 const what = (x) => { const [kind, done] = x.what.split('.'); return `${word('audit_kind', kind)} : ${word('journal_what', done)}`; };
 const which = (x) => { const id = x.target.split(':').pop(); return (/^campaign/.test(x.what) && live.state.campaigns[id]?.name) || x.target; };
 const journal = () => session.who.all_groups && h('section', { class: 'card', 'data-journal': true }, h('h2', null, t('tab.journal')),
-  data.journal.length === 0 ? h('p', { class: 'empty' }, t('journal.none')) : h('table', { class: 'grid' }, h('thead', null, h('tr', null, ['at', 'by', 'what', 'target'].map((n) => h('th', { key: n, scope: 'col' }, t(`journal.${n}`))))),
-    h('tbody', null, data.journal.map((x, i) => h('tr', { key: i }, h('td', { class: 'num' }, dateTime(x.at)), h('td', null, x.by), h('td', null, what(x)), h('td', null, which(x)))))));
+  data.journal.length === 0 ? empty('journal.none') : grid(heads('journal.', ['at', 'by', 'what', 'target']),
+    data.journal.map((x, i) => h('tr', { key: i }, h('td', { class: 'num' }, dateTime(x.at)), h('td', null, x.by), h('td', null, what(x)), h('td', null, which(x))))));
 export function view() {
   if (!may('administer')) return wall();
   return [
     wall(),
     data.once && h('section', { class: 'card', role: 'alert' }, h('h2', null, t('access.once')), h('p', { class: 'token', 'data-token': true }, data.once.token), h('button', { onclick: () => navigator.clipboard?.writeText(data.once.token) }, t('do.copy')), ' ', h('button', { onclick: () => { data.once = null; paint(); } }, t('access.kept'))),
     h('section', { class: 'card' }, h('h1', null, t('access.tokens')),
-      h('table', { class: 'grid' }, h('thead', null, h('tr', null, ['name', 'kind', 'role', 'tail', 'state', 'used', 'act'].map((n) => h('th', { key: n, scope: 'col' }, t(`access.${n}`))))),
-        h('tbody', null, data.tokens.map((r) => h('tr', { key: r.id }, h('th', { scope: 'row' }, r.name), h('td', null, t(`token.${r.kind}`)), h('td', null, r.kind === 'operator' ? t(`role.${r.role}`) : '—'), h('td', null, `…${r.tail}`), h('td', null, t(r.active ? 'access.live' : 'access.dead'), r.expires_at && ` → ${dateTime(r.expires_at)}`), h('td', null, dateTime(r.last_used_at)), h('td', null, h('button', { 'data-store': true, onclick: () => rotate(r) }, t('access.rotate')), ' ', r.active && h('button', { 'data-store': true, onclick: () => revoke(r) }, t('access.revoke_dots'))))))),
+      grid(heads('access.', ['name', 'kind', 'role', 'tail', 'state', 'used', 'act']),
+        data.tokens.map((r) => h('tr', { key: r.id }, h('th', { scope: 'row' }, r.name), h('td', null, t(`token.${r.kind}`)), h('td', null, r.kind === 'operator' ? t(`role.${r.role}`) : '—'), h('td', null, `…${r.tail}`), h('td', null, t(r.active ? 'access.live' : 'access.dead'), r.expires_at && ` → ${dateTime(r.expires_at)}`), h('td', null, dateTime(r.last_used_at)), h('td', null, h('button', { 'data-store': true, onclick: () => rotate(r) }, t('access.rotate')), ' ', r.active && h('button', { 'data-store': true, onclick: () => revoke(r) }, t('access.revoke_dots')))))),
       h('h2', null, t('access.new')), h('form', { class: 'form', onsubmit: make },
         field(t('access.name'), h('input', { name: 'name', required: true, maxlength: 120 })), field(t('access.kind'), select('kind', 'operator', ['operator', 'click2call', 'leads'].map((k) => [k, t(`token.${k}`)]))),
         field(t('access.role'), select('role', 'supervisor', ['agent', 'supervisor', 'manager', 'administrator'].map((k) => [k, t(`role.${k}`)]))), field(t('access.agent'), select('agent_id', '', [['', '—'], ...data.agents.map((a) => [a.id, `${a.extension} ${a.name}`])])), field(t('access.days'), h('input', { type: 'number', name: 'days', min: 0, max: 3650, value: 0 }), t('access.days_hint')), h('button', { class: 'primary' }, t('access.make')))),

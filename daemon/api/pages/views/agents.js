@@ -4,7 +4,7 @@ import { t, word } from '../lib/i18n.js';
 import { num, pct, duration, clock } from '../lib/format.js';
 import { live, since, paint } from '../lib/live.js';
 import { post, may, all } from '../lib/api.js';
-import { chip, request, whyNot, confirm, ui, STATE_ICON, attempt, field, formValues, select, toast, siteDown } from '../lib/ui.js';
+import { chip, request, whyNot, confirm, ui, STATE_ICON, attempt, field, formValues, select, toast, siteDown, closer, empty } from '../lib/ui.js';
 import { agentCounts } from './direct.js';
 import { HANDLING } from './plots.js';
 import { edit } from './edit.js';
@@ -61,7 +61,7 @@ function drawer(id) {
     const off = whyNot();
     const call = Object.values(live.state.calls).find((c) => c.agent_id === a.id);
     return [
-      h('h2', null, `${a.extension} ${a.name}`, may('manage') && h('button', { 'data-store': true, class: 'quiet', onclick: () => change(a) }, t('do.edit')), h('button', { class: 'quiet right', 'aria-label': t('do.close'), onclick: () => { ui.drawer = null; paint(); } }, '×')),
+      h('h2', null, `${a.extension} ${a.name}`, may('manage') && h('button', { 'data-store': true, class: 'quiet', onclick: () => change(a) }, t('do.edit')), closer()),
       h('p', null, chip(a.state), a.code && ` ${a.code}`, ' ', h('span', { class: 'num' }, duration(since(a.since)))),
       h('p', { class: 'muted' }, t('agents.phone', { state: word('phone', a.phone) })),
       h('p', null, t('agents.today', { calls: num(a.today.calls || 0), sales: num(a.today.sales || 0), talk: duration(a.today.talk_s || 0) })),
@@ -125,7 +125,7 @@ function row(id, index) {
 }
 
 export function view() {
-  if (!live.state.ready) return h('p', { class: 'empty' }, t('loading'));
+  if (!live.state.ready) return empty('loading');
   const counts = agentCounts();
   const totalCount = Object.keys(live.state.agents).length;
   const moved = arrange();

@@ -4,7 +4,7 @@ import { t, word } from '../lib/i18n.js';
 import { num, dateTime, duration } from '../lib/format.js';
 import { paint, since, live } from '../lib/live.js';
 import { get, may, post } from '../lib/api.js';
-import { attempt, toast, whyNot } from '../lib/ui.js';
+import { attempt, toast, whyNot, empty, heads } from '../lib/ui.js';
 
 let data = null;
 let heard = '';
@@ -34,16 +34,15 @@ const RULES = ['caller_id_resting', 'line_resting', 'line.minutes', 'campaign_su
 const rules = () => h('section', { class: 'card' }, h('h2', null, t('alerts.rules')), h('ul', { class: 'list', 'data-rules': true }, RULES.map((code) => h('li', { key: code }, word('alert', code)))));
 
 export function view() {
-  if (!data) return h('p', { class: 'empty' }, t('loading'));
+  if (!data) return empty('loading');
   const now = JSON.stringify(Object.values(live.state.system)[0]?.alerts || []);
   if (heard !== now) { heard = now; setTimeout(enter); } // the stream says that one opened or closed
-  const head = (names) => h('thead', null, h('tr', null, names.map((n) => h('th', { key: n, scope: 'col', class: n === 'since' ? 'n' : '' }, t(`alerts.${n}`)))));
   return [
     h('section', { class: 'card' }, h('h1', null, t('nav.alertes')),
-      data.open.length === 0 ? h('p', { class: 'empty' }, t('alerts.none')) : h('table', { class: 'grid' }, h('caption', { class: 'sr' }, t('alerts.open')), head(['what', 'about', 'since', 'seen']), h('tbody', null, data.open.map(open)))),
+      data.open.length === 0 ? empty('alerts.none') : h('table', { class: 'grid' }, h('caption', { class: 'sr' }, t('alerts.open')), heads('alerts.', ['what', 'about', 'since', 'seen'], ['since']), h('tbody', null, data.open.map(open)))),
     h('section', { class: 'card' }, h('div', { class: 'toolbar' }, h('h2', null, t('alerts.sinks')), h('span', { class: 'grow' }), may('administer') && h('button', { disabled: Boolean(whyNot()), onclick: tryAll }, t('alerts.try'))),
       h('ul', { class: 'list' }, h('li', null, t('alerts.log')), h('li', null, data.mail_to ? t('alerts.mail', { n: num(data.mail_to) }) : t('alerts.no_mail')), h('li', null, t('alerts.webhooks', { n: num(data.webhooks) })))),
     rules(),
     h('section', { class: 'card' }, h('h2', null, t('alerts.told')),
-      data.told.length === 0 ? h('p', { class: 'empty' }, t('alerts.none_told')) : h('table', { class: 'grid' }, h('caption', { class: 'sr' }, t('alerts.told')), head(['at', 'what', 'about']), h('tbody', null, data.told.map((a, i) => h('tr', { key: `${a.at}${i}` }, h('td', { class: 'num' }, dateTime(a.at)), h('th', { scope: 'row' }, word('alert', a.details.code || a.topic)), h('td', null, details(a.details)))))))];
+      data.told.length === 0 ? empty('alerts.none_told') : h('table', { class: 'grid' }, h('caption', { class: 'sr' }, t('alerts.told')), heads('alerts.', ['at', 'what', 'about']), h('tbody', null, data.told.map((a, i) => h('tr', { key: `${a.at}${i}` }, h('td', { class: 'num' }, dateTime(a.at)), h('th', { scope: 'row' }, word('alert', a.details.code || a.topic)), h('td', null, details(a.details)))))))];
 }

@@ -4,7 +4,7 @@ import { t, word, has } from '../lib/i18n.js';
 import { num, pct, clock, dateTime } from '../lib/format.js';
 import { live, paint } from '../lib/live.js';
 import { all, get, post, patch, request as http, may } from '../lib/api.js';
-import { meter, roomText, request, waiting, whyNot, field, select, formValues, toast, attempt, complain, levelMark, windowLevel, linkFigure } from '../lib/ui.js';
+import { meter, roomText, request, waiting, whyNot, field, select, formValues, toast, attempt, complain, linkFigure, empty, heads, grid } from '../lib/ui.js';
 import { decisions } from './decisions.js';
 import { termed } from '../lib/terms.js';
 import { sections, changed } from './fields.js';
@@ -68,11 +68,11 @@ function list() {
   const rows = campaigns();
   return h('section', { class: 'card' },
     h('div', { class: 'toolbar' }, h('h1', null, t('nav.campagnes')), h('span', { class: 'grow' }), may('manage') && h('a', { class: 'button primary', href: '#/campagnes/nouvelle' }, t('campaigns.new'))),
-    rows.length === 0 ? h('p', { class: 'empty' }, t('campaigns.none')) : h('table', { class: 'grid' },
-      h('thead', null, h('tr', null, ['campaign', 'state', 'mode', 'speed', 'due', 'act'].map((n) => h('th', { key: n, scope: 'col', class: n === 'due' || n === 'speed' ? 'n' : '' }, t(`col.${n}`))))),
-      h('tbody', null, rows.map((c) => h('tr', { key: c.id },
+    rows.length === 0 ? empty('campaigns.none') : grid(
+      heads('col.', ['campaign', 'state', 'mode', 'speed', 'due', 'act'], ['due', 'speed']),
+      rows.map((c) => h('tr', { key: c.id },
         h('th', { scope: 'row' }, h('a', { href: `#/campagnes/${c.id}` }, c.name)), h('td', null, word('campaign_state', c.state)), h('td', null, modeWord(c)),
-        h('td', { class: 'n' }, stepper(c)), h('td', { class: 'n' }, dueOf(c) === undefined ? '?' : num(dueOf(c))), h('td', null, controls(c)))))));
+        h('td', { class: 'n' }, stepper(c)), h('td', { class: 'n' }, dueOf(c) === undefined ? '?' : num(dueOf(c))), h('td', null, controls(c))))));
 }
 
 // ---- cadence -------------------------------------------------------------------------------------------------
@@ -125,7 +125,7 @@ function cadence(c) {
     h('div', { class: 'columns' },
       h('section', { class: 'card' }, h('h2', null, t('campaign.mode')), modes(c), speed(c)),
       h('section', { class: 'card' }, h('h2', null, t('campaign.abandon', { ceiling: num((c.windows[0]?.ceiling ?? 0.03) * 100) })),
-        c.windows.length === 0 ? h('p', { class: 'empty' }, t('campaign.no_windows')) : h('table', { class: 'grid' }, h('tbody', null, c.windows.map((w) => h('tr', { key: w.name }, h('th', { scope: 'row' }, word('window', w.name)), h('td', { class: 'n' }, meter(w, word('window', w.name), c.mode === 'predictive' ? target(c) : 0)), h('td', { class: 'n' }, w.live < 30 ? '' : t('share.of', { a: num(w.abandoned), b: num(w.live) })), h('td', { class: 'n' }, roomText(w)))))),
+        c.windows.length === 0 ? empty('campaign.no_windows') : h('table', { class: 'grid' }, h('tbody', null, c.windows.map((w) => h('tr', { key: w.name }, h('th', { scope: 'row' }, word('window', w.name)), h('td', { class: 'n' }, meter(w, word('window', w.name), c.mode === 'predictive' ? target(c) : 0)), h('td', { class: 'n' }, w.live < 30 ? '' : t('share.of', { a: num(w.abandoned), b: num(w.live) })), h('td', { class: 'n' }, roomText(w)))))),
           c.windows.filter((w) => w.abandoned > 0 && w.room <= 0).map((w) => h('p', { key: w.name, class: 'mark act' }, icon('alert'), ` ${word('window', w.name)} : ${roomText(w, { full: true })}`)),
         h('p', { class: 'muted' }, c.mode === 'predictive' && c.windows.length > 0 && `${t('abandon.target', { target: pct(target(c), 1) })}. `, t('campaign.at_ceiling')))),
     h('section', { class: 'card' }, h('h2', null, t('campaign.why_number'), h('button', { 'data-store': true, class: 'quiet right', onclick: () => decisions(c.id) }, t('decisions.button'))), h('p', null, termed(why(c), c.id))),
@@ -133,7 +133,7 @@ function cadence(c) {
       h('section', { class: 'card' }, h('h2', null, t('campaign.why_not')), h('ol', { class: 'causes' }, c.causes.map((x, i) => cause(c, x, i))),
         integrations.map((x) => h('p', { key: x.id, 'data-integration': x.id }, icon('watch'), ' ', t('why.integration', { name: x.name, state: t(`crm.is.${x.state}`), n: num(x.waiting) })))),
       h('section', { class: 'card' }, h('h2', null, t('direct.in_progress')), h('p', null, ['dialling', 'ringing', 'answered', 'waiting', 'talking'].map((s) => [h('span', { class: 'count', key: s }, `${word('stage', s)} `, h('b', null, linkFigure(c.site, num(c.stages[s] || 0)))), ' '])),
-        h('h2', null, t('campaign.outcomes')), Object.keys(c.outcomes).length === 0 ? h('p', { class: 'empty' }, t('campaign.no_outcomes')) : h('p', { 'data-outcomes': true }, Object.entries(c.outcomes).sort((a, b) => b[1] - a[1]).map(([o, n]) => [h('span', { class: 'count', key: o, 'data-outcome': o }, `${word('outcome', o)} `, h('b', null, num(n))), ' '])))),
+        h('h2', null, t('campaign.outcomes')), Object.keys(c.outcomes).length === 0 ? empty('campaign.no_outcomes') : h('p', { 'data-outcomes': true }, Object.entries(c.outcomes).sort((a, b) => b[1] - a[1]).map(([o, n]) => [h('span', { class: 'count', key: o, 'data-outcome': o }, `${word('outcome', o)} `, h('b', null, num(n))), ' '])))),
     lastHour(c),
   ];
 }
@@ -218,7 +218,7 @@ function recycling() {
     return t(`recycling.${unit}`, { n: num(s / size) });
   };
   const name = (code) => (options.statuses || []).find((x) => x.code === code)?.name || word('outcome', code);
-  return h('section', { class: 'card' }, row.recycling.length === 0 ? h('p', { class: 'empty' }, t('recycling.none')) : h('ul', { class: 'list' }, row.recycling.map((r) => h('li', { key: r.on }, h('b', null, name(r.on)), ` ${said(r.delay_s)}, ${t('recycling.most', { n: r.max_count })}, ${t(`recycling.${r.priority}`)}`, may('manage') && h('button', { 'data-store': true, class: 'quiet right', 'aria-label': t('do.remove'), onclick: () => saveRows('recycling', row.recycling.filter((x) => x !== r)) }, '×')))),
+  return h('section', { class: 'card' }, row.recycling.length === 0 ? empty('recycling.none') : h('ul', { class: 'list' }, row.recycling.map((r) => h('li', { key: r.on }, h('b', null, name(r.on)), ` ${said(r.delay_s)}, ${t('recycling.most', { n: r.max_count })}, ${t(`recycling.${r.priority}`)}`, may('manage') && h('button', { 'data-store': true, class: 'quiet right', 'aria-label': t('do.remove'), onclick: () => saveRows('recycling', row.recycling.filter((x) => x !== r)) }, '×')))),
     may('manage') && h('form', { class: 'toolbar', onsubmit: add }, select('on', on[0], on.map((o) => [o, name(o)]), { 'aria-label': t('recycling.on') }), select('delay_s', 86400, DELAYS.map((d) => [d, said(d)]), { 'aria-label': t('recycling.delay') }), h('input', { type: 'number', name: 'max_count', min: 1, max: 10, value: 3, 'aria-label': t('recycling.max') }), select('priority', 'normal', ['high', 'normal', 'low'].map((p) => [p, t(`recycling.${p}`)]), { 'aria-label': t('campaign.priority') }), h('button', null, t('do.add'))));
 }
 
@@ -226,9 +226,9 @@ function recycling() {
 const value = (v) => (v === null || v === undefined || v === '' ? '—' : typeof v === 'object' ? JSON.stringify(v) : String(v));
 const fieldName = (name) => (has(`campaign.${name}`) ? t(`campaign.${name}`) : has(`col.${name}`) ? t(`col.${name}`) : name);
 function journalOf() {
-  if (!journal) return h('p', { class: 'empty' }, t('loading'));
-  return h('section', { class: 'card' }, journal.length === 0 ? h('p', { class: 'empty' }, t('journal.none')) : h('table', { class: 'grid' }, h('caption', { class: 'sr' }, t('tab.journal')),
-    h('thead', null, h('tr', null, ['at', 'by', 'what', 'change'].map((n) => h('th', { key: n, scope: 'col' }, t(`journal.${n}`))))),
+  if (!journal) return empty('loading');
+  return h('section', { class: 'card' }, journal.length === 0 ? empty('journal.none') : h('table', { class: 'grid' }, h('caption', { class: 'sr' }, t('tab.journal')),
+    heads('journal.', ['at', 'by', 'what', 'change']),
     h('tbody', null, journal.map((x) => h('tr', { key: x.id }, h('td', { class: 'num' }, h('button', { 'data-store': true, class: 'quiet num', title: t('decisions.link'), onclick: () => decisions(row.id, x.at) }, dateTime(x.at))), h('td', null, x.by), h('td', null, word('journal_what', x.what)),
       h('td', null, x.changes.map((c) => h('p', { key: c.field, class: 'change' }, `${fieldName(c.field)} : ${value(c.was)} → `, h('b', null, value(c.now))))))))));
 }
@@ -267,9 +267,9 @@ function compare() {
   };
   const show = (v) => (typeof v === 'object' ? JSON.stringify(v) : String(v));
   return h('form', { class: 'compare', onsubmit: choose }, h('p', { class: 'band watch' }, t('error.changed_meanwhile')),
-    h('table', { class: 'grid' }, h('thead', null, h('tr', null, ['field', 'was', 'theirs', 'mine'].map((n) => h('th', { key: n, scope: 'col' }, t(`compare.${n}`))))),
-      h('tbody', null, conflict.overlap.map((name) => h('tr', { key: name }, h('th', { scope: 'row' }, t(`campaign.${name}`)), h('td', null, show(conflict.was[name])),
-        ['theirs', 'mine'].map((who) => h('td', { key: who }, h('label', null, h('input', { type: 'radio', name, value: who }), ` ${show(conflict[who][name])}`))))))),
+    grid(heads('compare.', ['field', 'was', 'theirs', 'mine']),
+      conflict.overlap.map((name) => h('tr', { key: name }, h('th', { scope: 'row' }, t(`campaign.${name}`)), h('td', null, show(conflict.was[name])),
+        ['theirs', 'mine'].map((who) => h('td', { key: who }, h('label', null, h('input', { type: 'radio', name, value: who }), ` ${show(conflict[who][name])}`)))))),
     h('div', { class: 'buttons' }, h('button', { class: 'primary' }, t('compare.apply'))));
 }
 
@@ -297,7 +297,7 @@ export function view(route) {
   if (!id) return [list(), clients()];
   if (id === 'nouvelle') return create();
   const c = live.state.campaigns[id];
-  if (!row && !c) return h('p', { class: 'empty' }, t('loading'));
+  if (!row && !c) return empty('loading');
   const tabs = ['cadence', 'reglages', 'listes', 'numeros', 'statuts', 'pauses', 'recyclage', 'horaires', 'journal'];
   const again = async () => { await loadOptions(row); paint(); };
   const pick = (body) => () => [conflict && compare(), body(row, options, (changes) => send(changes, etag))];
@@ -306,6 +306,6 @@ export function view(route) {
     h('div', { class: 'toolbar' }, h('a', { href: '#/campagnes' }, '‹ ', t('nav.campagnes')), h('h1', null, c?.name || row.name),
       c && h('span', { class: 'muted' }, t('campaign.since', { state: word('campaign_state', c.state), at: clock(new Date(c.since), false), rules: c.rule_set })), h('span', { class: 'grow' }), c && controls(c)),
     h('div', { class: 'tabs', role: 'tablist' }, tabs.map((name) => h('a', { key: name, class: 'button', role: 'tab', 'aria-selected': String(tab === name), href: `#/campagnes/${id}/${name}` }, t(`tab.${name}`)))),
-    tab === 'cadence' ? (c ? cadence(c) : h('p', { class: 'empty' }, t('campaign.not_live'))) : row && bodies[tab] ? bodies[tab]() : h('p', { class: 'empty' }, t('loading')),
+    tab === 'cadence' ? (c ? cadence(c) : empty('campaign.not_live')) : row && bodies[tab] ? bodies[tab]() : empty('loading'),
   ];
 }

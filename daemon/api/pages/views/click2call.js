@@ -5,7 +5,7 @@ import { t, lang } from '../lib/i18n.js';
 import { num, pct, clock, dateTime } from '../lib/format.js';
 import { fresh, paint } from '../lib/live.js';
 import { get, may } from '../lib/api.js';
-import { levelMark, scale } from '../lib/ui.js';
+import { levelMark, scale, empty, heads, grid } from '../lib/ui.js';
 
 const AGAIN_MS = 30000; // the quota is looked at while people call
 const FAILED = { watch: 0.1, act: 0.3 };
@@ -35,9 +35,9 @@ export function view(groups, editGroup) {
   const failing = a && a.calls >= 30 ? level(a.failed / a.calls, FAILED) : ''; // of fewer a rate says nothing
   return h('section', { class: 'card', 'data-api': true }, h('h2', null, t('lines.api')),
     groups.map((g) => h('div', { key: g.id }, h('p', { class: 'abreast' }, h('b', null, g.name || g.code), t(`strategy.${g.c2c_strategy}`), may('administer') && h('button', { 'data-store': true, class: 'right', 'aria-label': t('edit.of', { name: g.name || g.code }), onclick: () => editGroup(g) }, t('do.edit'))), quota(g))),
-    !a || a.calls === 0 ? h('p', { class: 'empty' }, t('lines.api_none')) : [
+    !a || a.calls === 0 ? empty('lines.api_none') : [
       h('p', { title: 'api_calls.sql' }, t('lines.api_day', { calls: num(a.calls), ok: num(a.succeeded), rate: pct(a.success_rate, 1), ms: ms(a.response_mean_ms) }), ' ', levelMark(failing, true)),
-      h('table', { class: 'grid', title: 'api_calls_by_line.sql', 'data-query': 'api_calls_by_line.sql' }, h('thead', null, h('tr', null, ['phone', 'calls', 'success', 'mean', 'last'].map((n, i) => h('th', { key: n, scope: 'col', class: i ? 'n' : '' }, t(`lines.api_${n}`))))),
-        h('tbody', null, a.lines.map((l) => h('tr', { key: l.line }, h('th', { scope: 'row' }, l.line || t('lines.no_phone')), h('td', { class: 'n' }, num(l.calls)), h('td', { class: 'n' }, pct(l.success_rate, 1)), h('td', { class: 'n' }, ms(l.response_mean_ms)), h('td', { class: 'n num' }, l.last_at ? dateTime(l.last_at) : '—'))))),
+      grid(heads('lines.api_', ['phone', 'calls', 'success', 'mean', 'last'], ['calls', 'success', 'mean', 'last']),
+        a.lines.map((l) => h('tr', { key: l.line }, h('th', { scope: 'row' }, l.line || t('lines.no_phone')), h('td', { class: 'n' }, num(l.calls)), h('td', { class: 'n' }, pct(l.success_rate, 1)), h('td', { class: 'n' }, ms(l.response_mean_ms)), h('td', { class: 'n num' }, l.last_at ? dateTime(l.last_at) : '—'))), { title: 'api_calls_by_line.sql', 'data-query': 'api_calls_by_line.sql' }),
       a.errors.length > 0 && h('ul', { class: 'list', title: 'api_errors.sql' }, a.errors.map((x, i) => h('li', { key: i }, h('b', { class: 'num' }, num(x.calls)), h('span', null, ` ${x.error} `, h('span', { class: 'muted' }, lang === 'fr' ? x.advice_fr : x.advice_en)))))]);
 }

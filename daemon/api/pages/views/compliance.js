@@ -2,33 +2,33 @@
 // which proof, red lists, consents, the abandonment ledger, what the law may cost.
 import { h, icon } from '../lib/dom.js';
 import { locale, t, word, has } from '../lib/i18n.js';
-import { num, clock, dateTime, share } from '../lib/format.js';
+import { num, clock, day, dateTime, share } from '../lib/format.js';
 import { live, paint, serverNow } from '../lib/live.js';
 import { all, get, post, may } from '../lib/api.js';
-import { attempt, formValues, meter, roomText, select } from '../lib/ui.js';
+import { attempt, formValues, meter, roomText, select, computed, empty, heads, grid, rowName } from '../lib/ui.js';
 import { redList } from './lists.js';
 import { account, nameOf, numberOf, openLead, proofs } from './person.js';
 
 const data = { day: null, articles: {}, hours: null, register: null, ledger: null, clients: [], verdict: null, made: null, query: {}, page: null };
 const PAGE = 50;
 const today = () => new Intl.DateTimeFormat('sv-SE', { timeZone: 'Europe/Paris' }).format(new Date(serverNow()));
+const dayOf = (text) => day(new Date(`${text}T12:00:00`));
 const query = () => Object.fromEntries(new URLSearchParams(location.hash.split('?')[1] || ''));
-const at = (when) => t('report.computed', { at: when ? clock(new Date(when)) : '—' });
-const source = (name, when) => h('span', { class: 'right muted', title: `${name}.sql` }, at(when));
+const source = (name, when) => h('span', { class: 'right muted', title: `${name}.sql` }, computed(when));
 
 export async function enter(route) {
   Object.assign(data, { query: query(), page: null, tab: route.rest[0] || '' });
   if (data.tab === 'refus') { paint(); await more(); return; }
-  const day = data.query.jour ? `?day=${data.query.jour}` : '';
+  const chosen = data.query.jour ? `?day=${data.query.jour}` : '';
   const [found, articles, hours, clients] = await Promise.all([
-    attempt(() => get(`/compliance/day${day}`)), attempt(() => get('/compliance/articles')), attempt(() => get('/compliance/hours')), attempt(() => all('/clients'))]);
+    attempt(() => get(`/compliance/day${chosen}`)), attempt(() => get('/compliance/articles')), attempt(() => get('/compliance/hours')), attempt(() => all('/clients'))]);
   Object.assign(data, { day: found, articles: articles || {}, hours, clients: clients || [] });
   paint();
   if (!found) return;
   const ledger = await attempt(() => get(`/reports/abandonment?${new URLSearchParams({ start: found.start, end: found.end })}`));
   data.ledger = ledger;
   paint();
-  data.register = await attempt(() => get(`/compliance/register${day}`)); // last: it reads every consent there is
+  data.register = await attempt(() => get(`/compliance/register${chosen}`)); // last: it reads every consent there is
   paint();
 }
 // Open or shut changes with the clock: asked again when the next change has come.
@@ -55,7 +55,7 @@ function place(p) {
   return h('li', { key: p.group, 'data-zone': p.zone }, h('b', null, zoneName(p)), h('span', { class: 'num' }, p.local), h('span', { class: p.open ? 's-ready' : 's-paused' }, icon(p.open ? 'ready' : 'off'), ` ${said}`));
 }
 const hours = () => data.hours && data.hours.rule_sets.map((r) => h('section', { class: 'card', key: r.rule_set, 'data-hours': r.rule_set },
-  h('h2', null, t('hours.legal'), h('span', { class: 'right muted' }, t('hours.rules', { rules: r.rule_set, from: dateTime(`${r.valid_from}T12:00:00`).split(' ')[0] + `/${r.valid_from.slice(0, 4)}` }))),
+  h('h2', null, t('hours.legal'), h('span', { class: 'right muted' }, t('hours.rules', { rules: r.rule_set, from: dayOf(r.valid_from) + `/${r.valid_from.slice(0, 4)}` }))),
   h('p', { class: 'muted' }, `${windowsText(r.windows)} · ${r.clause === 'own policy' ? t('compliance.own') : r.clause}`),
   h('ul', { class: 'list' }, r.places.map(place))));
 
@@ -69,10 +69,10 @@ function refusals() {
   const several = new Set(rows.map((r) => r.rule_set)).size > 1;
   const go = (e) => { location.hash = e.target.value && e.target.value !== today() ? `#/conformite?jour=${e.target.value}` : '#/conformite'; };
   return h('section', { class: 'card' },
-    h('h2', null, t(data.query.jour ? 'compliance.refused_day' : 'compliance.refused', { n: num(sum), day: data.day ? dateTime(`${data.day.day}T12:00:00`).split(' ')[0] : '' }), h('input', { type: 'date', name: 'jour', value: data.day?.day || today(), max: today(), 'aria-label': t('compliance.day'), onchange: go }), source('refused_by_rule', data.day ? serverStamp() : null)),
-    !data.day ? h('p', { class: 'empty' }, t('loading')) : rows.length === 0 ? h('p', { class: 'empty' }, t('compliance.none'))
-      : h('table', { class: 'grid' }, h('thead', null, h('tr', null, ['rule', 'code', 'article', 'n', 'people', 'see'].map((n) => h('th', { key: n, scope: 'col', class: ['n', 'people'].includes(n) ? 'n' : '' }, t(`compliance.col_${n}`))))),
-        h('tbody', null, rows.sort((a, b) => b.refusals - a.refusals).map((r) => h('tr', { key: r.rule_set + r.rule, 'data-rule': r.rule }, h('th', { scope: 'row' }, ruleName(r.rule)), h('td', { class: 'code', title: r.rule_set }, several ? `${r.rule} ${r.rule_set}` : r.rule), h('td', null, article(r)), h('td', { class: 'n' }, num(r.refusals)), h('td', { class: 'n' }, num(r.people)), h('td', null, h('a', { href: link(r), 'aria-label': t('compliance.see_of', { rule: ruleName(r.rule) }) }, t('compliance.see'))))))));
+    h('h2', null, t(data.query.jour ? 'compliance.refused_day' : 'compliance.refused', { n: num(sum), day: data.day ? dayOf(data.day.day) : '' }), h('input', { type: 'date', name: 'jour', value: data.day?.day || today(), max: today(), 'aria-label': t('compliance.day'), onchange: go }), source('refused_by_rule', data.day ? serverStamp() : null)),
+    !data.day ? empty('loading') : rows.length === 0 ? empty('compliance.none')
+      : grid(heads('compliance.col_', ['rule', 'code', 'article', 'n', 'people', 'see'], ['n', 'people']),
+        rows.sort((a, b) => b.refusals - a.refusals).map((r) => h('tr', { key: r.rule_set + r.rule, 'data-rule': r.rule }, h('th', { scope: 'row' }, ruleName(r.rule)), h('td', { class: 'code', title: r.rule_set }, several ? `${r.rule} ${r.rule_set}` : r.rule), h('td', null, article(r)), h('td', { class: 'n' }, num(r.refusals)), h('td', { class: 'n' }, num(r.people)), h('td', null, h('a', { href: link(r), 'aria-label': t('compliance.see_of', { rule: ruleName(r.rule) }) }, t('compliance.see')))))));
 }
 let stamped = null;
 const serverStamp = () => { if (stamped?.of !== data.day) stamped = { of: data.day, at: serverNow() }; return stamped.at; };
@@ -90,10 +90,10 @@ function refused() {
   const rows = data.page?.rows || [];
   const open = (r) => (e) => { e.preventDefault(); openLead({ ...r, id: r.lead_id }); };
   return h('section', { class: 'card' },
-    h('div', { class: 'toolbar' }, h('a', { class: 'button', href: jour && jour !== today() ? `#/conformite?jour=${jour}` : '#/conformite' }, t('do.back')), h('h1', null, t('compliance.list', { rule: regle ? ruleName(regle) : t('compliance.every_rule'), day: dateTime(`${jour || today()}T12:00:00`).split(' ')[0] })), h('span', { class: 'grow' }), h('span', { class: 'muted' }, n && data.page ? t('compliance.shown', { shown: num(rows.length), n: num(Number(n)) }) : ''), h('span', { class: 'muted', title: 'refused.sql' }, at(data.page?.computed_at))),
+    h('div', { class: 'toolbar' }, h('a', { class: 'button', href: jour && jour !== today() ? `#/conformite?jour=${jour}` : '#/conformite' }, t('do.back')), h('h1', null, t('compliance.list', { rule: regle ? ruleName(regle) : t('compliance.every_rule'), day: dayOf(jour || today()) })), h('span', { class: 'grow' }), h('span', { class: 'muted' }, n && data.page ? t('compliance.shown', { shown: num(rows.length), n: num(Number(n)) }) : ''), h('span', { class: 'muted', title: 'refused.sql' }, computed(data.page?.computed_at))),
     rows.length === 0 ? h('p', { class: 'empty' }, data.page ? t('compliance.none') : t('loading'))
-      : h('table', { class: 'grid' }, h('thead', null, h('tr', null, ['at', 'person', 'phone', 'campaign', 'rule', 'article', 'until'].map((c) => h('th', { key: c, scope: 'col' }, t(`compliance.col_${c}`))))),
-        h('tbody', null, rows.map((r) => h('tr', { key: `${r.site} ${r.fence} ${r.n}` }, h('td', { class: 'num' }, clock(new Date(r.at))), h('th', { scope: 'row' }, h('a', { href: location.hash, onclick: open(r) }, nameOf(r))), h('td', { title: r.e164 || false }, numberOf(r)), h('td', null, live.state.campaigns[r.campaign_id]?.name || `n° ${r.campaign_id}`), h('td', { title: r.clause }, ruleName(r.rule)), h('td', null, r.article || t('compliance.own')), h('td', null, r.until ? dateTime(r.until) : t('held.never')))))),
+      : grid(heads('compliance.col_', ['at', 'person', 'phone', 'campaign', 'rule', 'article', 'until']),
+        rows.map((r) => h('tr', { key: `${r.site} ${r.fence} ${r.n}` }, h('td', { class: 'num' }, clock(new Date(r.at))), h('th', { scope: 'row' }, h('a', { href: location.hash, onclick: open(r) }, nameOf(r))), h('td', { title: r.e164 || false }, numberOf(r)), h('td', null, rowName('campaigns', r.campaign_id)), h('td', { title: r.clause }, ruleName(r.rule)), h('td', null, r.article || t('compliance.own')), h('td', null, r.until ? dateTime(r.until) : t('held.never'))))),
     data.page?.next_after && h('button', { 'data-store': true, onclick: more }, t('do.more')));
 }
 
@@ -122,16 +122,18 @@ function mayCall() {
 
 // ---- red lists, consents, ledger ------------------------------------------------------------------------------------
 const clientName = (id) => data.clients.find((c) => c.id === id)?.name || `n° ${id}`;
+const SIZES = ['size', 'added', 'removed'];
+const CONSENTS = ['valid', 'expired', 'withdrawn'];
 function register() {
   const r = data.register;
   const size = r ? r.red_lists.reduce((n, x) => n + x.size, 0) : null;
   return [
     h('section', { class: 'card' }, h('h2', null, t('compliance.red_list', { n: num(size) }), r && source('red_list_by_client', r.computed_at)),
-      r && h('table', { class: 'grid' }, h('thead', null, h('tr', null, ['client', 'size', 'added', 'removed'].map((n) => h('th', { key: n, scope: 'col', class: n === 'client' ? '' : 'n' }, t(`red.${n}`))))), h('tbody', null, r.red_lists.map((x) => h('tr', { key: x.client_id }, h('th', { scope: 'row' }, clientName(x.client_id)), ['size', 'added', 'removed'].map((n) => h('td', { key: n, class: 'n' }, num(x[n]))))))),
-      may('manage') ? redList(data.clients) : h('p', { class: 'empty' }, t('compliance.manager'))),
+      r && grid(heads('red.', ['client', ...SIZES], SIZES), r.red_lists.map((x) => h('tr', { key: x.client_id }, h('th', { scope: 'row' }, clientName(x.client_id)), SIZES.map((n) => h('td', { key: n, class: 'n' }, num(x[n])))))),
+      may('manage') ? redList(data.clients) : empty('compliance.manager')),
     h('section', { class: 'card' }, h('h2', null, t('consents.title'), r && source('consents_by_state', r.consents_at)),
-      !r ? h('p', { class: 'empty' }, t('loading')) : [
-        h('table', { class: 'grid', 'data-consents': true }, h('thead', null, h('tr', null, ['kind', 'valid', 'expired', 'withdrawn'].map((n) => h('th', { key: n, scope: 'col', class: n === 'kind' ? '' : 'n' }, t(`consents.${n}`))))), h('tbody', null, r.consents.map((x) => h('tr', { key: x.kind }, h('th', { scope: 'row' }, t(`consents.${x.kind}`)), ['valid', 'expired', 'withdrawn'].map((n) => h('td', { key: n, class: 'n' }, num(x[n]))))))),
+      !r ? empty('loading') : [
+        grid(heads('consents.', ['kind', ...CONSENTS], CONSENTS), r.consents.map((x) => h('tr', { key: x.kind }, h('th', { scope: 'row' }, t(`consents.${x.kind}`)), CONSENTS.map((n) => h('td', { key: n, class: 'n' }, num(x[n]))))), { 'data-consents': true }),
         h('p', { class: 'muted' }, r.rule_set ? t(r.valid_days ? 'consents.age' : 'consents.ageless', { rules: r.rule_set, days: num(r.valid_days) }) : t('consents.not_asked'))]),
   ];
 }
@@ -140,11 +142,11 @@ function ledger() {
   const names = [...new Set(campaigns.flatMap((c) => c.windows.map((w) => w.name)))];
   const rows = data.ledger?.rows || [];
   return h('section', { class: 'card', 'data-ledger': true }, h('h2', null, t('ledger.title'), data.ledger && source('abandonment', data.ledger.computed_at)),
-    campaigns.length === 0 ? h('p', { class: 'empty' }, t('ledger.none')) : h('table', { class: 'grid' }, h('thead', null, h('tr', null, h('th', { scope: 'col' }, t('col.campaign')), names.map((n) => h('th', { key: n, scope: 'col', class: 'n' }, word('window', n))), h('th', { scope: 'col', class: 'n' }, t('ledger.room')))),
-      h('tbody', null, campaigns.map((c) => { const least = c.windows.reduce((m, w) => (w.room < m.room ? w : m)); return h('tr', { key: c.id }, h('th', { scope: 'row' }, c.name), names.map((n) => h('td', { key: n, class: 'n' }, meter(c.windows.find((w) => w.name === n), word('window', n)))), h('td', { class: 'n' }, roomText(least))); }))),
+    campaigns.length === 0 ? empty('ledger.none') : grid(h('thead', null, h('tr', null, h('th', { scope: 'col' }, t('col.campaign')), names.map((n) => h('th', { key: n, scope: 'col', class: 'n' }, word('window', n))), h('th', { scope: 'col', class: 'n' }, t('ledger.room')))),
+      campaigns.map((c) => { const least = c.windows.reduce((m, w) => (w.room < m.room ? w : m)); return h('tr', { key: c.id }, h('th', { scope: 'row' }, c.name), names.map((n) => h('td', { key: n, class: 'n' }, meter(c.windows.find((w) => w.name === n), word('window', n)))), h('td', { class: 'n' }, roomText(least))); })),
     rows.length > 0 && h('details', { class: 'section' }, h('summary', null, t('ledger.hours', { n: num(rows.length) })),
-      h('table', { class: 'grid' }, h('thead', null, h('tr', null, ['hour', 'campaign', 'live', 'abandoned', 'rate'].map((n, i) => h('th', { key: n, scope: 'col', class: i > 1 ? 'n' : '' }, t(`ledger.${n}`))))),
-        h('tbody', null, rows.map((r) => h('tr', { key: `${r.campaign_id} ${r.hour}` }, h('th', { scope: 'row' }, dateTime(r.hour)), h('td', null, live.state.campaigns[r.campaign_id]?.name || `n° ${r.campaign_id}`), h('td', { class: 'n' }, num(r.answered_live)), h('td', { class: 'n' }, num(r.abandoned)), h('td', { class: 'n' }, share(r.abandoned, r.answered_live, (a, b) => t('share.of', { a, b })))))))));
+      grid(heads('ledger.', ['hour', 'campaign', 'live', 'abandoned', 'rate'], ['live', 'abandoned', 'rate']),
+        rows.map((r) => h('tr', { key: `${r.campaign_id} ${r.hour}` }, h('th', { scope: 'row' }, dateTime(r.hour)), h('td', null, rowName('campaigns', r.campaign_id)), h('td', { class: 'n' }, num(r.answered_live)), h('td', { class: 'n' }, num(r.abandoned)), h('td', { class: 'n' }, share(r.abandoned, r.answered_live, (a, b) => t('share.of', { a, b }))))))));
 }
 
 export function view() {

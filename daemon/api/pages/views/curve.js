@@ -3,7 +3,7 @@
 import { h } from '../lib/dom.js';
 import { t } from '../lib/i18n.js';
 import { live } from '../lib/live.js';
-import { select } from '../lib/ui.js';
+import { select, empty } from '../lib/ui.js';
 
 const [W, LEFT, FOOT, TOP] = [900, 46, 16, 12];
 const HEIGHT = { screen: 150, paper: 64 }; // a day by hour with its two lines of comparison is one sheet
@@ -49,7 +49,7 @@ export function curve({ kind, found, now, before, label, format, named, columns,
   return h('figure', { class: 'curve', 'data-curve': column },
     h('figcaption', null, h('b', null, t(kind === 'by_hour' ? 'curve.by_hour' : 'curve.by_day', { column: label })), h('span', { class: 'key now' }, named[0]), h('span', { class: 'key before' }, named[1]),
       h('span', { class: 'toolbar right' }, select('column', column, columns, { 'aria-label': t('curve.column'), onchange: (e) => pick(e.target.value) }))),
-    known.length === 0 ? h('p', { class: 'empty' }, t('report.none')) : h('svg', { class: 'plot', viewBox: `0 0 ${W} ${H}`, role: 'img', 'aria-label': t('curve.said', { column: label, now: most(now), before: most(before) }) },
+    known.length === 0 ? empty('report.none') : h('svg', { class: 'plot', viewBox: `0 0 ${W} ${H}`, role: 'img', 'aria-label': t('curve.said', { column: label, now: most(now), before: most(before) }) },
       h('line', { class: 'grid-line', x1: LEFT, x2: W - 4, y1: y(0), y2: y(0) }), h('text', { x: LEFT - 6, y: y(0), 'text-anchor': 'end' }, '0'), h('text', { x: LEFT - 6, y: y(high) + 8, 'text-anchor': 'end' }, format(high)),
       now.map((v, i) => v !== null && h('rect', { key: `n${i}`, class: 'column', x: x(i) + step * 0.1, y: y(v), width: Math.max(1, step * 0.8), height: Math.max(0, y(0) - y(v)) }, h('title', null, `${found[i].label} : ${format(v)}`))),
       runs.map((run, k) => h('polyline', { key: `b${k}`, class: 'before', points: (run.length > 1 ? run.map(([i, v]) => `${(x(i) + step / 2).toFixed(1)},${y(v).toFixed(1)}`) : [[0.2, 0.8].map((part) => `${(x(run[0][0]) + step * part).toFixed(1)},${y(run[0][1]).toFixed(1)}`)].flat()).join(' ') })),

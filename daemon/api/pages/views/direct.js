@@ -11,7 +11,7 @@ import { fewAnswers } from './answers.js';
 import { concerns } from './alerts.js';
 import * as first from './first.js';
 import { begin, plots } from './plots.js';
-import { STATE_ICON, meter, roomText, levelMark, request, waiting, whyNot, confirm, toast, siteDown, windowLevel } from '../lib/ui.js';
+import { STATE_ICON, meter, roomText, levelMark, request, waiting, whyNot, confirm, toast, siteDown, windowLevel, empty, heads, grid } from '../lib/ui.js';
 
 const STATES = ['on_call', 'ready', 'reserved', 'ringing', 'on_hold', 'wrap_up', 'paused', 'unreachable'];
 const STAGES = ['dialling', 'ringing', 'answered', 'waiting', 'talking'];
@@ -173,7 +173,7 @@ function attention() {
   items.push(...ahead());
   for (const alert of Object.values(live.state.system)[0]?.alerts || []) { const [code, about] = alert.split(': '); items.push({ key: alert, level: 'act', text: word('alert', code), what: concerns(about || '') }); }
   return h('section', { class: 'card' }, h('h2', null, t('direct.attention'), ' ', items.length > 0 && h('b', null, num(items.length))),
-    items.length === 0 ? h('p', { class: 'empty' }, t('direct.calm'))
+    items.length === 0 ? empty('direct.calm')
       : h('ul', { class: 'list' }, items.slice(0, 20).map((i) => h('li', { key: i.key }, levelMark(i.level), ` ${i.text} `, h('span', { class: 'muted' }, i.what), i.since !== undefined && h('span', { class: 'right num' }, duration(i.since))))));
 }
 
@@ -196,7 +196,7 @@ function events() {
   }[e.kind] || (() => e.kind))();
   return h('section', { class: 'card' },
     h('h2', null, t('direct.events'), h('button', { class: 'quiet right', 'aria-pressed': String(withCalls), onclick: () => { withCalls = !withCalls; paint(); } }, t('direct.calls')), h('button', { class: 'quiet', 'aria-pressed': String(Boolean(frozen)), onclick: () => { frozen = frozen ? null : [...live.events]; paint(); } }, frozen ? t('do.unfreeze', { n: live.events.length - frozen.length }) : t('do.freeze'))),
-    list.length === 0 ? h('p', { class: 'empty' }, t('direct.no_events'))
+    list.length === 0 ? empty('direct.no_events')
       : h('ul', { class: 'list events', tabindex: '0', 'aria-label': t('direct.events') }, list.slice(0, allEvents ? 500 : EVENTS_SHOWN).map((e, i) => h('li', { key: `${e.at}-${e.kind}-${list.length - i}`, title: name('campaigns', e.values.campaign_id) || false }, h('span', { class: 'num muted' }, clock(e.at)), ` ${text(e)}`)),
         !allEvents && list.length > EVENTS_SHOWN && h('li', { key: 'all' }, h('button', { class: 'quiet', onclick: () => { allEvents = true; paint(); } }, t('direct.all_events', { n: num(list.length) })))));
 }
@@ -204,15 +204,15 @@ function events() {
 function calls() {
   const rows = Object.values(live.state.calls).sort((a, b) => (a.started < b.started ? 1 : -1));
   return h('section', { class: 'card' }, h('h2', null, t('direct.in_progress')),
-    rows.length === 0 ? h('p', { class: 'empty' }, t('direct.no_calls'))
-      : h('table', { class: 'grid' }, h('thead', null, h('tr', null, ['number', 'campaign', 'stage', 'agent', 'line', 'since'].map((n) => h('th', { key: n, scope: 'col', class: n === 'number' || n === 'since' ? 'n' : '' }, t(`call.${n}`))))),
-        h('tbody', null, rows.slice(0, CALLS_SHOWN_MAX).map((c) => h('tr', { key: c.id },
+    rows.length === 0 ? empty('direct.no_calls')
+      : grid(heads('call.', ['number', 'campaign', 'stage', 'agent', 'line', 'since'], ['number', 'since']),
+        rows.slice(0, CALLS_SHOWN_MAX).map((c) => h('tr', { key: c.id },
           h('td', { class: 'n' }, c.number ? num(c.number) : '…'),
           h('td', null, live.state.campaigns[c.campaign_id]?.name || word('kind', c.kind)),
           h('td', null, siteDown(c.site) ? '?' : word('stage', c.stage)),
           h('td', null, live.state.agents[c.agent_id]?.name || '—'),
           h('td', null, live.state.lines[c.line_id]?.name || '—'),
-          h('td', { class: 'n num' }, duration(since(c.since))))))),
+          h('td', { class: 'n num' }, duration(since(c.since)))))),
     rows.length > CALLS_SHOWN_MAX && h('p', { class: 'muted' }, t('direct.more_calls', { n: rows.length - CALLS_SHOWN_MAX })));
 }
 
@@ -232,7 +232,7 @@ export function suspendAll() {
 
 let firstRun = false;
 export function view() {
-  if (!live.state.ready) return h('p', { class: 'empty' }, t('loading'));
+  if (!live.state.ready) return empty('loading');
   if (!Object.keys(live.state.campaigns).length) {
     if (!may('manage')) return [summary(), h('section', { class: 'card first' }, h('p', null, t('direct.first')))];
     if (first.left()) return [summary(), h('section', { class: 'card first' }, h('p', { class: 'empty' }, t('direct.none'), ' ', h('button', { class: 'primary', onclick: first.resume }, t('first.resume'))))];

@@ -4,7 +4,7 @@ import { h } from '../lib/dom.js';
 import { t } from '../lib/i18n.js';
 import { paint } from '../lib/live.js';
 import { patch, remove, request as http } from '../lib/api.js';
-import { attempt, complain, confirm, field, formValues, select, toast, ui } from '../lib/ui.js';
+import { attempt, complain, confirm, field, formValues, select, toast, ui, closer, closeDrawer } from '../lib/ui.js';
 
 const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 const words = (text) => text.split(/[\s,;]+/).filter(Boolean);
@@ -24,7 +24,6 @@ export async function edit({ path, title, fields, done, gone }) {
   if (!found) return;
   let { data: row, etag } = found;
   let theirs = {};
-  const close = () => { ui.drawer = null; paint(); };
   const save = async (e) => {
     e.preventDefault();
     const values = formValues(e.target);
@@ -37,7 +36,7 @@ export async function edit({ path, title, fields, done, gone }) {
     try {
       const saved = await patch(path, changes, etag);
       toast(t('save.done'));
-      close();
+      closeDrawer();
       await done(saved.data);
     } catch (error) {
       const current = error.code === 'changed_meanwhile' && error.details.current;
@@ -50,10 +49,10 @@ export async function edit({ path, title, fields, done, gone }) {
   };
   const drop = () => confirm({
     title: t('edit.drop', { name: title }), body: t('edit.drop_body'), verb: t('do.delete'),
-    act: async () => { if (await attempt(async () => (await remove(path, etag)) || true)) { close(); await gone(); } },
+    act: async () => { if (await attempt(async () => (await remove(path, etag)) || true)) { closeDrawer(); await gone(); } },
   });
   ui.drawer = () => [
-    h('h2', null, title, h('button', { class: 'quiet right', 'aria-label': t('do.close'), onclick: close }, '×')),
+    h('h2', null, title, closer()),
     h('form', { class: 'form', key: path, 'data-edit': true, onsubmit: save },
       fields.map((f) => field(f.label, input(f, row[f.name]), f.name in theirs ? h('span', { class: 'mark watch' }, t('edit.theirs', { value: shown(f.unit ? theirs[f.name] / f.unit : theirs[f.name]) })) : f.hint)),
       h('div', { class: 'buttons wide' }, gone && h('button', { 'data-store': true, type: 'button', onclick: drop }, t('do.delete_dots')), h('button', { class: 'primary' }, t('do.save'))))];

@@ -5,7 +5,7 @@ import { t, word } from '../lib/i18n.js';
 import { num } from '../lib/format.js';
 import { live, paint } from '../lib/live.js';
 import { all, get, may, post, session } from '../lib/api.js';
-import { attempt, field, formValues, select, toast, whyNot } from '../lib/ui.js';
+import { attempt, field, formValues, select, toast, whyNot, labelled } from '../lib/ui.js';
 
 const data = { found: [], lists: [], lines: [], callers: [], clients: [], loaded: false, busy: false };
 const KEPT = 'cadran.first';
@@ -117,7 +117,7 @@ async function trial() {
   if (made) toast(t('first.trial_done', { n: made.ids.length }));
 }
 const list = () => card(2, t('first.list'), data.lists.length > 0, data.lists.map((l) => h('p', { key: l.id }, l.name)),
-  h('form', { class: 'toolbar', onsubmit: addList }, h('input', { name: 'name', required: true, placeholder: t('lists.new_name'), 'aria-label': t('lists.new_name') }), h('button', { disabled: data.busy }, t('lists.add'))),
+  h('form', { class: 'toolbar', onsubmit: addList }, labelled('name', 'lists.new_name', { required: true }), h('button', { disabled: data.busy }, t('lists.add'))),
   data.lists.length > 0 && h('a', { class: 'button', href: '#/listes/importer' }, t('list.import')),
   h('button', { 'data-store': true, type: 'button', disabled: data.busy || Boolean(whyNot()), onclick: trial }, t('first.trial')), h('p', { class: 'muted' }, t('first.trial_hint')));
 

@@ -2,10 +2,10 @@
 // a link: `#/listes/fiches?liste=3&raison=recycling`, or `?campagne=…` for all lists of a campaign.
 import { h } from '../lib/dom.js';
 import { t, word } from '../lib/i18n.js';
-import { num, clock, dateTime } from '../lib/format.js';
+import { num, dateTime } from '../lib/format.js';
 import { live, paint } from '../lib/live.js';
 import { get } from '../lib/api.js';
-import { attempt, select } from '../lib/ui.js';
+import { attempt, select, computed, heads, grid } from '../lib/ui.js';
 import { place } from '../lib/place.js';
 import { nameOf, numberOf, openLead } from './person.js';
 
@@ -60,11 +60,11 @@ export function held() {
   const rows = data.page?.rows || [];
   return h('section', { class: 'card' },
     h('div', { class: 'toolbar' }, h('h1', null, t('held.title', { name: name || '—', reason: reasonWord(raison) })), select('raison', raison, choices, { 'aria-label': t('held.reason'), onchange: go }), h('span', { class: 'grow' }),
-      h('span', { class: 'muted', title: 'held_leads' }, t('report.computed', { at: data.page?.computed_at ? clock(new Date(data.page.computed_at)) : '—' }))),
+      h('span', { class: 'muted', title: 'held_leads' }, computed(data.page?.computed_at))),
     rows.length === 0 ? h('p', { class: 'empty' }, data.page ? t('held.none') : t('loading'))
-      : h('table', { class: 'grid' }, h('thead', null, h('tr', null, ['name', 'phone', 'place', 'list', 'last', 'attempts', 'release'].map((n) => h('th', { key: n, scope: 'col', class: n === 'attempts' ? 'n' : '' }, t(`held.col_${n}`))))),
-        h('tbody', null, rows.map((l) => h('tr', { key: l.id },
+      : grid(heads('held.col_', ['name', 'phone', 'place', 'list', 'last', 'attempts', 'release'], ['attempts']),
+        rows.map((l) => h('tr', { key: l.id },
           h('th', { scope: 'row' }, h('a', { href: location.hash, onclick: (e) => { e.preventDefault(); openLead(l); } }, nameOf(l))), h('td', { title: l.e164 }, numberOf(l)), h('td', null, place(l) || '—'),
-          h('td', null, data.lists.find((x) => x.id === l.list_id)?.name || '—'), h('td', null, dateTime(l.last_attempt_at), l.last_outcome ? ` ${word('outcome', l.last_outcome)}` : ''), h('td', { class: 'n' }, num(l.attempts)), h('td', null, release(l, raison)))))),
+          h('td', null, data.lists.find((x) => x.id === l.list_id)?.name || '—'), h('td', null, dateTime(l.last_attempt_at), l.last_outcome ? ` ${word('outcome', l.last_outcome)}` : ''), h('td', { class: 'n' }, num(l.attempts)), h('td', null, release(l, raison))))),
     data.page?.next_after && h('button', { 'data-store': true, onclick: more }, t('do.more')));
 }

@@ -4,7 +4,7 @@ import { has, t } from '../lib/i18n.js';
 import { dateTime, num } from '../lib/format.js';
 import { paint } from '../lib/live.js';
 import { get, may, patch, post, remove, request } from '../lib/api.js';
-import { attempt, confirm, field, formValues, select, toast } from '../lib/ui.js';
+import { attempt, confirm, field, formValues, select, toast, heads, grid } from '../lib/ui.js';
 import * as ovh from './ovh.js';
 import * as zadarma from './zadarma.js';
 
@@ -132,8 +132,8 @@ const trying = () => h('section', { class: 'card' }, h('h2', null, t('crm.try'))
   h('ol', { class: 'list' }, data.steps.map((step) => h('li', { key: step }, h('b', null, t(`crm.step.${step}`)), ' ', h('button', { disabled: data.busy === step, onclick: () => tryStep(step) }, t('crm.try_verb')), outcome(step)))));
 const people = () => data.users && h('section', { class: 'card' }, h('h2', null, t('crm.users')),
   h('p', null, h('button', { 'data-store': true, onclick: () => users('refresh') }, t('crm.users_refresh')), ' ', h('button', { 'data-store': true, onclick: () => users('associate') }, t('crm.users_associate'))),
-  h('table', { class: 'grid' }, h('thead', null, h('tr', null, ['user', 'email', 'agent'].map((n) => h('th', { key: n, scope: 'col' }, t(`crm.col.${n}`))))),
-    h('tbody', null, data.users.map((u) => h('tr', { key: u.id }, h('th', { scope: 'row' }, `${u.first_name} ${u.last_name}`), h('td', null, u.email), h('td', null, h('select', { 'aria-label': t('crm.col.agent'), value: u.agent_id, onchange: (e) => assign(u, e.target.value) }, h('option', { value: 0 }, '—'), data.agents.map((a) => h('option', { key: a.id, value: a.id, selected: a.id === u.agent_id }, `${a.extension} ${a.name}`)))))))));
+  grid(heads('crm.col.', ['user', 'email', 'agent']),
+    data.users.map((u) => h('tr', { key: u.id }, h('th', { scope: 'row' }, `${u.first_name} ${u.last_name}`), h('td', null, u.email), h('td', null, h('select', { 'aria-label': t('crm.col.agent'), value: u.agent_id, onchange: (e) => assign(u, e.target.value) }, h('option', { value: 0 }, '—'), data.agents.map((a) => h('option', { key: a.id, value: a.id, selected: a.id === u.agent_id }, `${a.extension} ${a.name}`))))))));
 const told = () => h('section', { class: 'card' }, h('h2', null, t('crm.journal')),
   h('p', null, SHOWN_STATES.filter((s) => data.chosen.journal[s]).map((s) => h('span', { key: s, class: s === 'held' || s === 'dead' ? 'mark watch' : 'chip' }, `${t(`crm.state.${s}`)} ${num(data.chosen.journal[s].count)}`)), ' ',
     h('button', { 'data-store': true, onclick: journal }, t('crm.journal_show')), ' ', (data.chosen.journal.held || data.chosen.journal.dead) && h('button', { 'data-store': true, onclick: () => replay(['held', 'dead']) }, t('crm.replay'))),

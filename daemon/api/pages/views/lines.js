@@ -4,7 +4,7 @@ import { t, word } from '../lib/i18n.js';
 import { num, share, clock, phone } from '../lib/format.js';
 import { live, paint } from '../lib/live.js';
 import { all, post, may } from '../lib/api.js';
-import { attempt, confirm, field, formValues, request, select, waiting, whyNot } from '../lib/ui.js';
+import { attempt, confirm, field, formValues, request, select, waiting, whyNot, empty, heads, grid, labelled } from '../lib/ui.js';
 import * as click2call from './click2call.js';
 import { edit } from './edit.js';
 
@@ -40,17 +40,17 @@ function toggle(l) {
 }
 function pool() {
   const rows = Object.values(live.state.lines).sort((a, b) => a.kind.localeCompare(b.kind) || b.priority - a.priority || a.name.localeCompare(b.name));
-  if (!rows.length) return h('p', { class: 'empty' }, t('lines.none'));
+  if (!rows.length) return empty('lines.none');
   const off = whyNot();
-  return h('table', { class: 'grid' }, h('thead', null, h('tr', null, ['name', 'kind', 'state', 'in_use', 'priority', 'calls', 'success', 'act'].map((n, i) => h('th', { key: n, scope: 'col', class: i > 2 && i < 7 ? 'n' : '' }, t(`line.${n}`))))),
-    h('tbody', null, rows.map((l) => {
+  return grid(heads('line.', ['name', 'kind', 'state', 'in_use', 'priority', 'calls', 'success', 'act'], ['in_use', 'priority', 'calls', 'success']),
+    rows.map((l) => {
       const asked = waiting(`line:${l.id}`);
       const full = l.capacity > 0 && l.in_use / l.capacity >= 0.8;
       return h('tr', { key: l.id }, h('th', { scope: 'row' }, l.name), h('td', null, t(`kind.${l.kind}`)),
         h('td', null, h('span', { class: l.state === 'active' ? 's-ready' : l.state === 'off' ? 's-paused' : 'mark watch' }, icon(l.state === 'active' ? 'dot' : l.state === 'off' ? 'off' : 'watch'), ` ${word('line_state', l.state)}`), l.resting_until && ` ${t('lines.until', { at: clock(new Date(l.resting_until), false) })}`, l.reason && h('span', { class: 'muted' }, ` ${l.reason}`), h('span', { class: l.quality?.mos && l.quality.mos < 4 ? 'mark watch' : 'muted' }, ` · ${l.quality?.mos ? t('lines.mos', { mos: num(l.quality.mos, 1), loss: num(l.quality.loss * 100, 1), jitter: num(l.quality.jitter_s * 1000) }) : t('lines.mos_unknown')}`)),
         h('td', { class: 'n' }, full && h('span', { class: 'mark watch' }, icon('watch')), ` ${num(l.in_use)}/${num(l.capacity)}`), h('td', { class: 'n' }, num(l.priority)), h('td', { class: 'n' }, num(l.calls)), h('td', { class: 'n' }, share(l.succeeded, l.calls, (a, b) => t('share.of', { a, b }), 0)),
         h('td', null, asked ? h('span', { class: 'asked slow' }, t('pending.asked')) : may('administer') && h('button', { disabled: Boolean(off), title: off, role: 'switch', 'aria-checked': String(l.state === 'active'), onclick: () => toggle(l) }, t(l.state === 'active' ? 'lines.switch_off' : l.state === 'resting' ? 'lines.put_back' : 'lines.switch_on')), may('administer') && !asked && [' ', h('button', { 'data-store': true, 'aria-label': t('edit.of', { name: l.name }), onclick: () => editLine(l) }, t('do.edit'))]));
-    })));
+    }));
 }
 async function add(e) {
   e.preventDefault();
@@ -77,7 +77,7 @@ export function view() {
     h('section', { class: 'card' }, h('h1', null, t('nav.lignes')), pool(),
       may('administer') && h('form', { class: 'form', onsubmit: add }, field(t('line.name'), h('input', { name: 'name', required: true })), field(t('campaign.site'), select('site', sites[0], sites.map((s) => [s, s]))), field(t('line.kind'), select('kind', 'trunk', ['trunk', 'extension'].map((k) => [k, t(`kind.${k}`)]))), field(t('line.endpoint'), h('input', { name: 'endpoint', required: true }), t('line.endpoint_hint')), field(t('line.capacity'), h('input', { type: 'number', name: 'capacity', min: 1, value: 1 })), h('button', null, t('lines.add')))),
     h('div', { class: 'columns pools' },
-      h('section', { class: 'card' }, h('h2', null, t('lines.caller_ids')), data.callers.length === 0 ? h('p', { class: 'empty' }, t('lines.no_caller_ids')) : h('table', { class: 'grid', 'data-numbers': true }, h('thead', null, h('tr', null, ['caller_id', 'pool', 'shown_by', 'answered_by', 'cap', 'state'].map((n) => h('th', { key: n, scope: 'col', class: n === 'cap' ? 'n' : '' }, t(`lines.${n}`))))), h('tbody', null, data.callers.map(caller))),
-        may('administer') && h('form', { class: 'toolbar', onsubmit: addCaller }, h('input', { name: 'e164', required: true, placeholder: '+33…', 'aria-label': t('lines.caller_id') }), h('input', { name: 'name', placeholder: t('campaign.name'), 'aria-label': t('campaign.name') }), h('input', { name: 'pool', size: 10, placeholder: t('lines.pool'), 'aria-label': t('lines.pool') }), h('button', null, t('do.add')))),
+      h('section', { class: 'card' }, h('h2', null, t('lines.caller_ids')), data.callers.length === 0 ? empty('lines.no_caller_ids') : grid(heads('lines.', ['caller_id', 'pool', 'shown_by', 'answered_by', 'cap', 'state'], ['cap']), data.callers.map(caller), { 'data-numbers': true }),
+        may('administer') && h('form', { class: 'toolbar', onsubmit: addCaller }, h('input', { name: 'e164', required: true, placeholder: '+33…', 'aria-label': t('lines.caller_id') }), labelled('name', 'campaign.name'), labelled('pool', 'lines.pool', { size: 10 }), h('button', null, t('do.add')))),
       click2call.view(data.groups, editGroup))];
 }

@@ -1,10 +1,10 @@
 // Lists: what is in, the import (state kept by the daemon), search with history, the red list.
 import { h, icon } from '../lib/dom.js';
 import { t, word, has } from '../lib/i18n.js';
-import { num, clock, dateTime, phone } from '../lib/format.js';
+import { num, dateTime, phone } from '../lib/format.js';
 import { live, paint } from '../lib/live.js';
 import { all, get, post, patch, request as http, may } from '../lib/api.js';
-import { attempt, confirm, field, formValues, select, toast, complain } from '../lib/ui.js';
+import { attempt, confirm, field, formValues, select, toast, complain, computed, empty, heads, grid, labelled } from '../lib/ui.js';
 import { edit } from './edit.js';
 import { missedCalls, loadMissed, blacklist, loadBlocked } from './reception.js';
 import { countsAt, countsOf, enterHeld, held, heldLink, loadCounts, reasons } from './held.js';
@@ -56,12 +56,12 @@ function counts(l) {
 }
 setInterval(async () => { if (data.tab === 'listes' && /^#\/listes(\/listes)?$/.test(location.hash) && !document.hidden) { await loadCounts(data.lists); paint(); } }, 10000);
 const lists = () => h('section', { class: 'card' },
-  h('h2', null, t('tab.listes'), h('span', { class: 'right muted', title: 'list_counts' }, t('report.computed', { at: countsAt() ? clock(new Date(countsAt())) : '—' }))),
-  may('manage') && h('form', { class: 'toolbar', onsubmit: addList }, h('input', { name: 'name', required: true, maxlength: 120, placeholder: t('lists.new_name'), 'aria-label': t('lists.new_name') }), h('button', null, t('lists.add'))),
-  data.lists.length === 0 ? h('p', { class: 'empty' }, t('lists.none')) : h('table', { class: 'grid' },
-    h('thead', null, h('tr', null, ['name', 'state', 'rank', 'total', 'due', 'held', 'act'].map((n) => h('th', { key: n, scope: 'col', class: ['rank', 'total', 'due'].includes(n) ? 'n' : '' }, t(`list.${n}`))))),
-    h('tbody', null, data.lists.map((l) => h('tr', { key: l.id }, h('th', { scope: 'row' }, l.name), h('td', null, t(l.active ? 'list.active' : 'list.inactive')), h('td', { class: 'n' }, num(l.rank)), counts(l),
-      h('td', { class: 'acts' }, may('manage') && h('button', { 'data-store': true, onclick: () => toggle(l) }, t(l.active ? 'list.switch_off' : 'list.switch_on')), ' ', may('manage') && h('button', { 'data-store': true, 'aria-label': t('edit.of', { name: l.name }), onclick: () => editList(l) }, t('do.edit')), ' ', may('manage') && h('a', { class: 'button', href: `#/listes/importer?liste=${l.id}` }, t('list.import'))))))));
+  h('h2', null, t('tab.listes'), h('span', { class: 'right muted', title: 'list_counts' }, computed(countsAt()))),
+  may('manage') && h('form', { class: 'toolbar', onsubmit: addList }, labelled('name', 'lists.new_name', { required: true, maxlength: 120 }), h('button', null, t('lists.add'))),
+  data.lists.length === 0 ? empty('lists.none') : grid(
+    heads('list.', ['name', 'state', 'rank', 'total', 'due', 'held', 'act'], ['rank', 'total', 'due']),
+    data.lists.map((l) => h('tr', { key: l.id }, h('th', { scope: 'row' }, l.name), h('td', null, t(l.active ? 'list.active' : 'list.inactive')), h('td', { class: 'n' }, num(l.rank)), counts(l),
+      h('td', { class: 'acts' }, may('manage') && h('button', { 'data-store': true, onclick: () => toggle(l) }, t(l.active ? 'list.switch_off' : 'list.switch_on')), ' ', may('manage') && h('button', { 'data-store': true, 'aria-label': t('edit.of', { name: l.name }), onclick: () => editList(l) }, t('do.edit')), ' ', may('manage') && h('a', { class: 'button', href: `#/listes/importer?liste=${l.id}` }, t('list.import')))))));
 
 // ---- import -----------------------------------------------------------------------------------------------------
 async function upload(file) {
@@ -115,13 +115,13 @@ function pickFile() {
 }
 function columns(job) {
   const set = (i) => (e) => { data.mapping = { ...data.mapping, [i]: e.target.value }; check(); };
-  return h('table', { class: 'grid' }, h('thead', null, h('tr', null, ['heading', 'example', 'field', 'guess'].map((n) => h('th', { key: n, scope: 'col' }, t(`import.${n}`))))),
-    h('tbody', null, job.file.headings.map((heading, i) => {
+  return grid(heads('import.', ['heading', 'example', 'field', 'guess']),
+    job.file.headings.map((heading, i) => {
       const chosen = data.mapping[i] ?? '';
       return h('tr', { key: i }, h('th', { scope: 'row' }, heading || t('import.column', { n: i + 1 })), h('td', null, job.file.rows[0]?.[i] || '—'),
         h('td', null, h('select', { 'aria-label': heading, onchange: set(i), disabled: job.state === 'running' || job.state === 'done' }, FIELDS.map((f) => h('option', { key: f, value: f, selected: f === chosen }, f ? word('lead', f) : t('import.ignore'))))),
         h('td', null, chosen ? h('span', { class: 's-ready' }, icon('ready'), ' ', t('import.guessed')) : h('span', { class: 'mark watch' }, icon('watch'), ' ', t('import.to_choose'))));
-    })));
+    }));
 }
 function reasonWord(reason) {
   const bare = reason.replace(/^(alt_)?phone_/, '');
@@ -167,16 +167,16 @@ async function search(e, after) {
   paint();
 }
 const finder = () => h('section', { class: 'card' },
-  h('form', { class: 'search toolbar', onsubmit: search }, h('input', { name: 'q', 'data-search': true, placeholder: t('search.name'), 'aria-label': t('search.name') }), h('input', { name: 'phone', placeholder: t('search.phone'), 'aria-label': t('search.phone') }),
+  h('form', { class: 'search toolbar', onsubmit: search }, labelled('q', 'search.name', { 'data-search': true }), labelled('phone', 'search.phone'),
     select('list_id', '', [['', t('search.any_list')], ...data.lists.map((l) => [l.id, l.name])], { 'aria-label': t('import.list') }), h('button', { class: 'primary' }, t('do.search'))),
-  !data.found && h('p', { class: 'empty' }, t('search.start')),
-  data.found && (data.found.rows.length === 0 ? h('p', { class: 'empty' }, t('search.none')) : h('table', { class: 'grid' }, h('thead', null, h('tr', null, ['name', 'phone', 'place', 'list', 'status', 'last', 'blocked'].map((n) => h('th', { key: n, scope: 'col' }, t(`search.col_${n}`))))),
-    h('tbody', null, data.found.rows.map((l) => h('tr', { key: l.id }, h('th', { scope: 'row' }, h('a', { href: '#/listes/recherche', onclick: (e) => { e.preventDefault(); openLead(l); } }, nameOf(l))), h('td', { title: l.e164 }, numberOf(l)), h('td', null, place(l) || '—'), h('td', null, data.lists.find((x) => x.id === l.list_id)?.name || '—'), h('td', null, l.status || word('outcome', l.last_outcome)), h('td', null, dateTime(l.last_attempt_at)), h('td', null, l.blocked_by ? word('blocked', l.blocked_by) : '—')))))),
+  !data.found && empty('search.start'),
+  data.found && (data.found.rows.length === 0 ? empty('search.none') : grid(heads('search.col_', ['name', 'phone', 'place', 'list', 'status', 'last', 'blocked']),
+    data.found.rows.map((l) => h('tr', { key: l.id }, h('th', { scope: 'row' }, h('a', { href: '#/listes/recherche', onclick: (e) => { e.preventDefault(); openLead(l); } }, nameOf(l))), h('td', { title: l.e164 }, numberOf(l)), h('td', null, place(l) || '—'), h('td', null, data.lists.find((x) => x.id === l.list_id)?.name || '—'), h('td', null, l.status || word('outcome', l.last_outcome)), h('td', null, dateTime(l.last_attempt_at)), h('td', null, l.blocked_by ? word('blocked', l.blocked_by) : '—'))))),
   data.found?.next_after && h('button', { 'data-store': true, onclick: () => search(null, data.found.next_after) }, t('do.more')));
 
 // ---- red list: one paste and Enter --------------------------------------------------------------------------------------
 export function redList(clients) {
-  if (!clients.length) return h('p', { class: 'empty' }, t('dnc.no_client'));
+  if (!clients.length) return empty('dnc.no_client');
   const add = async (e) => {
     e.preventDefault();
     const form = e.target;
@@ -190,7 +190,7 @@ export function redList(clients) {
     if (!number) return;
     confirm({ title: t('dnc.free_title', { number }), body: t('dnc.free_body'), verb: t('dnc.free'), typed: number.replace(/\D/g, '').slice(-4), act: async ({ reason }) => { if (await attempt(() => post('/dnc', { client_id: Number(id), number, on: false, reason }))) toast(t('dnc.freed', { number })); } });
   };
-  return h('form', { class: 'toolbar', onsubmit: add }, select('client_id', clients[0]?.id, clients.map((c) => [c.id, c.name]), { 'aria-label': t('campaign.client_id') }), h('input', { name: 'number', required: true, inputmode: 'tel', placeholder: t('dnc.number'), 'aria-label': t('dnc.number') }), h('button', { class: 'primary' }, t('dnc.add')), h('button', { 'data-store': true, type: 'button', onclick: free }, t('dnc.free_dots')));
+  return h('form', { class: 'toolbar', onsubmit: add }, select('client_id', clients[0]?.id, clients.map((c) => [c.id, c.name]), { 'aria-label': t('campaign.client_id') }), labelled('number', 'dnc.number', { required: true, inputmode: 'tel' }), h('button', { class: 'primary' }, t('dnc.add')), h('button', { 'data-store': true, type: 'button', onclick: free }, t('dnc.free_dots')));
 }
 
 export function view() {

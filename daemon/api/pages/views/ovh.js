@@ -4,7 +4,7 @@ import { t, word } from '../lib/i18n.js';
 import { dateTime, num, phone } from '../lib/format.js';
 import { paint } from '../lib/live.js';
 import { get, may, post } from '../lib/api.js';
-import { attempt } from '../lib/ui.js';
+import { attempt, heads, grid } from '../lib/ui.js';
 import { address } from './zadarma.js';
 
 const EVERY_MS = 3000;
@@ -42,14 +42,12 @@ async function test(line) {
 const written = (number) => (/^00[0-9]{6,}$/.test(number) ? phone(`+${number.slice(2)}`) : number || '—');
 const STATES = { connected: 's-ready', waiting: 's-ready', failing: 'mark act' };
 const state = (line) => (line.connected ? 'connected' : line.waiting && !line.failures ? 'waiting' : 'failing');
-const lines = () => data.lines.length > 0 && h('table', { class: 'grid', 'data-lines': true },
-  h('thead', null, h('tr', null, ['line', 'agent', 'display', 'state', 'events', 'try'].map((n) => h('th', { key: n, scope: 'col', class: n === 'events' ? 'n' : '' }, t(`ovh.col.${n}`))))),
-  h('tbody', null, data.lines.map((line) => h('tr', { key: line.service }, h('th', { scope: 'row' }, written(line.service)), h('td', null, line.agent), h('td', null, word('ovh_display', line.display)),
+const lines = () => data.lines.length > 0 && grid(heads('ovh.col.', ['line', 'agent', 'display', 'state', 'events', 'try'], ['events']),
+  data.lines.map((line) => h('tr', { key: line.service }, h('th', { scope: 'row' }, written(line.service)), h('td', null, line.agent), h('td', null, word('ovh_display', line.display)),
     h('td', { role: 'status' }, h('span', { class: STATES[state(line)] }, t(`ovh.state.${state(line)}`)), line.last_error && ` ${line.last_error}`), h('td', { class: 'n' }, num(line.events)),
-    h('td', null, h('button', { onclick: () => test(line) }, t('outside.test')))))));
-const events = () => [h('h2', null, t('ovh.events')), h('table', { class: 'grid', 'data-events': true },
-  h('thead', null, h('tr', null, ['at', 'line', 'event', 'calling', 'called'].map((n) => h('th', { key: n, scope: 'col' }, t(`ovh.col.${n}`))))),
-  h('tbody', null, data.events.map((e, i) => h('tr', { key: `${e.line} ${e.call_id} ${e.event} ${e.at} ${i - data.events.length}` }, h('th', { scope: 'row' }, dateTime(e.at)), h('td', null, written(e.line)), h('td', null, word('ovh_event', e.event)), h('td', null, written(e.calling)), h('td', null, written(e.called))))))];
+    h('td', null, h('button', { onclick: () => test(line) }, t('outside.test'))))), { 'data-lines': true });
+const events = () => [h('h2', null, t('ovh.events')), grid(heads('ovh.col.', ['at', 'line', 'event', 'calling', 'called']),
+  data.events.map((e, i) => h('tr', { key: `${e.line} ${e.call_id} ${e.event} ${e.at} ${i - data.events.length}` }, h('th', { scope: 'row' }, dateTime(e.at)), h('td', null, written(e.line)), h('td', null, word('ovh_event', e.event)), h('td', null, written(e.calling)), h('td', null, written(e.called)))), { 'data-events': true })];
 
 export function view() {
   if (!data.ready) return null;

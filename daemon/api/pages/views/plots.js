@@ -5,6 +5,7 @@ import { num, pct } from '../lib/format.js';
 import { live, serverNow, fresh, paint, remember } from '../lib/live.js';
 import { get, may } from '../lib/api.js';
 import { bars, line } from '../lib/plot.js';
+import { computed } from '../lib/ui.js';
 import { explain } from '../lib/explain.js';
 
 const MINUTE = 60000;
@@ -111,7 +112,7 @@ export function lastHour(c) {
   const calls = (value) => byMinute(found.calls, from, to, value).map(([at, v]) => [at, v ?? 0]);
   const plot = (name, points, top, format) => h('div', { key: name }, h('h2', explain(`plot.${name}`), t(`plot.${name}`)), line(points, { top, unit: t(`plot.${name}`), format, marks }));
   const said = c.mode === 'predictive' && effect(c, found);
-  return h('section', { class: 'card', 'data-hour': true }, h('h2', null, t('campaign.last_hour'), h('span', { class: 'right muted' }, t('report.computed', { at: new Date(found.computed_at).toTimeString().slice(0, 8) }))), said && h('p', null, said),
+  return h('section', { class: 'card', 'data-hour': true }, h('h2', null, t('campaign.last_hour'), h('span', { class: 'right muted' }, computed(found.computed_at))), said && h('p', null, said),
     h('div', { class: 'columns' }, plot('placed', calls((r) => r.placed), 5, num), plot('conversations', calls((r) => r.connected), 5, num), plot('wait', byMinute(found.agents, from, to, waitOf), 30, num),
       plot('abandon_minute', byMinute(found.calls, from, to, (r) => (r.live ? r.abandoned / r.live : null)), 0.03, (v) => pct(v, 1))));
 }

@@ -4,7 +4,7 @@ import { t, word } from '../lib/i18n.js';
 import { num, duration, dateTime } from '../lib/format.js';
 import { live, paint } from '../lib/live.js';
 import { get, post } from '../lib/api.js';
-import { attempt, formValues, select } from '../lib/ui.js';
+import { attempt, formValues, select, empty, heads, grid, labelled } from '../lib/ui.js';
 
 const data = { rows: [], next: null, filters: {}, open: 0, url: '', heard: 0 };
 async function find(more = false) {
@@ -42,13 +42,13 @@ export function view() {
   const name = (table, id) => live.state[table][id]?.name || '—';
   return h('section', { class: 'card' }, h('h1', null, t('nav.enregistrements')),
     h('form', { class: 'toolbar', onsubmit: search },
-      h('input', { name: 'number', inputmode: 'tel', placeholder: t('desk.number'), 'aria-label': t('desk.number'), value: data.filters.number || '' }),
+      labelled('number', 'desk.number', { inputmode: 'tel', value: data.filters.number || '' }),
       select('campaign_id', data.filters.campaign_id, [['', t('report.all_campaigns')], ...campaigns], { 'aria-label': t('col.campaign') }),
       select('agent_id', data.filters.agent_id, [['', t('tape.all_agents')], ...agents], { 'aria-label': t('nav.agents') }), h('button', { class: 'primary' }, t('tape.search'))),
-    data.rows.length === 0 ? h('p', { class: 'empty' }, t('tape.none')) : h('table', { class: 'grid' },
-      h('thead', null, h('tr', null, ['at', 'call', 'campaign', 'agent', 'length', 'state', 'do'].map((c) => h('th', { key: c, scope: 'col' }, t(`tape.${c}`))))),
-      h('tbody', null, data.rows.map((row) => h('tr', { key: row.id }, h('td', { class: 'num' }, dateTime(row.started_at)), h('td', { class: 'n' }, num(row.call_number)), h('td', null, name('campaigns', row.campaign_id)), h('td', null, name('agents', row.agent_id)),
+    data.rows.length === 0 ? empty('tape.none') : grid(
+      heads('tape.', ['at', 'call', 'campaign', 'agent', 'length', 'state', 'do']),
+      data.rows.map((row) => h('tr', { key: row.id }, h('td', { class: 'num' }, dateTime(row.started_at)), h('td', { class: 'n' }, num(row.call_number)), h('td', null, name('campaigns', row.campaign_id)), h('td', null, name('agents', row.agent_id)),
         h('td', { class: 'n' }, row.duration_s === null ? '—' : duration(row.duration_s)), h('td', null, word('tape_state', row.state), ' ', h('span', { class: 'muted' }, gaps(row))),
-        h('td', null, row.state === 'kept' && (data.open === row.id ? player(row) : [h('button', { 'data-store': true, onclick: () => listen(row, false) }, t('tape.listen')), ' ', h('button', { 'data-store': true, onclick: () => listen(row, true) }, t('tape.download'))])))))),
+        h('td', null, row.state === 'kept' && (data.open === row.id ? player(row) : [h('button', { 'data-store': true, onclick: () => listen(row, false) }, t('tape.listen')), ' ', h('button', { 'data-store': true, onclick: () => listen(row, true) }, t('tape.download'))]))))),
     data.next && h('button', { 'data-store': true, onclick: () => find(true) }, t('tape.more')));
 }

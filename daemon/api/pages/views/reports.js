@@ -4,7 +4,7 @@ import { t, word, has, lang } from '../lib/i18n.js';
 import { num, pct, clock, date, day, duration, dateTime } from '../lib/format.js';
 import { live, paint } from '../lib/live.js';
 import { get, all } from '../lib/api.js';
-import { attempt, select } from '../lib/ui.js';
+import { attempt, select, computed, empty } from '../lib/ui.js';
 import { curve, slots, values } from './curve.js';
 import * as stats from './stats.js';
 
@@ -117,9 +117,9 @@ export function view() {
       select('campaign', data.campaign, [['', t('report.all_campaigns')], ...campaigns], { 'aria-label': t('col.campaign'), onchange: (e) => go({ campaign: e.target.value }) }),
       h('span', { class: 'grow' }), h('a', { class: 'button', href: '#/rapports/appels' }, t('stats.title')), h('a', { class: 'button', href: '#/enregistrements' }, t('nav.enregistrements')), h('a', { class: 'button', href: `/api/v1${query('csv')}` }, 'CSV'), h('button', { onclick: () => print() }, t('do.print')), h('button', { 'data-store': true, onclick: () => enter({ rest: [data.kind], query: new URLSearchParams(location.hash.split('?')[1] || '') }) }, t('do.refresh'))),
     plot(columns),
-    data.rows.length === 0 ? h('p', { class: 'empty' }, t('report.none')) : h('table', { class: 'grid', 'data-query': `${data.kind}.sql` },
+    data.rows.length === 0 ? empty('report.none') : h('table', { class: 'grid', 'data-query': `${data.kind}.sql` },
       h('thead', null, h('tr', null, columns.map((c) => h('th', { key: c, scope: 'col', class: isNumber(c) ? 'n' : '' }, label(c))))),
       h('tbody', null, data.rows.map((r, i) => h('tr', { key: i }, columns.map((c) => h('td', { key: c, class: isNumber(c) ? 'n' : '' }, cell(c, r[c]))))),
         h('tr', { key: 'total' }, columns.map((c, i) => h('td', { key: c, class: isNumber(c) ? 'n' : '' }, h('b', null, i === 0 ? t('report.total') : shownTotal(c, totalOf(data.rows, c))))))), comparison(columns)),
-    h('p', { class: 'muted' }, t('report.computed', { at: data.at ? clock(new Date(data.at)) : '—' }), ` · ${data.kind}.sql`));
+    h('p', { class: 'muted' }, computed(data.at), ` · ${data.kind}.sql`));
 }

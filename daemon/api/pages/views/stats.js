@@ -1,10 +1,10 @@
 // Figures of any set of calls: the filters of the call search, whole and cut by one dimension; all of it in the address.
 import { h } from '../lib/dom.js';
 import { t, word, lang } from '../lib/i18n.js';
-import { num, pct, clock, date, dateTime, duration, phone } from '../lib/format.js';
+import { num, pct, date, dateTime, duration, phone } from '../lib/format.js';
 import { live, paint } from '../lib/live.js';
 import { get } from '../lib/api.js';
-import { attempt, field, formValues, select } from '../lib/ui.js';
+import { attempt, field, formValues, select, computed, empty, rowName } from '../lib/ui.js';
 
 const BY = ['hour', 'hour_of_day', 'day', 'week', 'campaign', 'agent', 'line', 'outcome', 'status', 'disposition', 'prefix', 'department'];
 const PERIODS = ['today', '7d', '30d', 'custom'];
@@ -37,15 +37,14 @@ const go = (changes) => {
 };
 function apply(e) { e.preventDefault(); go(formValues(e.target)); }
 
-const name = (table, id) => live.state[table][id]?.name || (Number(id) ? `n° ${id}` : '—');
 const KEYS = {
-  campaign: (k) => name('campaigns', k), agent: (k) => name('agents', k), line: (k) => name('lines', k), outcome: (k) => word('outcome', k), status: (k) => word('call_status', k),
+  campaign: (k) => rowName('campaigns', k), agent: (k) => rowName('agents', k), line: (k) => rowName('lines', k), outcome: (k) => word('outcome', k), status: (k) => word('call_status', k),
   hour_of_day: (k) => `${k} h`, hour: (k) => dateTime(k.slice(0, 16)), day: (k) => date(new Date(`${k}T12:00`)), prefix: (k) => phone(k),
 };
 const key = (k) => (KEYS[data.given.by] ? KEYS[data.given.by](k) : k) || '—';
 const shown = { answer_rate: (v) => pct(v, 1), duration_s: duration, duration_mean_s: duration, cost: (v) => num(v, 2) };
 const cell = (f, row) => (row[f] === null ? '—' : (shown[f] || num)(row[f]));
-const said = { direction: (v) => t(`direction.${v}`), campaign_id: (v) => name('campaigns', v), agent_id: (v) => name('agents', v), status: (v) => word('call_status', v) };
+const said = { direction: (v) => t(`direction.${v}`), campaign_id: (v) => rowName('campaigns', v), agent_id: (v) => rowName('agents', v), status: (v) => word('call_status', v) };
 
 function chips() {
   const on = FILTERS.filter((f) => data.given[f]);
@@ -76,9 +75,9 @@ export function view() {
   return h('section', { class: 'card' }, h('h1', null, t('stats.title'), ' ', h('span', { class: 'muted' }, t(`stats.by_${data.given.by || 'hour'}`))),
     h('div', { class: 'toolbar' }, h('a', { class: 'button', href: '#/rapports' }, '‹ ', t('nav.rapports')), h('span', { class: 'grow' }), h('a', { class: 'button', href: `/api/v1/exports/calls?${parts}&language=${lang}` }, 'CSV')),
     filters(), chips(),
-    !a ? h('p', { class: 'empty' }, t('loading')) : h('table', { class: 'grid', title: 'call_sums', 'data-query': 'call_sums' },
+    !a ? empty('loading') : h('table', { class: 'grid', title: 'call_sums', 'data-query': 'call_sums' },
       h('thead', null, h('tr', null, h('th', { scope: 'col' }, t(`stats.by_${a.by || 'hour'}`)), FIGURES.map((f) => h('th', { key: f, scope: 'col', class: 'n' }, t(`stats.${f}`))))),
       h('tbody', null, a.rows.map((r) => h('tr', { key: r.key }, h('th', { scope: 'row' }, key(r.key)), FIGURES.map((f) => h('td', { key: f, class: 'n' }, cell(f, r))))),
         h('tr', { key: 'total', 'data-total': true }, h('th', { scope: 'row' }, h('b', null, t('report.total'))), FIGURES.map((f) => h('td', { key: f, class: 'n' }, h('b', null, cell(f, a.total))))))),
-    a && h('p', { class: 'muted' }, t('report.computed', { at: a.computed_at ? clock(new Date(a.computed_at)) : '—' })));
+    a && h('p', { class: 'muted' }, computed(a.computed_at)));
 }

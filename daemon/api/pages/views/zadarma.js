@@ -4,7 +4,7 @@ import { t, word } from '../lib/i18n.js';
 import { dateTime, duration, num, phone } from '../lib/format.js';
 import { paint } from '../lib/live.js';
 import { all, get, patch, post, remove } from '../lib/api.js';
-import { attempt, field, formValues, select, toast } from '../lib/ui.js';
+import { attempt, field, formValues, select, toast, empty } from '../lib/ui.js';
 
 const data = { ready: false, link: null, agents: [], lists: [], users: [], free: null, tested: '', refused: false, calls: null };
 const OPTIONS = ['create_lead', 'redirect', 'show_name', 'call_back', 'blacklist'];
@@ -88,7 +88,7 @@ const shown = (c) => (c.state === 'ended' ? c.disposition || t('zadarma_state.en
 function history() {
   const names = Object.fromEntries(data.agents.map((a) => [a.id, a.name]));
   return [h('h2', null, t('zadarma.calls'), ' ', h('button', { 'data-store': true, onclick: calls }, t('do.refresh'))),
-    data.calls && (data.calls.length === 0 ? h('p', { class: 'empty' }, t('zadarma.no_calls')) : h('table', { class: 'grid', 'data-calls': true }, h('tbody', null, data.calls.map((c) => h('tr', { key: c.id },
+    data.calls && (data.calls.length === 0 ? empty('zadarma.no_calls') : h('table', { class: 'grid', 'data-calls': true }, h('tbody', null, data.calls.map((c) => h('tr', { key: c.id },
       h('th', { scope: 'row' }, dateTime(c.at)), h('td', null, word('zadarma_direction', c.direction)), h('td', null, phone(c.e164)), h('td', null, `${c.extension} ${names[c.agent_id] || ''}`), h('td', null, shown(c)), h('td', { class: 'n' }, duration(c.duration_s)),
       h('td', null, c.task && h('span', { class: c.task === 'open' ? 'mark watch' : 'muted' }, t(`zadarma.task.${c.task}`))), h('td', null, c.recording_url && h('a', { href: c.recording_url, rel: 'noreferrer', target: '_blank' }, t('zadarma.recording'))))))))];
 }
