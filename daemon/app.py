@@ -32,7 +32,7 @@ from daemon.engine.hub import Hub
 from daemon.engine.views import SystemView
 from daemon.errors import CommandError, StoreUnavailable
 from daemon.leads.upkeep import Upkeep
-from daemon.outside import Outside, kept_up
+from daemon.outside import Outside
 from daemon.ports import Pbx, Store
 from daemon.resources import consent_rules_of, proof_years_of, rule_sets_of
 from daemon.service import notify, watchdog_interval_s
@@ -41,6 +41,7 @@ from daemon.settings import Settings, SiteTable
 from daemon.sites import PbxFactory, Sites
 from daemon.store.pseudonyms import load_or_make_key
 from daemon.tapes import Tapes
+from daemon.works import Works
 
 log = structlog.get_logger(__name__)
 
@@ -83,7 +84,8 @@ class Application:
         self.upkeep = Upkeep(
             store, clock, settings.retention, self._lists_changed, proof_years=proof_years_of(self.rule_sets)
         )
-        self.hub = Hub(settings.http.command_deadline_s)
+        self.works = Works(clock)
+        self.hub = Hub(settings.http.command_deadline_s, self.works)
         self.holder = settings.daemon.instance or socket.gethostname()
         self.sites = Sites(
             settings,
@@ -93,6 +95,7 @@ class Application:
             pbx_factory=pbx_factory,
             rule_sets=self.rule_sets,
             hub=self.hub,
+            works=self.works,
             holder=self.holder,
             journal_in_memory=journal_in_memory,
         )
@@ -124,10 +127,10 @@ class Application:
             await self._write_cli_token()
             await self._serve(stack)
             tasks = [asyncio.create_task(self.sites.keep(site), name=f"site {site.id}") for site in self.settings.sites]
-            tasks.append(asyncio.create_task(self.show_system(), name="system"))
-            tasks.append(asyncio.create_task(kept_up("upkeep", self.upkeep.run), name="upkeep"))
+            beside = {"system": self.show_system, "upkeep": self.upkeep.run}
             if self.tapes is not None:
-                tasks.append(asyncio.create_task(kept_up("recordings", self.tapes.run), name="recordings"))
+                beside["recordings"] = self.tapes.run
+            tasks += [asyncio.create_task(self.works.keep(name, run), name=name) for name, run in beside.items()]
             if watchdog_interval_s() is not None:
                 tasks.append(asyncio.create_task(self._watchdog(), name="watchdog"))
             spare_collector()
@@ -170,6 +173,7 @@ class Application:
             self.clock,
             random.Random(f"{self.holder} {self.started}"),  # pauses between tries: no draw from the calls' sequence
             sites=self.sites.leading,
+            works=self.works,
             in_memory=self._journal_in_memory,
         )
         serving = Serving(
@@ -179,6 +183,7 @@ class Application:
             store=self.store,
             hub=self.hub,
             rule_sets=self.rule_sets,
+            works=self.works,
             in_memory=self._journal_in_memory,
             demo_token=self._demo_token,
         )
@@ -228,7 +233,7 @@ class Application:
         store_ok = True
         known: tuple[str, ...] = ()
         while True:
-            alerts = tuple(self.sites.alerts())
+            alerts = (*self.sites.alerts(), *self.works.alerts())
             for key in alerts:
                 if key not in known:
                     code, _, about = key.partition(": ")

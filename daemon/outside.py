@@ -8,13 +8,12 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import structlog
 
 from daemon.clock import Clock
 from daemon.crm import vault
@@ -33,19 +32,7 @@ from daemon.keyfile import KEY_BYTES
 from daemon.ports import CrmStore, Store, WebhookStore
 from daemon.settings import Settings
 from daemon.settings_file import read_secret
-
-log = structlog.get_logger(__name__)
-RESTART_S = 5.0
-
-
-async def kept_up(name: str, run: Callable[[], Awaitable[None]]) -> None:
-    """Work beside the calls that fails unexpectedly is begun again: it is never a reason to stop calling."""
-    while True:
-        try:
-            await run()
-        except Exception:
-            log.exception("outside.failed", work=name)
-        await asyncio.sleep(RESTART_S)
+from daemon.works import Works
 
 
 class Outside:
@@ -59,8 +46,10 @@ class Outside:
         rng: random.Random,
         *,
         sites: Callable[[], Sequence[str]],
+        works: Works,
         in_memory: bool,
     ) -> None:
+        self._works = works
         self.outgoing = Outgoing(settings.outgoing)
         folder = Path(settings.daemon.data_dir)
         keys = WebhookKeys(rng.randbytes(KEY_BYTES)) if in_memory else load_or_make_key(folder, secrets.token_bytes)
@@ -69,8 +58,9 @@ class Outside:
         self.webhooks: WebhookSender | None = None
         self.alerts = Alerts(settings.alerts, clock, self._tell, sender)
         if isinstance(store, WebhookStore):
+            tell = self.alerts.notify
             self.webhooks = WebhookSender(
-                store, self.outgoing, keys, clock, rng, settings.webhooks, sites=sites, notify=self.alerts.notify
+                store, self.outgoing, keys, clock, rng, settings.webhooks, sites=sites, notify=tell, works=works
             )
 
         self.ovh = self._ovh(settings, store, clock, rng)
@@ -82,11 +72,13 @@ class Outside:
             random_bytes = rng.randbytes if in_memory else secrets.token_bytes
             key = rng.randbytes(KEY_BYTES) if in_memory else vault.load_or_make_key(folder, random_bytes)
             sealing = vault.Vault(key, random_bytes)
-            self.crm = CrmService(store, self.outgoing, sealing, clock, rng, sites=sites, random_bytes=random_bytes)
+            self.crm = CrmService(
+                store, self.outgoing, sealing, clock, rng, sites=sites, random_bytes=random_bytes, works=works
+            )
             self.crm_door = Door(self.crm, store)
             keys_of = ZadarmaKeys(store, sealing, settings.zadarma.accounts)
             self.zadarma = ZadarmaService(store, self.outgoing, keys_of, clock)
-            self.zadarma_feed = ZadarmaFeed(store, self.outgoing, self.zadarma.secret)
+            self.zadarma_feed = ZadarmaFeed(store, self.outgoing, self.zadarma.secret, works)
 
     def _ovh(self, settings: Settings, store: Store, clock: Clock, rng: random.Random) -> OvhService:
         """A client of their own for the long polls: they last, and must not take the others' connections."""
@@ -114,7 +106,7 @@ class Outside:
             works["zadarma"] = self.zadarma.run
         if self.zadarma_feed is not None:
             works["zadarma feed"] = self.zadarma_feed.run
-        tasks = [asyncio.create_task(kept_up(name, run), name=name) for name, run in works.items()]
+        tasks = [asyncio.create_task(self._works.keep(name, run), name=name) for name, run in works.items()]
         try:
             yield
         finally:

@@ -31,6 +31,7 @@ from daemon.ports import LeadSink, PbxStatus, Store, TapeStore
 from daemon.resources import rates_of, tls_of
 from daemon.settings import Settings
 from daemon.tapes import Tapes, load_or_make_links_key
+from daemon.works import Works
 
 log = structlog.get_logger(__name__)
 
@@ -50,11 +51,12 @@ class Serving:
         store: Store,
         hub: Hub,
         rule_sets: Mapping[str, RuleSet],
+        works: Works,
         in_memory: bool,
         demo_token: str,
     ) -> None:
         self.settings, self.clock, self.rng, self.store = settings, clock, rng, store
-        self.hub, self.rule_sets = hub, rule_sets
+        self.hub, self.rule_sets, self.works = hub, rule_sets, works
         self._demo_token = demo_token
         self._tls: ssl.SSLContext | None = None
         self.tapes = None if in_memory else self._make_tapes()
@@ -69,6 +71,7 @@ class Serving:
             self._child_rng(),
             site_ids=[site.id for site in self.settings.sites],
             rule_sets=self.rule_sets,
+            works=self.works,
             extensions=self._extensions,
             pbx=self._pbx,
             demo_token=self._demo_token,
@@ -168,6 +171,7 @@ class Serving:
             self.clock,
             self._child_rng(),
             directory,
+            works=self.works,
             announce=self._show_import,
             imported=lambda by: self.hub.submit(LeadsChanged(by=by)),
             held=lambda numbers, by: self.hub.submit(LeadsChanged(e164s=numbers, by=by)),

@@ -30,6 +30,7 @@ from daemon.store import mark
 from daemon.store.journal import Journal
 from daemon.store.journal_files import Files, Folder, MemoryFiles
 from daemon.store.writer import FactWriter, backoff_s, keep_synced
+from daemon.works import Works
 
 log = structlog.get_logger(__name__)
 
@@ -133,12 +134,13 @@ class Sites:
         pbx_factory: PbxFactory,
         rule_sets: Mapping[str, RuleSet],
         hub: Hub,
+        works: Works,
         holder: str,
         journal_in_memory: bool,
     ) -> None:
         self._settings, self._clock, self._rng, self._store = settings, clock, rng, store
         self._pbx_factory, self._rule_sets = pbx_factory, rule_sets
-        self._hub, self._holder = hub, holder
+        self._hub, self._works, self._holder = hub, works, holder
         self._journal_in_memory = journal_in_memory
         self.logs: dict[str, SiteLog] = {}
         self.memory_files: dict[str, MemoryFiles] = {}
@@ -186,6 +188,7 @@ class Sites:
             clock=self._clock,
             rng=self._child_rng(),
             lease_settings=self._settings.lease,
+            works=self._works,
             holder=self._holder,
             open_log=lambda lease: self._open_log(site.id, lease),
             publish=self._hub.publish,

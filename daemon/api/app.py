@@ -69,6 +69,7 @@ from daemon.errors import CommandError
 from daemon.ports import PbxStatus, Store
 from daemon.settings import HttpTable
 from daemon.tapes import Tapes
+from daemon.works import Works
 
 DEPS = web.AppKey("deps", Deps)
 PATH_CHARS_MAX = 2000
@@ -123,6 +124,7 @@ def build_app(
     *,
     site_ids: Sequence[str] = (),
     rule_sets: Mapping[str, RuleSet] | None = None,
+    works: Works | None = None,
     extensions: Callable[[str], Collection[str]] = lambda site: (),
     pbx: Callable[[str], PbxStatus | None] = lambda site: None,
     importer: Importer | None = None,
@@ -159,6 +161,7 @@ def build_app(
         streams=stream.Streams(door, clock, rng, http.stream_interval_s, metrics),
         metrics=metrics,
         quotas=Quotas(store, clock),
+        works=works or Works(clock),
         version=version,
         site_ids=tuple(site_ids),
         rule_sets=rule_sets or {},
@@ -215,9 +218,9 @@ def _good_bye(deps: Deps) -> Callable[[web.Application], Awaitable[None]]:
 
 def _running(deps: Deps) -> Callable[[web.Application], AsyncIterator[None]]:
     async def context(_: web.Application) -> AsyncIterator[None]:
-        deps.streams.start()
-        await deps.quotas.start()
-        deps.minutes.start()
+        deps.streams.start(deps.works)
+        await deps.quotas.start(deps.works)
+        deps.minutes.start(deps.works)
         deaf = deps.alerts.start()
         yield
         deaf()

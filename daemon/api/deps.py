@@ -19,6 +19,7 @@ from daemon.engine.views import EngineDoor
 from daemon.ports import PbxStatus, Store
 from daemon.settings import HttpTable
 from daemon.tapes import Tapes
+from daemon.works import Works
 
 if TYPE_CHECKING:
     from daemon.api.alerts_api import AlertBook
@@ -81,6 +82,7 @@ class Deps:
     metrics: Metrics
     quotas: Quotas
     minutes: MinuteAlarms
+    works: Works
     version: str
     site_ids: tuple[str, ...] = ()
     rule_sets: Mapping[str, RuleSet] = field(default_factory=dict)

@@ -68,6 +68,7 @@ class Metrics:
         self._used = Gauge("cadran_bound_used", "Use of a queue, buffer or wait", bound, registry=r)
         self._limit = Gauge("cadran_bound_limit", "Its bound", bound, registry=r)
         self._counts = Gauge("cadran_engine_count", "Counts since the start", ["what", "site"], registry=r)
+        self._failures = Gauge("cadran_work_failures", "Failures of works beside the calls", ["work"], registry=r)
         self._leads_due = Gauge("cadran_leads_due", "Leads due", ["campaign"], registry=r)
         self._times = _Times()
         r.register(self._times)
@@ -92,6 +93,11 @@ class Metrics:
                 self._counts.labels(what, site).set(count)
             for site, what, spread in part.times() if isinstance(part, Timed) else ():
                 self._times.now[what, site] = spread
+
+    def failed(self, works: Mapping[str, int]) -> None:
+        """Take how often each work beside the calls has failed since the start."""
+        for work, count in works.items():
+            self._failures.labels(work).set(count)
 
     def render(self, views: Mapping[str, Mapping[str, Any]]) -> bytes:
         """The text exposition, with gauges from the given views."""

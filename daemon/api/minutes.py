@@ -19,6 +19,7 @@ from daemon.clock import Clock
 from daemon.compliance.zones import zone
 from daemon.errors import StoreError
 from daemon.ports import Store
+from daemon.works import Works
 
 log = structlog.get_logger("cadran.api")
 CHECK_S = 300.0
@@ -57,8 +58,9 @@ class MinuteAlarms:
         self._told: dict[int, tuple[datetime, float]] = {}
         self._task: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._watch(), name="minute alarms")
+    def start(self, works: Works) -> None:
+        watching = works.keep("minute alarms", self._watch)
+        self._task = asyncio.get_running_loop().create_task(watching, name="minute alarms")
 
     async def close(self) -> None:
         if self._task is not None:

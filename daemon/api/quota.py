@@ -18,6 +18,7 @@ from daemon.calls.records import Group
 from daemon.clock import Clock
 from daemon.errors import CommandError, StoreError
 from daemon.ports import Store
+from daemon.works import Works
 
 log = structlog.get_logger("cadran.api")
 QUEUE_MAX = 10_000
@@ -55,8 +56,9 @@ class Quotas:
         self._writer: asyncio.Task[None] | None = None
         self.lost = 0
 
-    async def start(self) -> None:
-        self._writer = asyncio.get_running_loop().create_task(self._write(), name="api call log")
+    async def start(self, works: Works) -> None:
+        writing = works.keep("api call log", self._write)
+        self._writer = asyncio.get_running_loop().create_task(writing, name="api call log")
 
     async def close(self) -> None:
         """Write what is queued, within the store's own deadline, and stop."""

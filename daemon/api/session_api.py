@@ -129,5 +129,6 @@ async def metrics(ask: Ask) -> web.StreamResponse:
             raise CommandError("token_missing")
     deps = ask.deps
     deps.metrics.bounded(deps.door, deps.store, deps.guard, deps.streams, deps.crm)
+    deps.metrics.failed(deps.works.failures)
     body = deps.metrics.render(deps.door.view())
     return web.Response(body=body, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})

@@ -29,6 +29,7 @@ from daemon.bounds import Bound
 from daemon.clock import Clock
 from daemon.engine.views import AnyView, Changes, EngineDoor, LinkView, SystemView
 from daemon.errors import CommandError, StoreUnavailable
+from daemon.works import Works
 
 BEAT_S = 2.0
 BEHIND_BYTES_MAX = 256 * 1024
@@ -187,8 +188,9 @@ class Streams:
         self._stop_listening: Any = None
         self._beat: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
-        self._beat = asyncio.get_running_loop().create_task(self._beats(), name="stream beats")
+    def start(self, works: Works) -> None:
+        beating = works.keep("stream beats", self._beats)
+        self._beat = asyncio.get_running_loop().create_task(beating, name="stream beats")
 
     async def close(self) -> None:
         """Say good-bye (restart) to every reader."""

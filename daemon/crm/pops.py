@@ -23,6 +23,7 @@ from daemon.crm.wire import CrmError, Exchange, Http, send
 from daemon.engine.views import CallView, Changes
 from daemon.errors import StoreError
 from daemon.ports import Store
+from daemon.works import Works
 
 log = structlog.get_logger("cadran.crm")
 
@@ -67,9 +68,10 @@ class Pops:
         clock: Clock,
         running: Callable[[], Iterable[Running]],
         writer: JournalWriter,
+        works: Works,
     ) -> None:
         self._store, self._http, self._clock = store, http, clock
-        self._running, self._writer = running, writer
+        self._running, self._writer, self._works = running, writer, works
         self._queue: asyncio.Queue[tuple[str, int, int, str]] = asyncio.Queue(QUEUE_MAX)
         self._live: dict[str, _Told] = {}
         self._ended: OrderedDict[str, _Told] = OrderedDict()
@@ -144,7 +146,7 @@ class Pops:
             while True:
                 event = await self._queue.get()
                 await room.acquire()
-                group.create_task(self._one(event, room), name=f"pop {event[0]}")
+                group.create_task(self._works.attempt("crm pops", self._one(event, room)), name=f"pop {event[0]}")
 
     async def _one(self, event: tuple[str, int, int, str], room: asyncio.Semaphore) -> None:
         id, agent, _, name = event

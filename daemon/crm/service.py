@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -33,6 +34,7 @@ from daemon.crm.wire import CrmError, Http
 from daemon.engine.views import EngineDoor
 from daemon.errors import CommandError, StoreConflict, StoreError
 from daemon.ports import CrmStore, Store
+from daemon.works import Works
 
 log = structlog.get_logger("cadran.crm")
 
@@ -60,14 +62,16 @@ class CrmService:
         *,
         sites: Callable[[], Sequence[str]],
         random_bytes: Callable[[int], bytes],
+        works: Works | None = None,
     ) -> None:
         assert isinstance(store, CrmStore)
         self._store, self._journal, self._http, self._vault = store, store, http, vault
         self._clock, self._rng, self._sites, self._bytes = clock, rng, sites, random_bytes
+        self._works = works or Works(clock)
         self.running: dict[int, Running] = {}
         self.broken: dict[int, str] = {}
         self.writer = JournalWriter(store, clock, rng)
-        self.pops = Pops(store, http, clock, lambda: list(self.running.values()), self.writer)
+        self.pops = Pops(store, http, clock, lambda: list(self.running.values()), self.writer, self._works)
         self._workers: dict[int, asyncio.Task[None]] = {}
         self._flows: dict[str, tuple[int, float, CodeFlow]] = {}
         self._mine: set[str] = set()
@@ -77,7 +81,7 @@ class CrmService:
 
     async def run(self) -> None:
         """Until cancelled."""
-        popping = asyncio.create_task(self.pops.run(), name="crm pops")
+        popping = asyncio.create_task(self._works.keep("crm pops", self.pops.run), name="crm pops")
         trimmed = self._clock.now()
         try:
             while True:
@@ -126,7 +130,8 @@ class CrmService:
             else:
                 known.users = await self._users(id)
             if id not in self._workers:
-                self._workers[id] = asyncio.create_task(self._serve(id), name=f"integration {id}")
+                name, serve = f"integration {id}", partial(self._serve, id)
+                self._workers[id] = asyncio.create_task(self._works.keep(name, serve), name=name)
 
     async def build(self, row: Integration) -> Running:
         """An integration ready to be asked. Raises Refused, VaultError, ValidationError."""
@@ -166,8 +171,6 @@ class CrmService:
                     looked = await self._look(running)
             except StoreError as error:
                 log.warning("crm.waits_for_store", integration=id, error=type(error).__name__)
-            except Exception:
-                log.exception("crm.integration_failed", integration=id)
             if not looked:
                 await asyncio.sleep(POLL_S)
 

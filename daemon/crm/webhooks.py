@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from daemon.crm.http import Outgoing, OutgoingError
 from daemon.errors import StoreError
 from daemon.ports import OutboxKey, Store, WebhookStore
 from daemon.settings import WebhooksTable
+from daemon.works import Works
 
 log = structlog.get_logger("cadran.webhooks")
 
@@ -44,6 +46,8 @@ SWEEP_S = 3600.0
 STAFF_S = 30.0
 DEAD_DAYS = 30
 WRONG_KEY = "the key file differs from the one its secret was shown from: copy webhook.key, or rotate the secret"
+
+UNEXPECTED = "an unexpected failure: the log has it"
 
 Notify = Callable[[str, Mapping[str, Any]], None]
 
@@ -118,11 +122,12 @@ class WebhookSender:
         *,
         sites: Callable[[], Sequence[str]],
         notify: Notify,
+        works: Works | None = None,
     ) -> None:
         assert isinstance(store, WebhookStore)
         self._store, self._outbox, self._outgoing, self._keys = store, store, outgoing, keys
         self._clock, self._rng, self._table = clock, rng, table
-        self._sites, self._notify = sites, notify
+        self._sites, self._notify, self._works = sites, notify, works or Works(clock)
         self.receivers: dict[int, Receiver] = {}
         self._workers: dict[int, asyncio.Task[None]] = {}
         self._n = 0
@@ -222,7 +227,8 @@ class WebhookSender:
             if row.version != known.webhook.version:
                 known.webhook, known.failures, known.rests_until_at = row, 0, 0.0  # repaired, perhaps: try at once
             if id not in self._workers:
-                self._workers[id] = asyncio.create_task(self._serve(known), name=f"webhook {id}")
+                name, serve = f"webhook {id}", partial(self._serve, known)
+                self._workers[id] = asyncio.create_task(self._works.keep(name, serve), name=name)
 
     async def _serve(self, receiver: Receiver) -> None:
         while True:
@@ -243,7 +249,7 @@ class WebhookSender:
         rows = await self._outbox.outbox_due(receiver.webhook.id, self._sites(), self._clock.utcnow(), limit)
         if not rows:
             return False
-        errors = await asyncio.gather(*(self._deliver(receiver.webhook, row) for row in rows))
+        errors = await asyncio.gather(*(self._tried(receiver.webhook, row) for row in rows))
         done = [_key(row) for row, error in zip(rows, errors, strict=True) if not error]
         if done:
             await self._outbox.outbox_done(done)
@@ -265,6 +271,11 @@ class WebhookSender:
             steps = min(20, receiver.failures - REST_AFTER)
             rest = min(self._table.rest_max_s, self._table.retry_first_s * 2.0**steps)
             receiver.rests_until_at = self._clock.now() + rest
+
+    async def _tried(self, webhook: Webhook, row: Mapping[str, Any]) -> str:
+        """As `_deliver`; a row that can't even be sent has failed like any other, and holds up none behind it."""
+        error = await self._works.attempt(f"webhook {webhook.id}", self._deliver(webhook, row))
+        return UNEXPECTED if error is None else error
 
     async def _deliver(self, webhook: Webhook, row: Mapping[str, Any]) -> str:
         """What went wrong; "" if nothing did."""

@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 from urllib.parse import urlencode
 from uuid import UUID
@@ -26,6 +27,7 @@ from daemon.crm.zadarma_api import signature_of
 from daemon.engine.views import CallView, Changes, EngineDoor
 from daemon.errors import CommandError, StoreError
 from daemon.ports import Store
+from daemon.works import Works
 
 log = structlog.get_logger("cadran.zadarma")
 
@@ -74,10 +76,10 @@ class ZadarmaFeed:
     """One a daemon. `secret` opens a link's; `door` is the engine's, listened to while somebody wants to hear."""
 
     def __init__(
-        self, store: Store, http: Http, secret: Callable[[ZadarmaLink], Awaitable[str]],
+        self, store: Store, http: Http, secret: Callable[[ZadarmaLink], Awaitable[str]], works: Works,
         *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:  # fmt: skip
-        self._store, self._http, self._secret, self._sleep = store, http, secret, sleep
+        self._store, self._http, self._secret, self._works, self._sleep = store, http, secret, works, sleep
         self.door: EngineDoor | None = None
         self._deaf: Callable[[], None] | None = None
         self.receivers: dict[int, _Receiver] = {}
@@ -151,7 +153,8 @@ class ZadarmaFeed:
             receiver = self.receivers.setdefault(group, _Receiver(link))
             receiver.link = link
             if receiver.work is None or receiver.work.done():
-                receiver.work = asyncio.create_task(self._deliver(receiver), name=f"zadarma feed {link.id}")
+                name, deliver = f"zadarma feed {link.id}", partial(self._deliver, receiver)
+                receiver.work = asyncio.create_task(self._works.keep(name, deliver), name=name)
         self._listen(bool(links))
 
     def _listen(self, wanted: bool) -> None:

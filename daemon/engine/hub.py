@@ -12,6 +12,7 @@ from daemon.engine.runner import SiteRunner
 from daemon.engine.spanning import shared, together
 from daemon.engine.views import TABLES, AnyView, Changes, ImportView, SystemView
 from daemon.errors import CommandError
+from daemon.works import Works
 
 _EVERY_SITE = (c.StopAllCalls, c.ConfigChanged, c.LeadsChanged, c.Drain)
 
@@ -19,8 +20,8 @@ _EVERY_SITE = (c.StopAllCalls, c.ConfigChanged, c.LeadsChanged, c.Drain)
 class Hub:
     """See the module's first lines. `deadline_s` bounds each command."""
 
-    def __init__(self, deadline_s: float) -> None:
-        self._deadline_s = deadline_s
+    def __init__(self, deadline_s: float, works: Works) -> None:
+        self._deadline_s, self._works = deadline_s, works
         self.runners: dict[str, SiteRunner] = {}
         self._listeners: list[tuple[Callable[[Changes], None], Sequence[str]]] = []
         self.followed: frozenset[str] = frozenset()
@@ -137,12 +138,13 @@ class Hub:
         self.followed = frozenset(table for _, tables in self._listeners for table in tables)
 
     def publish(self, changes: Changes) -> None:
-        """Called by runners after each batch that changed something."""
+        """Called by runners after each batch that changed something. A listener that fails ends neither the batch nor
+        what others hear."""
         if spanning := self._spanning(changes.get("campaigns", {})):
             one = {id: together(shared(self._tables(), id)) for id in spanning}
             changes = {**changes, "campaigns": {**changes["campaigns"], **one}}
         for listener, _ in list(self._listeners):
-            listener(changes)
+            self._works.call(f"listener {listener.__qualname__}", listener, changes)
 
     def _tables(self) -> list[Mapping[str, Mapping[str, AnyView]]]:
         return [runner.core.publisher.views for runner in self.runners.values()]

@@ -33,6 +33,7 @@ from daemon.engine.watchdog import Watchdog
 from daemon.errors import CommandError, InvariantViolated, StoreUnavailable
 from daemon.ports import Pbx, Store
 from daemon.settings import LeaseTable
+from daemon.works import Works
 
 log = structlog.get_logger(__name__)
 
@@ -71,6 +72,7 @@ class SiteRunner:
         *,
         clock: Clock,
         rng: random.Random,
+        works: Works,
         lease_settings: LeaseTable,
         holder: str,
         open_log: Callable[[Lease], Awaitable[FactLog]],
@@ -83,6 +85,7 @@ class SiteRunner:
         self.pbx = pbx
         self._store = store
         self._clock = clock
+        self._works = works
         self._open_log = open_log
         self._publish = publish
         self._beat = beat
@@ -121,11 +124,11 @@ class SiteRunner:
                 group.create_task(self._lease.keep(), name=f"lease {self.site}")
                 group.create_task(self._store_work.commit_intents(), name=f"intents {self.site}")
                 group.create_task(self._store_work.claim_leads(), name=f"claims {self.site}")
-                group.create_task(self._store_work.count_leads(), name=f"counts {self.site}")
                 group.create_task(self._configuration.run(), name=f"rows {self.site}")
-                group.create_task(self._audit(), name=f"audit {self.site}")
+                for name, work in (("counts", self._store_work.count_leads), ("audit", self._audit)):
+                    group.create_task(self._works.keep(f"{name} {self.site}", work), name=f"{name} {self.site}")
                 past = line_use.recall(self.core.live, self._store, self._taken_at, self._inbox.put)
-                group.create_task(past, name=f"line use {self.site}")
+                group.create_task(self._works.attempt(f"line use {self.site}", past), name=f"line use {self.site}")
         finally:
             self.leading = False
 

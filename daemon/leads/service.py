@@ -27,6 +27,7 @@ from daemon.leads.report import ImportReport
 from daemon.leads.running import Plan, loaded, preview, recognise, run_import
 from daemon.leads.sniff import Form
 from daemon.ports import LeadSink, Store
+from daemon.works import Works
 
 JOBS_MAX = 20
 """Finished or waiting jobs kept; the oldest that is not running goes first."""
@@ -114,10 +115,11 @@ class ImportService:
         announce: Announce = lambda state: None,
         imported: Imported = _nobody,
         held: Held | None = None,
+        works: Works | None = None,
     ) -> None:
         self._store, self._sink, self._clock, self._rng = store, sink, clock, rng
         self._directory, self._region, self._zone, self._announce = directory, region, zone, announce
-        self._imported, self._held = imported, held
+        self._imported, self._held, self._works = imported, held, works or Works(clock)
         for left in directory.glob("import-*"):  # a daemon before us was stopped in the middle of one
             left.unlink(missing_ok=True)
         self.profiles = Profiles(directory / "profiles.json")
@@ -205,7 +207,7 @@ class ImportService:
             raise CommandError("import_failed", {"reason": f"this import is {job.stage}"})
         self._plan(job).target()
         job.stage, job.error = "running", {}
-        job.task = asyncio.create_task(self._work(job), name=f"import {job.id}")
+        job.task = asyncio.create_task(self._works.attempt("import", self._work(job)), name=f"import {job.id}")
         self._announce(self._told(job))
         return self._told(job)
 
@@ -225,6 +227,8 @@ class ImportService:
                 job.stage, job.error = "failed", {"code": "import_failed", "reason": "the daemon was stopped"}
             raise
         finally:
+            if job.stage == "running":
+                job.stage, job.error = "failed", {"code": "import_failed", "reason": "an error of ours: the log has it"}
             job.task = None
             self._announce(self._told(job))
 

@@ -9,12 +9,14 @@ import hmac
 import json
 from collections.abc import AsyncIterator
 from itertools import pairwise
+from typing import Any
 from uuid import UUID
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from daemon.crm import webhooks
 from tests.api.fakes import World
 from tests.api.hooks import PATH, Calls, Client, add, drain, get, receiver, sender
 
@@ -142,6 +144,27 @@ async def test_one_refused_call_holds_up_no_other(client: Client, world: World, 
     world.clock.advance(60)
     await drain(client, world, made)
     assert [topic for attempt, topic in far.told() if attempt == bad] == ["call.ringing", *STEPS]
+
+
+@pytest.mark.feature("CRMI-03", clause="a message that can't even be made holds up no other")
+async def test_an_odd_row_holds_up_no_other(
+    client: Client, world: World, far: Far, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await add(client, world, far.url)
+    calls = Calls(world)
+    bad, good = await calls.whole(1), await calls.whole(2)
+    message_of = webhooks.message_of
+
+    def odd(row: Any) -> tuple[str, bytes]:
+        if row["payload"]["attempt_id"] == bad:
+            raise TypeError("an odd row")
+        return message_of(row)
+
+    monkeypatch.setattr(webhooks, "message_of", odd)
+    await drain(client, world, made)
+    assert [topic for attempt, topic in far.told() if attempt == good] == STEPS
+    view = await get(client, world, f"{PATH}/{made['id']}")
+    assert view["pending"] == len(STEPS) and "unexpected" in view["last_error"]
 
 
 async def test_a_receiver_that_is_down_is_asked_with_one_row_and_then_gets_all(

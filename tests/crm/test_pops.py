@@ -144,3 +144,27 @@ async def test_a_call_seen_again_after_its_end_opens_no_second_page() -> None:
         other = await ringing(office)
         assert await popped(office, other, 1, "ringing") is not None  # events are taken in order: the first is over
         assert office.service.pops.made == 2
+
+
+@pytest.mark.feature("YPS-06", clause="a call whose row is odd opens no page, and those after it do")
+async def test_an_odd_row_is_not_the_end_of_the_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with make_office() as office:
+        office.crm.add_contact(first="Zoé", phone=NUMBER)
+        await office.running(await office.integrate("generic-rest"))
+        attempt, odd = office.world.store.attempt, await ringing(office)
+
+        async def read(id: UUID) -> Any:
+            row = await attempt(id)
+            return {**row, "e164": None} if id == odd and row is not None else row
+
+        monkeypatch.setattr(office.world.store, "attempt", read)
+        working = asyncio.create_task(office.service.run())
+        pops = office.service.pops
+        pops.on_change({"calls": {str(odd): view(office, odd, 1, "ringing")}})
+        assert await pops.of(str(odd), 1, 0.5) is None
+        sound = await office.world.place(NUMBER, kind="inbound")
+        pops.on_change({"calls": {str(sound): view(office, sound, 1, "ringing")}})
+        found = await pops.of(str(sound), 1, 5.0)
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+        assert found is not None and found.name == "Zoé"

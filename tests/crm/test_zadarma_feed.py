@@ -16,6 +16,7 @@ from daemon.crm.http import Outgoing
 from daemon.crm.zadarma_feed import TRIES, ZadarmaFeed
 from daemon.engine.views import CallView
 from daemon.settings import OutgoingTable
+from daemon.works import Works
 from tests.api.fakes import START, FakeDoor
 from tests.crm.zadarma_office import PARTS, Linked, make_linked, signed
 
@@ -73,7 +74,8 @@ async def make_fed() -> AsyncIterator[Fed]:
     async with make_linked() as linked:
         await linked.link(feed_url=str(server.make_url("/zadarma")))
         door = FakeDoor(linked.office.clock)  # type: ignore[arg-type]
-        feed = ZadarmaFeed(linked.office.world.store, outgoing, linked.service.secret, sleep=lambda _: asyncio.sleep(0))
+        office, works = linked.office, Works(linked.office.clock)
+        feed = ZadarmaFeed(office.world.store, outgoing, linked.service.secret, works, sleep=lambda _: asyncio.sleep(0))
         feed.door = door
         await feed.staff()
         work = asyncio.create_task(feed.run())

@@ -214,3 +214,18 @@ async def test_an_upload_that_finds_no_room_is_told_as_such(
     with pytest.raises(ImportFailed, match="No space left"):
         await service.start(pieces(FILE), "a.csv", {"list_id": 7})
     assert files_of(service) == []
+
+
+async def test_an_import_that_meets_a_bug_of_ours_has_failed(
+    service: ImportService, told: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = (await service.start(pieces(FILE), "leads.csv", {"list_id": 7, "by": "anne"}))["id"]
+    await service.configure(key, {})
+
+    async def broken(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("an odd row")
+
+    monkeypatch.setattr("daemon.leads.service.run_import", broken)
+    await service.run(key)
+    state = await ended(service, key)
+    assert state["state"] == told[-1]["state"] == "failed" and state["error"]["code"] == "import_failed"

@@ -10,6 +10,7 @@ from daemon.engine import commands as c
 from daemon.errors import StoreUnavailable
 from daemon.store.memory import MemoryStore
 from fake_asterisk import people
+from simulation.checkers import CUSTOMER
 from simulation.loop import VirtualClock, VirtualLoop, run
 from simulation.world import World, pbx
 from tests.simulation.office import customers
@@ -115,6 +116,43 @@ def test_an_engine_that_stands_still() -> None:
         world.runner._inbox.rest = for_ever
         await asyncio.sleep(2.0 * INTERVAL_S)
         assert not world.app.sites.ticking(INTERVAL_S)
+        await world.stop()
+
+    run(main, seed=4)
+
+
+@pytest.mark.feature("RELY-06", clause="a bug in the pages, the board's counts, the audit or old figures stops no call")
+def test_what_is_beside_the_calls_does_not_end_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(loop: VirtualLoop) -> None:
+        crowd = people.People(answer_chance=1.0, talk_mean_s=20.0, ring_mean_s=1.0, machine_share=0.0)
+        world = World(loop, seed=4, pbx_config=pbx(4, crowd))
+        campaign = await world.furnish(agents=4, leads=200)
+        store = world.store
+        assert store is not None
+        told: list[object] = []
+
+        async def broken(*_: object, **__: object) -> None:
+            raise TypeError("an odd row")
+
+        def odd_page(_: object) -> None:
+            raise KeyError("an odd view")
+
+        monkeypatch.setattr(store, "report", broken)
+        await world.start()
+        first = world.runner
+        world.app.hub.listen(odd_page)
+        world.app.hub.listen(told.append)
+        monkeypatch.setattr(store, "lead_counts", broken)
+        monkeypatch.setattr(first.pbx, "audit", broken)
+        await world.staff(campaign)
+        await world.submit(c.StartCampaign(campaign_id=campaign.id))
+        await asyncio.sleep(300.0)
+        assert world.runner is first, "the engine was begun anew"
+        legs = [leg for leg in world.fake.ledger.legs.values() if CUSTOMER.match(leg.uniqueid)]
+        assert len(legs) > 20 and told
+        (system,) = world.app.hub.view()["system"].values()
+        failed = {alert for alert in system.alerts if alert.startswith("work_failed")}
+        assert {"work_failed: audit main", "work_failed: counts main"} < failed
         await world.stop()
 
     run(main, seed=4)

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from daemon.calls.records import Status
+from daemon.clock import SystemClock
 from daemon.engine.commands import ConfigChanged
 from daemon.engine.configuration import Configuration
 from daemon.engine.hub import Hub
 from daemon.errors import CommandError, StoreUnavailable
+from daemon.works import Works
 
 ROW = Status(id=3, group_id=1, code="VENTE", name="Vente")
 
@@ -85,7 +87,7 @@ async def test_the_trouble_of_one_site_keeps_a_change_from_no_other() -> None:
     one, two = Site("one"), Site("two")
     one.store.down = True
     two.store.open.set()
-    hub = Hub(5.0)
+    hub = Hub(5.0, Works(SystemClock()))
     for site in (one, two):
         runner: Any = site
         hub.add(runner)
