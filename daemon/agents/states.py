@@ -38,6 +38,9 @@ class LegState(StrEnum):
     CLOSING = "closing"
 
 
+TALKING = frozenset({AgentState.ON_CALL, AgentState.ON_HOLD})
+"""With a person, spoken to or on hold."""
+
 HANDLING = frozenset({AgentState.ON_CALL, AgentState.ON_HOLD, AgentState.WRAP_UP})
 """Counted as work in occupancy: handling / (handling + ready + reserved)."""
 

@@ -196,7 +196,8 @@ class AnsweredCalls(CallEnds):
             self.for_agent.add(max(0.0, call.given_at - call.need_at))
             self.to_connect.add(max(0.0, at - call.given_at))
         if call.campaign:
-            call.campaign.callers["answered"] += call.kind == "inbound"
+            if call.kind == "inbound" and not call.counted_live:  # else in an earlier life
+                call.campaign.callers["answered"] += 1
             self._observe(call, pacing.Connected(call.attempt_id.hex, str(desk.id), live.now, wait))
             self._count(call, abandoned=False)
         self._enter(call, CallState.TALKING)

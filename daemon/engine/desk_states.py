@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from daemon.agents.states import HANDLING, AgentState, LegState
+from daemon.agents.states import HANDLING, TALKING, AgentState, LegState
 from daemon.calls.actions import Hangup, OriginateAgent
 from daemon.calls.facts import AgentStateSet
 from daemon.calls.ids import agent_leg
@@ -32,22 +32,25 @@ class DeskStates:
             return
         spent = live.now - desk.since_at
         before = desk.state
-        today_s = live.now - max(desk.since_at, desk.today_from_at)
+        today_ms = int(1000 * (live.now - max(desk.since_at, desk.today_from_at)))
         if before is AgentState.READY:
-            desk.today["ready_s"] += int(today_s * 1000)
+            desk.today["ready_s"] += today_ms
         elif before in HANDLING:
-            desk.today["handling_s"] += int(today_s * 1000)
+            desk.today["handling_s"] += today_ms
+            if before in TALKING:
+                desk.today["talk_s"] += today_ms
         for campaign in self.campaigns_of(desk):
             if before is not AgentState.SIGNED_OUT:
                 campaign.agents[before] -= 1
             if state is not AgentState.SIGNED_OUT:
                 campaign.agents[state] += 1
+            today_s = live.now - max(desk.since_at, campaign.today_from_at)
             if before is AgentState.READY:
-                campaign.ready_s += spent
+                campaign.ready_s += today_s
                 if desk.call is not None and desk.call.campaign is campaign:
                     campaign.waits.append(spent)
             elif before in HANDLING and desk.last_campaign is campaign:
-                campaign.handling_s += spent
+                campaign.handling_s += today_s
             if state not in _BUSY or live.takes_turns(campaign):
                 campaign.dirty = True
             live.touch("campaigns", campaign.id)

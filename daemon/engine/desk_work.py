@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
-from daemon.agents.states import BUSY, AgentState, LegState
+from daemon.agents.states import BUSY, TALKING, AgentState, LegState
 from daemon.calls.records import CampaignState, Status
 from daemon.dialer import events as pacing
 from daemon.engine.desk_states import DeskStates
@@ -122,12 +122,14 @@ class DeskWork(DeskStates):
         self.set_state(desk, AgentState.RESERVED)
 
     def on_call(self, desk: Desk, call: Call) -> None:
-        """Talking."""
+        """Talking. An agent who was so in an earlier life of the daemon has been counted."""
+        again = desk.last_call is call and desk.state in TALKING
         desk.call, desk.last_call, desk.disposed = call, call, False
         desk.connect_failures = 0
         if call.campaign:
             desk.last_campaign = call.campaign
-        desk.today["calls"] += 1
+        if not again:
+            desk.today["calls"] += 1
         self.set_state(desk, AgentState.ON_CALL)
 
     def call_over(self, desk: Desk, call: Call) -> None:
@@ -145,7 +147,6 @@ class DeskWork(DeskStates):
             self.hang_up(desk)
             return
         if talked:
-            desk.today["talk_s"] += int(call.talk_s * 1000)
             self._after_talk(desk)
         else:
             self._free(desk)
@@ -160,8 +161,6 @@ class DeskWork(DeskStates):
         if desk.passing:
             self.hang_up(desk)
             return
-        if call.connected_at is not None:
-            desk.today["talk_s"] += int((self._live.now - call.connected_at) * 1000)
         self._after_talk(desk)
         if not self.nails(desk) and desk.leg_state in (LegState.PARKED, LegState.RINGING):
             self.hang_up(desk)

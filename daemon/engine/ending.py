@@ -92,6 +92,8 @@ class CallEnds:
             hung = event
         if hung.was_up and call.answered_at is None:
             call.answered_at = self._live.now  # its answer was never told: it was no later than this
+            if call.campaign and call.kind != "inbound":
+                call.campaign.answered += 1
         if call.outcome is None:
             call.outcome = self._outcome(call, hung, channel=isinstance(event, ev.LegHungUp))
         if not call.ended_by:

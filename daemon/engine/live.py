@@ -206,6 +206,7 @@ class CampaignLive:
     waits: deque[float] = field(default_factory=lambda: deque(maxlen=200))
     ready_s: float = 0.0
     handling_s: float = 0.0
+    today_from_at: float = float("-inf")
     tokens: float = 1.0
     tokens_at: float = 0.0
     decision: Decision | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -41,6 +41,8 @@ class Loading:
         self._live, self._desks, self._hopper = live, desks, hopper
         self._going: dict[tuple[str, int], None] = {}
         """Agents and campaigns that are no longer there, but for a call in progress."""
+        self.on_new: Callable[[CampaignLive | Desk], None] = lambda who: None
+        """A campaign or an agent whose day so far is not known (daemon.engine.earlier)."""
 
     def load(self, rows: Rows) -> None:
         """Rows created, changed or gone. Live values (a campaign's state and speed, whether a line is on) follow their
@@ -100,6 +102,7 @@ class Loading:
             campaign.tokens_at = live.now
             campaign.tz_groups = rows.tz_groups.get(record.id, ())
             live.campaigns[record.id] = campaign
+            self.on_new(campaign)
             join(live, campaign)
             for desk in live.desks.values():
                 if record.id in desk.campaign_ids:
@@ -123,6 +126,7 @@ class Loading:
         desk = live.desks.get(record.id)
         if desk is None:
             desk = live.desks[record.id] = Desk(record=record, since_at=live.now, since_utc=live.utc)
+            self.on_new(desk)
         desk.record = record
         desk.phone = live.phones.get(record.extension, ev.DeviceState.UNKNOWN)
         self._desks.nailing_changed(desk)

@@ -77,7 +77,11 @@ class PbxLink:
 
 def answered_unheard(live: Live, call: Call, seconds: float) -> float:
     """When a leg that is found answered was so at the earliest: after it rang, and after the last instant at which this
-    daemon, or the one before, would have heard of it. `seconds`: since the leg began; a PBX tells no more."""
+    daemon, or the one before, would have heard of it. `seconds`: since the leg began; a PBX tells no more. It is news,
+    for whoever reads the history and the next life of the daemon too, and counted as such."""
     deaf_from_at = live.former_seen_at if call.adopted else live.link.lost_at
     rang_at = deaf_from_at if call.ringing_at is None else call.ringing_at
+    live.event(call, "answered")
+    if call.campaign and call.kind != "inbound":
+        call.campaign.answered += 1
     return min(live.now, max(live.now - seconds, deaf_from_at, rang_at))

@@ -116,7 +116,7 @@ class Recovery:
             desk.call = live.calls.get(row.attempt_id)
             desk.last_call = desk.call
             if desk.call is not None:
-                desk.call.desk = desk
+                desk.call.desk, desk.last_campaign = desk, desk.call.campaign
         if row.undisposed is not None:
             self._adopt_wrap_up(desk, row.undisposed)
         self._desks.watch_pause(desk)
@@ -237,8 +237,6 @@ class Recovery:
         if leg.up and call.answered_at is None:
             known = self._since(call, "answered_at")
             call.answered_at = call.need_at = answered_unheard(live, call, leg.seconds) if known is None else known
-            if known is None:
-                live.event(call, "answered")  # for whoever reads the history, the next life of the daemon too
         if leg.bridged_with:
             self._bridged_meanwhile(call, leg.bridged_with)
         elif leg.parked and (call.state is CallState.HELD or self._talked_before(call)):
@@ -325,6 +323,8 @@ class Recovery:
     def _gone_meanwhile(self, call: Call) -> None:
         """Not on the PBX: it ended while we could not see. A conversation known to have begun was one."""
         live = self._live
+        if call.answered_at is None:
+            call.answered_at = self._since(call, "answered_at")
         if call.outcome is None:
             if live.link.restarted:
                 call.outcome = Outcome.CONNECTED if call.connected_at is not None else Outcome.PBX_LOST

@@ -22,6 +22,7 @@ from daemon.engine import line_use, own_numbers
 from daemon.engine.commands import AnyCommand, ConfigChanged, DatabaseReconciled, Drain
 from daemon.engine.configuration import TABLES, Configuration
 from daemon.engine.core import EngineCore
+from daemon.engine.earlier import Earlier
 from daemon.engine.fact_log import FactLog
 from daemon.engine.inbox import INBOX_MAX, TIMER_GRAIN_S, Inbox
 from daemon.engine.lease import SiteLease
@@ -94,6 +95,8 @@ class SiteRunner:
         self._lease = SiteLease(core.live, store, clock, lease_settings, holder, fence_floor)
         self._store_work = StoreWork(core, store, clock, self._lease, self._inbox.put, self._verify)
         self._configuration = Configuration(core, store, clock, self._inbox.put, self._saved_n)
+        self._earlier = Earlier(core.live, store, self._inbox.put)
+        core.loading.on_new = self._earlier.appeared
         self._watchdog = Watchdog(core.live, core.calls, core.desks)
         self._log: FactLog | None = None
         self.leading = False
@@ -125,7 +128,8 @@ class SiteRunner:
                 group.create_task(self._store_work.commit_intents(), name=f"intents {self.site}")
                 group.create_task(self._store_work.claim_leads(), name=f"claims {self.site}")
                 group.create_task(self._configuration.run(), name=f"rows {self.site}")
-                for name, work in (("counts", self._store_work.count_leads), ("audit", self._audit)):
+                beside = (("counts", self._store_work.count_leads), ("audit", self._audit), ("day", self._earlier.run))
+                for name, work in beside:
                     group.create_task(self._works.keep(f"{name} {self.site}", work), name=f"{name} {self.site}")
                 past = line_use.recall(self.core.live, self._store, self._taken_at, self._inbox.put)
                 group.create_task(self._works.attempt(f"line use {self.site}", past), name=f"line use {self.site}")
@@ -138,10 +142,10 @@ class SiteRunner:
         self._log = await self._open_log(lease)
         self.leading = True
         self._taken_at = self._clock.utcnow()
-        await self._load_all()
+        await self._load_all(lease.fence)
         log.info("site.leading", site=self.site, fence=lease.fence)
 
-    async def _load_all(self) -> None:
+    async def _load_all(self, fence: int) -> None:
         """Everything the store knows of this site, retried until it answers."""
         while True:
             try:
@@ -160,6 +164,7 @@ class SiteRunner:
         self.core.load(rows)
         own_numbers.recall(self.core.live, shown)
         self.core.adopt(attempts, agents)
+        self._earlier.begin(fence, attempts, agents)
         self._close_batch()
 
     # ---- the inbox ---------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Any
 
 from daemon.calls.records import Agent, Campaign, Client, Record
 from daemon.compliance.zones import zone
-from daemon.store import memory_dear, memory_law, memory_lines, memory_minutes
+from daemon.store import memory_day, memory_dear, memory_law, memory_lines, memory_minutes
 from daemon.store.memory_search import attempt_row
 from daemon.store.memory_tables import AttemptRow, IntervalRow, MemoryTables
 from daemon.store.reports import load
@@ -327,6 +327,8 @@ def _leads(tables: MemoryTables, given: Given) -> Rows:
 
 
 _REPORTS: dict[str, Callable[[MemoryTables, Given], Rows]] = {
+    "day_agents": memory_day.day_agents,
+    "day_calls": memory_day.day_calls,
     "dear_calls": memory_dear.dear_calls,
     "totals": _totals,
     "by_hour": _by("hour", lambda row, given: row.at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)),

@@ -215,6 +215,15 @@ async def test_a_claim_in_any_order_reads_along_its_index(work: World, seen: See
         assert len(sorts) <= 3 and "Incremental" not in picked, f"leads of a queue come in order, unsorted: {claim}"
 
 
+async def test_figures_of_the_day_read_indexes(work: World, seen: Seen) -> None:
+    """An engine that begins at noon reads the day's calls and intervals, not those of the years before."""
+    given: dict[str, Any] = {"site": "s1", "fence": 9, "start": work.clock.utc - timedelta(minutes=2)}
+    for only in (None, [7]):
+        await work.store.report("day_calls", only=only, open=[], forms=[], **given)
+        await work.store.report("day_agents", only=only, agent_ids=[1, 2], since=[work.clock.utc] * 2, **given)
+    assert sum("AS own" in plan for plan in seen.plans) == 4 and not seen.whole(), "\n\n".join(seen.whole())
+
+
 async def test_what_the_night_does_reads_indexes(work: World, seen: Seen) -> None:
     """Thousands are forgotten in a night: whatever of it reads a table whole is more than the night has."""
     store, clock = work.store, work.clock

@@ -96,7 +96,9 @@ async def test_both_stores_give_the_same_rows(both: tuple[World, World]) -> None
         wanted = {"group_id": 1, "campaign_id": 1, "agent_id": 1, "line_id": 3, "start": start, "end": end}
         wanted |= {"client_id": 1, "list_id": 1, "zone": "America/Martinique", "limit": 7}
         wanted |= {"at": end, "valid_days": 365, "rule": "hours"}
-        for given in ({}, {"group_id": 1}, {"group_id": 2}, wanted):
+        life = {"site": SITE, "fence": 25, "start": start}
+        elsewhere = {"site": "s2", "fence": 1, "start": start, "only": [1, 2], "until": end}
+        for given in ({}, {"group_id": 1}, {"group_id": 2}, wanted, life, elsewhere):
             used = {key: value for key, value in given.items() if key in parameters}
             first = await memory.store.report(name, **used)
             second = await postgres.store.report(name, **used)
