@@ -72,7 +72,7 @@ function keep(changes) {
 // ---- actions ---------------------------------------------------------------------------------------------------------
 const act = (verb, wanted, body) => {
   const a = agent();
-  request('desk', wanted, () => { const x = agent(); return x && (x.state === wanted || x.next_state === wanted || (wanted === 'call' && CALL_STATES.includes(x.state)) || (wanted === 'off' && !x.attempt_id)); },
+  return request('desk', wanted, () => { const x = agent(); return x && (x.state === wanted || x.next_state === wanted || (wanted === 'call' && CALL_STATES.includes(x.state)) || (wanted === 'off' && !x.attempt_id)); },
     () => post(`/agents/${a.id}/${verb}`, body));
 };
 const ready = () => act('ready', 'ready');
@@ -95,17 +95,17 @@ async function objectTo() {
 }
 const skip = (reason) => act('preview/skip', 'ready', { reason });
 function hangUp() {
-  if (['on_call', 'on_hold'].includes(agent().state) && Date.now() - own.hangAt > 2000) { own.hangAt = Date.now(); paint(); setTimeout(paint, 2100); return; }
+  if (['on_call', 'on_hold'].includes(agent().state) && Date.now() - own.hangAt > 2000) { own.hangAt = Date.now(); paint(); setTimeout(paint, 2100); return undefined; }
   own.hangAt = 0;
-  act('hang-up', 'off');
+  return act('hang-up', 'off');
 }
 function dial() {
-  if (agent().state === 'reserved') { act('preview/dial', 'call'); return; }
+  if (agent().state === 'reserved') return act('preview/dial', 'call');
   const input = document.querySelector('[name=number]');
-  if (!input) return;
-  if (document.activeElement !== input && !input.value) { input.focus(); return; }
+  if (!input) return undefined;
+  if (document.activeElement !== input && !input.value) { input.focus(); return undefined; }
   const chosenCampaign = Number(document.querySelector('[name=campaign]')?.value || campaign()?.id);
-  if (input.value.trim()) act('dial', 'call', { number: input.value.trim(), campaign_id: chosenCampaign });
+  return input.value.trim() && act('dial', 'call', { number: input.value.trim(), campaign_id: chosenCampaign });
 }
 async function validate(then) {
   if (!own.form || own.sending) return;
@@ -125,7 +125,7 @@ async function flush() {
     own.queue = null;
     if (own.form?.attempt_id === queued.body.attempt_id) own.form = null;
   } catch (error) {
-    if (error.code !== 'page_offline') { own.queue = null; complain(error); }
+    if (error.status !== 0) { own.queue = null; complain(error); }
   } finally {
     own.sending = false;
   }
@@ -205,12 +205,12 @@ function today(a) {
 function signedOut(a) {
   return h('section', { class: 'card' }, h('h2', null, t('desk.who', { extension: a.extension }), h('span', { class: a.phone === 'unavailable' ? 'mark act' : 's-ready' }, icon(a.phone === 'unavailable' ? 'lost' : 'dot'), ` ${word('phone', a.phone)}`)),
     h('p', null, t('desk.start_in'), ' ', ['paused', 'ready'].map((s) => h('label', { key: s }, h('input', { type: 'radio', name: 'begin', checked: own.begin === s, onchange: () => { own.begin = s; paint(); } }), ` ${word('state', s)} `))),
-    h('button', { class: 'primary', disabled: !fresh(), onclick: () => act('sign-in', own.begin, { ready: own.begin === 'ready' }) }, h('kbd', null, '↵'), ' ', t('desk.sign_in')));
+    h('button', { class: 'primary', 'aria-keyshortcuts': 'Enter', disabled: !fresh(), onclick: () => act('sign-in', own.begin, { ready: own.begin === 'ready' }) }, h('kbd', null, '↵'), ' ', t('desk.sign_in')));
 }
 function pauses(a) {
   const mode = campaign()?.pause_mode || 'optional';
   const codes = mode === 'off' ? [''] : [...(mode === 'optional' ? [''] : []), ...own.desk.pause_codes.map((p) => p.code)];
-  return h('details', { class: 'menu' }, h('summary', { class: 'button', 'aria-keyshortcuts': 'P' }, h('kbd', null, 'P'), ' ', t(a.state === 'paused' ? 'desk.pause_code' : 'desk.pause')), h('div', { class: 'toolbar' }, codes.map((code, i) => h('button', { key: code, disabled: !fresh(), onclick: (e) => { e.target.closest('details').open = false; pause(code); } }, h('kbd', null, String(i + 1)), ` ${code || t('desk.pause')}`))));
+  return h('details', { class: 'menu' }, h('summary', { class: 'button', 'aria-keyshortcuts': 'P' }, h('kbd', null, 'P'), ' ', t(a.state === 'paused' ? 'desk.pause_code' : 'desk.pause')), h('div', { class: 'toolbar' }, codes.map((code, i) => h('button', { key: code, disabled: !fresh(), onclick: (e) => { e.target.closest('details').open = false; return pause(code); } }, h('kbd', null, String(i + 1)), ` ${code || t('desk.pause')}`))));
 }
 // Why a person shown is passed over: kept with it in the audit.
 const REASONS = ['none', 'later', 'known', 'incomplete'];
@@ -218,8 +218,8 @@ const skipMenu = () => h('details', { class: 'menu' }, h('summary', { class: 'bu
   h('div', { class: 'toolbar' }, REASONS.map((reason, i) => h('button', { key: reason, disabled: !fresh(), onclick: () => skip(reason === 'none' ? '' : reason) }, h('kbd', null, String(i + 1)), ` ${t(`desk.skip_${reason}`)}`))));
 function dialer() {
   const manual = own.desk.campaigns;
-  return h('form', { class: 'toolbar', onsubmit: (e) => { e.preventDefault(); dial(); } }, labelled('number', 'desk.number', { inputmode: 'tel' }),
-    manual.length > 1 && h('select', { name: 'campaign', 'aria-label': t('desk.campaign') }, manual.map((c) => h('option', { key: c.id, value: c.id }, c.name))), key('D', t('desk.dial'), dial));
+  return h('form', { class: 'toolbar', onsubmit: (e) => { e.preventDefault(); return dial(); } }, labelled('number', 'desk.number', { inputmode: 'tel' }),
+    manual.length > 1 && h('select', { name: 'campaign', 'aria-label': t('desk.campaign') }, manual.map((c) => h('option', { key: c.id, value: c.id }, c.name))), key('D', t('desk.dial'), (e) => e.target.closest('form').requestSubmit()));
 }
 // Missed calls of this agent and of everybody: called back by one button, ticked off when nobody need call.
 async function tickOff(row) { if (await attempt(() => post(`/missed-calls/${row.attempt_id}/done`))) { own.missed = own.missed.filter((x) => x !== row); paint(); } }
@@ -266,12 +266,12 @@ function outcome(a) {
     h('div', { class: 'toolbar' }, key('Control+Enter', t('desk.validate'), () => validate('ready'), { class: 'primary' }), h('button', { onclick: () => validate('paused'), 'aria-keyshortcuts': 'Control+Shift+Enter' }, h('kbd', null, 'Ctrl+⇧+↵'), ' ', t('desk.validate_pause'))));
 }
 // ---- what can be done with the person on the line: hold, mute, somebody else ------------------------------------------------
-const send = (verb, body) => { const a = agent(); attempt(() => post(`/agents/${a.id}/${verb}`, body)); };
+const send = (verb, body) => { const a = agent(); return attempt(() => post(`/agents/${a.id}/${verb}`, body)); };
 function whom(verb) {
   const input = document.querySelector('[name=whom]');
   const text = input?.value.trim() || '';
-  if (!text) { input?.focus(); return; }
-  send(verb, /^[0-9]{2,6}$/.test(text) ? { extension: text } : { number: text });
+  if (!text) { input?.focus(); return undefined; }
+  return send(verb, /^[0-9]{2,6}$/.test(text) ? { extension: text } : { number: text });
 }
 const DIGITS = '123456789*0#';
 function toggleKeypad() { own.keypad = !own.keypad; own.digits = ''; paint(); }
@@ -290,7 +290,7 @@ function line(a) {
     a.recording ? [h('span', { class: 's-on_call' }, a.recording === 'muted' ? t('line.tape_muted') : t('line.tape_on')), key('C', t(muteTape), () => send('record/mute', { on: a.recording !== 'muted' }), { class: a.recording === 'muted' ? 'primary' : '' })]
       : can('record_on_demand') && plain(t('line.tape'), () => send('record', { on: true }))),
   own.keypad && a.state === 'on_call' && h('div', { class: 'toolbar keypad', role: 'group', 'aria-label': t('line.keypad') }, [...DIGITS].map((d) => h('button', { key: d, disabled: !fresh(), onclick: () => press(d) }, d)), h('output', { class: 'num', 'aria-label': t('line.sent') }, own.digits)),
-  can('hold') ? h('form', { class: 'toolbar', onsubmit: (e) => { e.preventDefault(); whom('consult'); } },
+  can('hold') ? h('form', { class: 'toolbar', onsubmit: (e) => { e.preventDefault(); return whom('consult'); } },
     !a.third && labelled('whom', 'line.whom', { inputmode: 'tel' }),
     !a.third && h('button', { disabled: !fresh() }, h('kbd', null, '↵'), ' ', t('line.consult')), !a.third && key('T', t('line.transfer'), () => whom('transfer')),
     a.third && h('span', null, t(`line.third.${a.third}`)),
@@ -355,7 +355,7 @@ function onKey(e) {
     if (buttons?.[digit[2] - 1]) { buttons[digit[2] - 1].click(); e.preventDefault(); }
     return;
   }
-  if (e.key === 'Enter' && fresh() && a.state === 'signed_out' && e.target.tagName !== 'BUTTON') { act('sign-in', own.begin, { ready: own.begin === 'ready' }); return; }
+  if (e.key === 'Enter' && e.target.tagName !== 'BUTTON') { document.querySelector('main [aria-keyshortcuts=Enter]')?.click(); return; }
   // A letter does what the button that carries it does, and nothing where there is none.
   const letter = e.key.toUpperCase();
   if (letter === 'N') { document.querySelector('[name=notes]')?.focus(); e.preventDefault(); return; }

@@ -1,6 +1,7 @@
 // Requests to the daemon: JSON both ways, CSRF on writes, problems as ApiProblem with the API's code and parameters.
 import { lang } from './i18n.js';
 
+const ANSWER_MS = 60000; // a command that has no answer by then has none
 export const session = { who: null };
 
 export class ApiProblem extends Error {
@@ -15,14 +16,16 @@ export class ApiProblem extends Error {
 
 export async function request(method, path, body, headers = {}) {
   const init = { method, headers: { Accept: 'application/json', 'Accept-Language': lang, ...headers }, credentials: 'same-origin' };
-  if (method !== 'GET' && session.who) init.headers['X-CSRF-Token'] = session.who.csrf;
+  const writes = method !== 'GET';
+  if (writes && !(body instanceof Blob)) init.signal = AbortSignal.timeout(ANSWER_MS);
+  if (writes && session.who) init.headers['X-CSRF-Token'] = session.who.csrf;
   if (body instanceof Blob) init.body = body;
   else if (body !== undefined) { init.body = JSON.stringify(body); init.headers['Content-Type'] = 'application/json'; }
   let response;
   try {
     response = await fetch(path, init);
   } catch {
-    throw new ApiProblem({ code: 'page_offline' }, 0);
+    throw new ApiProblem({ code: writes ? 'no_answer' : 'page_offline' }, 0); // what was sent may have arrived
   }
   if (response.status === 204) return { data: null, etag: '' };
   const data = await response.json().catch(() => ({}));

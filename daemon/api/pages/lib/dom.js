@@ -21,8 +21,22 @@ export function h(tag, props, ...kids) {
   return { tag, props: props || {}, key: props ? props.key : undefined, at: '', kids: place(kids, '', []) };
 }
 
+// What is pressed and gives a promise is busy until that is kept: pressed again meanwhile, by pointer or by key, it does
+// nothing, and says so (aria-busy); the focus stays. So no command goes out twice, whoever presses twice.
+const busy = new WeakSet();
+const once = (handler) => function press(event) {
+  if (busy.has(this)) { event.preventDefault(); return; }
+  const work = handler.call(this, event);
+  if (!(work instanceof Promise)) return;
+  const shown = event.submitter || this;
+  busy.add(this);
+  shown.setAttribute('aria-busy', 'true');
+  work.finally(() => { busy.delete(this); shown.removeAttribute('aria-busy'); });
+};
+
 function setProp(el, name, value, before) {
   if (name === 'key') return;
+  if (name === 'onclick' || name === 'onsubmit') { el[name] = value ? once(value) : null; return; }
   if (name.startsWith('on')) { el[name] = value || null; return; }
   if (name === 'style') {
     for (const [k, v] of Object.entries(value || {})) if (!before || before[k] !== v) el.style.setProperty(k, v);

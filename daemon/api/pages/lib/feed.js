@@ -1,4 +1,6 @@
 // The event stream as messages: {kind: snapshot|delta|beat|bye|lost}. Runs in the shared worker, or in the page.
+const SILENT_MS = 8000; // four beats
+const SILENT_MOST_MS = 60000;
 const TABLES = ['system', 'links', 'campaigns', 'agents', 'calls', 'lines', 'imports'];
 export const empty = () => ({ ready: false, seq: 0, ...Object.fromEntries(TABLES.map((name) => [name, {}])) });
 
@@ -16,17 +18,28 @@ export function merge(state, delta) {
 }
 
 export class Feed {
-  constructor(say) { this.say = say; this.source = null; this.state = empty(); this.beat = null; this.beatAt = 0; }
+  constructor(say) { this.say = say; this.source = null; this.state = empty(); this.beat = null; this.beatAt = 0; this.patience = SILENT_MS; }
 
   open() { if (!this.source) this.connect(); }
 
   restart() { this.close(); this.connect(); }
 
-  close() { clearTimeout(this.timer); if (this.source) this.source.close(); this.source = null; this.state = empty(); this.beat = null; }
+  close() { clearTimeout(this.timer); clearInterval(this.watch); if (this.source) this.source.close(); this.source = null; this.state = empty(); this.beat = null; }
+
+  // Open in name alone (the computer slept, a proxy holds back what it gets): made anew, each time after a longer wait.
+  look() {
+    if (!this.source || Date.now() - this.heardAt < this.patience) return;
+    this.restart();
+    this.patience = Math.min(SILENT_MOST_MS, this.patience * (1.5 + Math.random() / 2)); // not all pages at once
+  }
 
   connect() {
     const source = new EventSource('/api/v1/stream');
     this.source = source;
+    this.heardAt = Date.now();
+    this.lead = -Infinity;
+    clearInterval(this.watch);
+    this.watch = setInterval(() => this.look(), 1000);
     source.addEventListener('snapshot', (e) => {
       const data = JSON.parse(e.data);
       this.state = { ...empty(), ...data, ready: true };
@@ -41,8 +54,14 @@ export class Feed {
     });
     source.addEventListener('beat', (e) => {
       this.beat = JSON.parse(e.data);
-      this.beatAt = Date.now();
-      this.say({ kind: 'beat', beat: this.beat });
+      // How far its clock is ahead of ours, at the best: a beat that is behind that was held up on its way, and is as old.
+      const lead = Date.parse(this.beat.now) - Date.now();
+      this.lead = Math.max(this.lead, lead);
+      const late = this.lead - lead;
+      this.beatAt = Date.now() - late;
+      this.heardAt = this.beatAt;
+      if (late < SILENT_MS) this.patience = SILENT_MS;
+      this.say({ kind: 'beat', beat: this.beat, late });
     });
     source.addEventListener('phone', (e) => this.say({ kind: 'phone', told: JSON.parse(e.data) })); // of this moment only
     source.addEventListener('bye', (e) => {
@@ -51,6 +70,7 @@ export class Feed {
       if (reason !== 'restart') this.close();
     });
     source.onerror = () => {
+      this.heardAt = Date.now(); // the browser tries again by itself
       this.say({ kind: 'lost' });
       if (source.readyState === EventSource.CLOSED && this.source === source) {
         this.source = null; // refused (401, 503): try again ourselves, more and more slowly; the page asks why

@@ -78,7 +78,7 @@ function hear(message) {
     merge(live.state, message.delta);
     for (const fn of [...watchers]) fn(message.delta);
   }
-  if (message.kind === 'beat') hearBeat(message.beat, 0);
+  if (message.kind === 'beat') hearBeat(message.beat, message.late);
   if (message.kind === 'phone') for (const fn of [...callers]) fn(message.told);
   if (message.kind === 'refused') window.dispatchEvent(new Event('cadran:refused'));
   if (message.kind === 'bye' && message.reason !== 'restart') window.dispatchEvent(new Event('cadran:signed-out'));

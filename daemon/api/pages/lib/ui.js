@@ -82,7 +82,7 @@ export function request(key, wanted, isDone, send) {
   const entry = { wanted, isDone, at: Date.now(), said: false };
   pending.set(key, entry);
   paint();
-  send().catch((error) => { pending.delete(key); complain(error); paint(); });
+  return send().catch((error) => { pending.delete(key); complain(error); paint(); });
 }
 export function waiting(key) {
   const entry = pending.get(key);

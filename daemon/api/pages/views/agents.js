@@ -49,9 +49,10 @@ function arrange() {
 }
 
 function act(a, path, state, body) {
-  request(`agent:${a.id}`, state, () => live.state.agents[a.id]?.state === state || live.state.agents[a.id]?.next_state === state,
+  const sent = request(`agent:${a.id}`, state, () => live.state.agents[a.id]?.state === state || live.state.agents[a.id]?.next_state === state,
     () => post(`/agents/${a.id}/${path}`, body));
   ui.drawer = null;
+  return sent;
 }
 
 function drawer(id) {
@@ -86,9 +87,9 @@ function heard(text) { const at = text.lastIndexOf(' '); return `${text.slice(0,
 function supervise(a, off) {
   const ask = (verb, body) => {
     const phone = document.querySelector('[name=supv]')?.value.trim() || '';
-    if (body.extension === '' && !phone) { toast(t('supv.need_phone'), { kind: 'alert' }); return; }
+    if (body.extension === '' && !phone) { toast(t('supv.need_phone'), { kind: 'alert' }); return undefined; }
     if (phone) localStorage.setItem('cadran.extension', phone);
-    attempt(() => post(`/agents/${a.id}/${verb}`, 'extension' in body ? { ...body, extension: phone } : undefined));
+    return attempt(() => post(`/agents/${a.id}/${verb}`, 'extension' in body ? { ...body, extension: phone } : undefined));
   };
   const button = (label, verb, body) => h('button', { key: label, disabled: Boolean(off), onclick: () => ask(verb, body) }, t(label));
   return h('div', { class: 'toolbar', 'data-supervise': true }, h('span', { class: 'muted' }, t('supv.title')),

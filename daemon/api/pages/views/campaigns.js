@@ -193,7 +193,7 @@ function weekly(windows, empty, save) {
     e.preventDefault();
     const form = new FormData(e.target);
     const days = form.getAll('day').map(Number);
-    if (days.length) save([...windows, { days, start: form.get('start'), end: form.get('end') }]);
+    return days.length > 0 && save([...windows, { days, start: form.get('start'), end: form.get('end') }]);
   };
   return [
     windows.length === 0 ? h('p', { class: 'empty' }, empty) : h('ul', { class: 'list' }, windows.map((x, i) => h('li', { key: i }, x.days.map(dayName).join(' '), ` ${x.start} – ${x.end}`, may('manage') && h('button', { 'data-store': true, class: 'quiet right', 'aria-label': t('do.remove'), onclick: () => save(windows.filter((_, j) => j !== i)) }, '×')))),
@@ -211,7 +211,7 @@ function recycling() {
   const add = (e) => {
     e.preventDefault();
     const v = formValues(e.target);
-    saveRows('recycling', [...row.recycling.filter((r) => r.on !== v.on), { on: v.on, delay_s: Number(v.delay_s), max_count: v.max_count, priority: v.priority }]);
+    return saveRows('recycling', [...row.recycling.filter((r) => r.on !== v.on), { on: v.on, delay_s: Number(v.delay_s), max_count: v.max_count, priority: v.priority }]);
   };
   const said = (s) => { // in the largest unit that it is a whole number of
     const [unit, size] = [['days', 86400], ['hours', 3600], ['minutes', 60]].find(([, n]) => s >= n && s % n === 0) || ['seconds', 1];
@@ -259,11 +259,11 @@ function compare() {
   const choose = (e) => {
     e.preventDefault();
     const picked = new FormData(e.target);
-    if (conflict.overlap.some((name) => !picked.get(name))) { toast(t('compare.choose'), { kind: 'alert' }); return; }
+    if (conflict.overlap.some((name) => !picked.get(name))) { toast(t('compare.choose'), { kind: 'alert' }); return undefined; }
     const keep = Object.fromEntries(Object.entries(conflict.mine).filter(([name]) => !conflict.overlap.includes(name) || picked.get(name) === 'mine'));
     const { theirs } = conflict;
     [row, etag, conflict] = [theirs, `"${theirs.version}"`, null];
-    if (Object.keys(keep).length) send(keep, etag); else paint();
+    return Object.keys(keep).length ? send(keep, etag) : paint();
   };
   const show = (v) => (typeof v === 'object' ? JSON.stringify(v) : String(v));
   return h('form', { class: 'compare', onsubmit: choose }, h('p', { class: 'band watch' }, t('error.changed_meanwhile')),

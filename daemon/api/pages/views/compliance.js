@@ -101,7 +101,10 @@ function refused() {
 async function check(e) {
   e.preventDefault();
   const values = formValues(e.target);
-  Object.assign(data, { made: null, verdict: await attempt(() => post('/compliance/check', { campaign_id: Number(values.campaign_id), number: values.number })) });
+  data.asked = values;
+  const verdict = await attempt(() => post('/compliance/check', { campaign_id: Number(values.campaign_id), number: values.number }));
+  if (data.asked !== values) return; // another has been asked meanwhile
+  Object.assign(data, { made: null, verdict });
   paint();
 }
 async function calls() { data.made = (await attempt(() => get(`/leads/${data.verdict.lead_id}/lawfulness`))) || []; paint(); }
@@ -116,7 +119,7 @@ function verdict(v) {
 function mayCall() {
   const campaigns = Object.values(live.state.campaigns).map((c) => [c.id, c.name]);
   return h('section', { class: 'card' }, h('h2', null, t('compliance.may_call')),
-    h('form', { class: 'toolbar', onsubmit: check }, select('campaign_id', campaigns[0]?.[0], campaigns, { 'aria-label': t('col.campaign') }), h('input', { name: 'number', required: true, inputmode: 'tel', 'data-search': true, placeholder: '0199001234', 'aria-label': t('dnc.number') }), h('button', { class: 'primary' }, t('compliance.ask'))),
+    h('form', { class: 'toolbar', onsubmit: (e) => { check(e); } }, select('campaign_id', campaigns[0]?.[0], campaigns, { 'aria-label': t('col.campaign') }), h('input', { name: 'number', required: true, inputmode: 'tel', 'data-search': true, placeholder: '0199001234', 'aria-label': t('dnc.number') }), h('button', { class: 'primary' }, t('compliance.ask'))),
     data.verdict && verdict(data.verdict));
 }
 

@@ -96,12 +96,13 @@ export function steer(c, verb) {
       body: t('stop.body', { talking: num(talking), ringing: num(up) }),
       check: up > 0 && t('stop.hang_up', { n: up }), verb: t('do.stop'), act: ({ checked }) => send({ hang_up_ringing: checked }),
     });
-    return;
+    return undefined;
   }
   const before = c.state;
-  send(verb === 'stop' ? {} : undefined);
+  const sent = send();
   const back = { running: 'start', paused: 'pause', stopped: 'stop' }[before];
   if (verb === 'pause') toast(t('pause.done', { name: c.name }), { undo: () => steer(live.state.campaigns[c.id] || c, back) });
+  return sent;
 }
 
 export function controls(c) {

@@ -8,7 +8,7 @@ import { attempt, confirm, field, formValues, select, toast, heads, grid } from 
 import * as ovh from './ovh.js';
 import * as zadarma from './zadarma.js';
 
-const data = { rows: [], templates: [], chosen: null, steps: [], tried: [], users: null, agents: [], journal: null, key: '', busy: '' };
+const data = { rows: [], templates: [], chosen: null, steps: [], tried: [], users: null, agents: [], journal: null, key: '' };
 const SHOWN_STATES = ['pending', 'sending', 'done', 'doubt', 'held', 'dead', 'skipped'];
 
 async function refresh() {
@@ -84,12 +84,9 @@ async function change(row, body) {
   return done;
 }
 async function tryStep(step) {
-  data.busy = step;
-  paint();
   const phone = document.querySelector('[name=crm_phone]')?.value.trim();
   const user = data.users?.find((u) => u.agent_id)?.crm_id || data.users?.[0]?.crm_id || '';
   const found = await attempt(() => post(`/crm/integrations/${data.chosen.id}/try`, { step, user, ...(phone ? { phone } : {}) }));
-  data.busy = '';
   if (found) data.tried = [...data.tried.filter((x) => x.step !== step), found];
   paint();
 }
@@ -129,7 +126,7 @@ function outcome(step) {
 }
 const trying = () => h('section', { class: 'card' }, h('h2', null, t('crm.try')), h('p', { class: 'muted' }, t('crm.try_hint')),
   field(t('crm.phone'), h('input', { name: 'crm_phone', placeholder: '+33123456789' })),
-  h('ol', { class: 'list' }, data.steps.map((step) => h('li', { key: step }, h('b', null, t(`crm.step.${step}`)), ' ', h('button', { disabled: data.busy === step, onclick: () => tryStep(step) }, t('crm.try_verb')), outcome(step)))));
+  h('ol', { class: 'list' }, data.steps.map((step) => h('li', { key: step }, h('b', null, t(`crm.step.${step}`)), ' ', h('button', { onclick: () => tryStep(step) }, t('crm.try_verb')), outcome(step)))));
 const people = () => data.users && h('section', { class: 'card' }, h('h2', null, t('crm.users')),
   h('p', null, h('button', { 'data-store': true, onclick: () => users('refresh') }, t('crm.users_refresh')), ' ', h('button', { 'data-store': true, onclick: () => users('associate') }, t('crm.users_associate'))),
   grid(heads('crm.col.', ['user', 'email', 'agent']),

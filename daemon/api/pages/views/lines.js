@@ -35,8 +35,11 @@ function toggle(l) {
   const on = l.state === 'off' || l.state === 'resting';
   const send = () => request(`line:${l.id}`, on, () => (live.state.lines[l.id]?.state === 'active') === on, () => post(`/lines/${l.id}/${on ? 'enable' : 'disable'}`));
   const others = Object.values(live.state.lines).some((x) => x.id !== l.id && x.kind === l.kind && x.state === 'active');
-  if (!on && !others) confirm({ title: t('lines.last', { name: l.name }), body: t('lines.last_body'), verb: t('lines.switch_off'), act: send });
-  else send();
+  if (!on && !others) {
+    confirm({ title: t('lines.last', { name: l.name }), body: t('lines.last_body'), verb: t('lines.switch_off'), act: send });
+    return undefined;
+  }
+  return send();
 }
 function pool() {
   const rows = Object.values(live.state.lines).sort((a, b) => a.kind.localeCompare(b.kind) || b.priority - a.priority || a.name.localeCompare(b.name));

@@ -155,19 +155,20 @@ function importer() {
       job.state !== 'done' && h('button', { 'data-store': true, class: 'primary', disabled: busy || !job.report || n === 0, onclick: run }, t('import.run', { n: num(n) }))));
 }
 
-// ---- search -------------------------------------------------------------------------------------------------------
+// ---- search: one may ask anew before the answer is there; that of the last question counts -------------------------------------------------------------------------------------------------------
 async function search(e, after) {
   e?.preventDefault();
   if (!after) {
     const values = formValues(document.querySelector('form.search'));
     data.query = new URLSearchParams(Object.entries(values).filter(([, v]) => v !== '')).toString();
   }
-  const page = await attempt(() => get(`/leads?${data.query}${after ? `&after=${after}` : ''}`));
-  if (page) data.found = after ? { rows: [...data.found.rows, ...page.rows], next_after: page.next_after } : page;
+  const asked = data.query;
+  const page = await attempt(() => get(`/leads?${asked}${after ? `&after=${after}` : ''}`));
+  if (page && asked === data.query) data.found = after ? { rows: [...data.found.rows, ...page.rows], next_after: page.next_after } : page;
   paint();
 }
 const finder = () => h('section', { class: 'card' },
-  h('form', { class: 'search toolbar', onsubmit: search }, labelled('q', 'search.name', { 'data-search': true }), labelled('phone', 'search.phone'),
+  h('form', { class: 'search toolbar', onsubmit: (e) => { search(e); } }, labelled('q', 'search.name', { 'data-search': true }), labelled('phone', 'search.phone'),
     select('list_id', '', [['', t('search.any_list')], ...data.lists.map((l) => [l.id, l.name])], { 'aria-label': t('import.list') }), h('button', { class: 'primary' }, t('do.search'))),
   !data.found && empty('search.start'),
   data.found && (data.found.rows.length === 0 ? empty('search.none') : grid(heads('search.col_', ['name', 'phone', 'place', 'list', 'status', 'last', 'blocked']),

@@ -19,7 +19,7 @@ const saving = (row, names, plain, send) => (e) => {
   e.preventDefault();
   const values = Object.fromEntries([...names.map((name) => [name, picked(e.target, name, row[name])]), ...plain.map((name) => [name, e.target.elements[name].value])]);
   const changes = changed(row, values);
-  if (Object.keys(changes).length) send(changes); else toast(t('save.nothing'));
+  return Object.keys(changes).length ? send(changes) : toast(t('save.nothing'));
 };
 const buttons = () => may('manage') && h('div', { class: 'buttons wide' }, h('button', { class: 'primary' }, t('do.save')));
 
