@@ -1,4 +1,5 @@
-"""What is done to leads and history by the clock, with nobody asking: retention once a day, reviews of consent at once.
+"""What is done to leads and history by the clock, with nobody asking: retention once a day; reviews of consent and the
+ends of imports that were cut at once.
 
 Runs beside the engine on the daemon's loop, in short transactions. What it erased or dropped is in the audit log as
 counts; a database that does not answer only puts the work off.
@@ -17,7 +18,7 @@ import structlog
 
 from daemon.clock import Clock
 from daemon.errors import StoreConflict, StoreError
-from daemon.ports import Store
+from daemon.ports import LeadSink, Store
 from daemon.settings import RetentionTable
 
 log = structlog.get_logger(__name__)
@@ -53,6 +54,8 @@ class Upkeep:
         """For ever."""
         while True:
             try:
+                if isinstance(self._store, LeadSink) and (count := await self._store.finish_merges()):
+                    log.info("imports.finished", count=count)
                 await self.review()
                 if self._clock.utcnow() >= self._due:
                     self._due = self._clock.utcnow() + timedelta(seconds=PUT_OFF_S)

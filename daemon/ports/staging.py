@@ -59,7 +59,9 @@ class LeadStaging(Protocol):
         ...
 
     async def finish(self, at: datetime) -> ImportCounts:
-        """Make the leads, in one transaction, created `at`; the staging is gone after it, and after a failure too."""
+        """Make the leads, in one transaction, created `at`; the staging is gone after it, and after a failure too.
+        Leads that were there take their values right after it, a few hundred at a time: what cuts that is made good by
+        `LeadSink.finish_merges`."""
         ...
 
     async def discard(self) -> None:
@@ -72,3 +74,7 @@ class LeadSink(Protocol):
     """Where checked leads go in bulk; PostgreSQL by COPY into a staging table, memory by a list."""
 
     async def open_staging(self, target: ImportTarget) -> LeadStaging: ...
+
+    async def finish_merges(self) -> int:
+        """Go on with imports that were cut while leads took their values. How many there were."""
+        ...

@@ -1,7 +1,8 @@
 """Leads in bulk: rows of a file go by COPY into a table of their own, and become leads in one last transaction.
 
 Implements `daemon.ports.LeadSink` on PostgreSQL. The staging table is unlogged and named after the import, so that a
-daemon's death leaves at worst a table that the next start drops; no half of a file is ever a lead.
+daemon's death leaves at worst a table that the next start drops; no half of a file is ever a lead. What leads of the
+base take from the file is promised by that transaction, and written after it (`daemon.store.merging`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from daemon.calls.lead_records import LeadDraft
 from daemon.clock import Clock
 from daemon.errors import StoreConflict, StoreError
 from daemon.ports import ConsentRules, ImportCounts, ImportTarget, Pseudonyms, StagedLead
+from daemon.store import merging as merges
 from daemon.store.database import Database
 from daemon.store.entry import campaigns_of, entry_of, lacking
 from daemon.store.privacy import erased_of, take_back
@@ -74,6 +76,25 @@ def _merged(name: str, old: str, new: str) -> str:
     if name == "fields":
         return f"{old}.fields || {new}.fields"
     return f"CASE WHEN {_filled(name, new)} THEN {new}.{name} ELSE {old}.{name} END"
+
+
+def update_sql(merging: str, policy: str) -> str:
+    """The leads $1 take the values that the table has for them; what the dialler knows of them stays."""
+    chosen = ", ".join(f"{name} = {_value(name, policy)}" for name in LEAD_COLUMNS if name != "vendor_lead_code")
+    chosen += "".join(
+        f", {name} = CASE WHEN strpos(l.blocked_by, 'consent') > 0 AND (s.consent_at IS NOT NULL"
+        f" OR s.running_contract) THEN {freed} ELSE l.{name} END"
+        for name, freed in (("eligible_at", "NULL"), ("blocked_by", "''"))
+    )
+    return f"UPDATE leads l SET {chosen} FROM {merging} s WHERE l.id = ANY($1) AND s.lead_id = l.id"
+
+
+def _value(name: str, policy: str) -> str:
+    if name.startswith("consent_"):  # a consent is replaced by another one, never by its absence
+        return f"CASE WHEN s.consent_at IS NOT NULL THEN s.{name} ELSE l.{name} END"
+    if policy == "replace" and name != "status":
+        return f"s.{name}"
+    return _merged(name, "l", "s")
 
 
 class PostgresStaging:
@@ -163,11 +184,15 @@ class PostgresStaging:
                 entry = entry_of(await campaigns_of(connection, self._target.list_id), self._consent_rules)
                 arguments = (self._target.list_id, known, at, entry.hold, entry.contract, list(entry.clients))
                 inserted = await _count(connection.execute(self._insert_sql(), *arguments, timeout=3600))
-                updated = 0
-                if self._target.duplicates != "skip":  # last: the ends of these leads' calls wait for it
-                    updated = await _count(connection.execute(self._update_sql(), timeout=3600))
+                updated, merging = 0, ""
+                if self._target.duplicates != "skip":
+                    merging = self._table.replace(PREFIX, f"{merges.PREFIX}{self._target.duplicates}_")
+                    updated = await _count(connection.execute(self._promise_sql(merging), timeout=3600))
+                    await connection.execute(f"ALTER TABLE {merging} ADD PRIMARY KEY (lead_id)", timeout=3600)
         finally:
             await self.discard()
+        if merging:
+            await merges.Merge(self._database, merging, update_sql).run()
         skipped = people - inserted if self._target.duplicates == "skip" else 0
         return ImportCounts(inserted=inserted, updated=updated, skipped=skipped)
 
@@ -203,24 +228,13 @@ class PostgresStaging:
             f" FROM ({folded}) n WHERE s.row = n.root"
         )
 
-    def _update_sql(self) -> str:
-        """Leads of the base take the file's values; what the dialler knows of them stays. Where two people of the file
-        are one lead of the base, the later one is written."""
-        chosen = ", ".join(f"{name} = {self._value(name)}" for name in LEAD_COLUMNS if name != "vendor_lead_code")
-        rows = f"SELECT DISTINCT ON (lead_id) * FROM {self._table} WHERE row = root AND lead_id IS NOT NULL"
-        chosen += "".join(
-            f", {name} = CASE WHEN strpos(l.blocked_by, 'consent') > 0 AND (s.consent_at IS NOT NULL"
-            f" OR s.running_contract) THEN {freed} ELSE l.{name} END"
-            for name, freed in (("eligible_at", "NULL"), ("blocked_by", "''"))
+    def _promise_sql(self, merging: str) -> str:
+        """A table of what leads of the base will take. Where two people of the file are one lead, the later counts."""
+        names = ", ".join(LEAD_COLUMNS)
+        return (
+            f"CREATE TABLE {merging} AS SELECT DISTINCT ON (lead_id) lead_id, {names} FROM {self._table}"
+            " WHERE row = root AND lead_id IS NOT NULL ORDER BY lead_id, row DESC"
         )
-        return f"UPDATE leads l SET {chosen} FROM ({rows} ORDER BY lead_id, row DESC) s WHERE l.id = s.lead_id"
-
-    def _value(self, name: str) -> str:
-        if name.startswith("consent_"):  # a consent is replaced by another one, never by its absence
-            return f"CASE WHEN s.consent_at IS NOT NULL THEN s.{name} ELSE l.{name} END"
-        if self._target.duplicates == "replace" and name != "status":
-            return f"s.{name}"
-        return _merged(name, "l", "s")
 
     def _insert_sql(self) -> str:
         names = ", ".join(LEAD_COLUMNS)
@@ -265,6 +279,12 @@ class Importing:
         )
         await staging.create()
         return staging
+
+    async def finish_merges(self) -> int:
+        tables = await merges.left_over(self._database)
+        for table in tables:
+            await merges.Merge(self._database, table, update_sql).run()
+        return len(tables)
 
     async def drop_old_staging(self) -> None:
         """See `drop_left_over`."""
