@@ -68,6 +68,34 @@ def test_where_a_verdict_leads(mode: str, voice: str, strict: bool, outcome: str
     run(main, seed=9)
 
 
+@pytest.mark.feature("AMD-01", clause="a verdict given while the link was cut is asked for when it is back")
+@pytest.mark.parametrize(("voice", "outcome"), [("human", "connected"), ("machine", "machine")])
+def test_a_verdict_given_during_a_cut(voice: str, outcome: str) -> None:
+    """Unheard, it would be "not sure": where that is hung up, a person would be; elsewhere an agent hears a machine."""
+
+    async def main(loop: VirtualLoop) -> None:
+        settings = AmdSettings(notsure_hangs_up=voice == "human")
+        world = await campaign_of_one(loop, "asyncagi", answers(voice), amd_settings=settings)
+        desk = next(iter(world.live.desks.values()))
+        (call,) = world.live.calls.values()
+        await world.until(lambda: call.answered_at is not None, 30.0)
+        customer = world.fake.channels[call.leg]
+        while not customer.get_variable("AMDSTATUS"):
+            world.fake.faults.cut()
+            await asyncio.sleep(0.02)
+        assert not world.live.link.synced and not call.verdict
+        await world.until(lambda: world.live.link.synced, 10.0)
+        await asyncio.sleep(1.5)
+        assert (desk.state == "on_call") == (outcome == "connected")
+        if customer.far_end is not None:
+            customer.far_end.say_goodbye()
+        await asyncio.sleep(5.0)
+        assert (attempt(world).outcome, attempt(world).amd) == (outcome, voice)
+        await world.stop()
+
+    run(main, seed=9)
+
+
 @pytest.mark.feature(
     "AMD-02", clause="played to a machine after its greeting, only to who consented to automated calls"
 )
