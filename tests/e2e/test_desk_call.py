@@ -5,12 +5,18 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Page, expect
 
 from daemon.engine import commands as c
 from tests.api.fakes import call_view
 from tests.e2e.floor import ATTEMPT, desk_world, shot
 from tests.e2e.site import open_site
+
+
+async def press(page: Page, key: str) -> None:
+    """A key, once the button that carries it can be pressed: it does nothing before, as while no beat has come."""
+    await expect(page.locator(f"main [aria-keyshortcuts='{key}']")).to_be_enabled()
+    await page.keyboard.press(key)
 
 
 @pytest.mark.feature("STAT-05", clause="disposition from the desk, by keyboard alone")
@@ -21,9 +27,9 @@ async def test_an_agent_works_a_call_by_keyboard_and_survives_a_reload(browser: 
         page = await site.open("/desk")
         await expect(page.get_by_role("button", name="Se connecter")).to_be_enabled()
         await shot(page, "desk-1-signed-out-fr-light")
-        await page.keyboard.press("Enter")
+        await press(page, "Enter")
         await expect(page.locator(".deskband")).to_contain_text("En pause")
-        await page.keyboard.press("r")
+        await press(page, "R")
         await expect(page.locator(".deskband")).to_contain_text("Prêt")
         await shot(page, "desk-3-ready-fr-light")
         now = datetime.now(UTC)
@@ -31,19 +37,25 @@ async def test_an_agent_works_a_call_by_keyboard_and_survives_a_reload(browser: 
         door.change("agents", agent, state="on_call", attempt_id=ATTEMPT, lead_id=site.world.rows["lead_id"], since=now)
         await expect(page.get_by_role("heading", name="Jean DUPONT")).to_be_visible()
         await expect(page.locator(".big")).to_have_text("01\u00a099\u00a000\u00a012\u00a034")
+        notes = page.locator("[name=notes]")
+        await expect(notes).to_be_visible()
         await page.keyboard.press("n")
+        await expect(notes).to_be_focused()
         await page.keyboard.type("Rappeler le soir")
+        await expect(notes).to_have_value("Rappeler le soir")
         await page.keyboard.press("Escape")
-        await page.keyboard.press("2")
+        await expect(notes).not_to_be_focused()
+        await press(page, "2")
+        await expect(page.locator(".outcomes [aria-pressed=true]")).to_contain_text("Rappel")
         await shot(page, "desk-6-on-call-fr-light")
         await page.reload()
-        await expect(page.locator("[name=notes]")).to_have_value("Rappeler le soir")
+        await expect(notes).to_have_value("Rappeler le soir")
         await expect(page.locator(".outcomes [aria-pressed=true]")).to_contain_text("Rappel")
         door.change("agents", agent, state="wrap_up", wrap_until=datetime.now(UTC) + timedelta(seconds=55))
         await expect(page.locator(".deskband")).to_contain_text("reste 0:")
-        await expect(page.locator("[name=notes]")).to_have_value("Rappeler le soir")
+        await expect(notes).to_have_value("Rappeler le soir")
         await shot(page, "desk-7-wrap-up-fr-light")
-        await page.keyboard.press("Control+Enter")
+        await press(page, "Control+Enter")
         await expect(page.locator(".deskband")).to_contain_text("Prêt")
         done = door.of(c.Dispose)[0]
         assert (done.code, done.notes, done.then) == ("RAPPEL", "Rappeler le soir", "ready") and done.callback_at
