@@ -161,13 +161,11 @@ class _Day:
         if began(self.live.utc, self.zone) != self.start:
             return
         for row in calls:
-            campaign = self._campaign(row["campaign_id"], row)
-            if campaign is not None and row["inbound"]:
-                _callers(campaign, row)
-            elif campaign is not None:
-                _placed(campaign, row)
-            if (desk := self.desks.get(row["agent_id"])) is not None:
-                _add(desk.today, "sales", row["sales"])
+            if row["campaign_id"] is None:
+                if (desk := self.desks.get(row["agent_id"])) is not None:
+                    _add(desk.today, "sales", row["sales"])
+            elif (campaign := self._campaign(row["campaign_id"], row)) is not None:
+                (_callers if row["inbound"] else _placed)(campaign, row)
         for row in intervals:
             self._interval(row)
         for id in self.campaigns:
@@ -207,19 +205,17 @@ def _placed(campaign: CampaignLive, row: Row) -> None:
     campaign.placed += row["placed"]
     campaign.answered += row["answered"]
     if row["outcome"] is not None:
-        _add(campaign.outcomes, Outcome(row["outcome"]), row["calls"])
+        _add(campaign.outcomes, Outcome(row["outcome"]), row["ended"])
 
 
 def _callers(campaign: CampaignLive, row: Row) -> None:
     callers, ended_by = campaign.callers, row["ended_by"]
     _add(callers, "arrived", row["began"])
     _add(callers, "answered", row["connected"])
-    if row["outcome"] is None:
-        return
     if row["outcome"] != Outcome.CONNECTED and ended_by not in _NOBODY_CALLED_BACK:
-        _add(callers, "missed", row["calls"])
+        _add(callers, "missed", row["ended"])
     if ended_by in _TURNED_AWAY:
-        _add(callers, ended_by, row["calls"])
+        _add(callers, ended_by, row["ended"])
 
 
 def _add(counts: dict[str, int], name: str, more: int) -> None:

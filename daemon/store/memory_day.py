@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from daemon.store.memory_tables import AttemptRow, IntervalRow, MemoryTables
@@ -24,21 +25,21 @@ def _known(row: AttemptRow | IntervalRow, at: datetime, who: int, given: Mapping
 
 
 def day_calls(tables: MemoryTables, given: Mapping[str, Any]) -> Rows:
-    """Sums by whose site, campaign, agent, direction, outcome and who ended it."""
+    """Sums by whose site, campaign, direction, outcome and who ended it; and by whose site and agent."""
     start, still_open, forms = given["start"], frozenset(given["open"] or ()), frozenset(given["forms"] or ())
     sums: dict[tuple[Any, ...], list[int]] = {}
     for row in tables.attempts.values():
         if not _known(row, row.at, row.campaign_id, given):
             continue
-        over, inbound = row.id not in still_open, row.kind == "inbound"
-        outcome = row.outcome if over and _since(row.ended_at, start) else None
-        ended_by = row.ended_by if over and inbound else ""
-        key = (row.site == given["site"], row.campaign_id, row.agent_id, inbound, outcome, ended_by)
-        known = sums.setdefault(key, [0] * 6)
-        known[:] = [a + b for a, b in zip(known, _steps(row, start, over, row.id not in forms), strict=True)]
-    names = ("own", "campaign_id", "agent_id", "inbound", "outcome", "ended_by")
-    counts = ("calls", "began", "placed", "answered", "connected", "sales")
-    ordered = sorted(sums, key=lambda key: (*key[:4], key[4] is None, key[4] or "", key[5]))
+        own = row.site == given["site"]
+        steps = _steps(row, start, row.id not in still_open, row.id not in forms)
+        by_campaign = (own, row.campaign_id, row.kind == "inbound", row.outcome, row.ended_by, None)
+        for key in (by_campaign, (own, None, None, None, None, row.agent_id)):
+            known = sums.setdefault(key, [0] * 6)
+            known[:] = [a + b for a, b in zip(known, steps, strict=True)]
+    names = ("own", "campaign_id", "inbound", "outcome", "ended_by", "agent_id")
+    counts = ("began", "placed", "answered", "connected", "ended", "sales")
+    ordered = sorted(sums, key=lambda key: [(part is None, part if part is not None else 0) for part in key])
     return [dict(zip((*names, *counts), (*key, *sums[key]), strict=True)) for key in ordered]
 
 
@@ -49,11 +50,11 @@ def _since(at: datetime | None, start: datetime) -> bool:
 def _steps(row: AttemptRow, start: datetime, over: bool, disposed: bool) -> tuple[int, ...]:
     sold = over and disposed and row.sale and not row.disposition_by_default
     return (
-        1,
         int(row.at >= start),
         int(_since(row.placed_at, start)),
         int(over and _since(row.answered_at, start)),
         int(over and _since(row.connected_at, start)),
+        int(over and _since(row.ended_at, start)),
         int(sold and _since(row.disposition_at, start)),
     )
 
@@ -62,19 +63,20 @@ def day_agents(tables: MemoryTables, given: Mapping[str, Any]) -> Rows:
     """Sums by whose site, agent, state and campaigns."""
     start = given["start"]
     since = dict(zip(given["agent_ids"] or (), given["since"] or (), strict=True))
-    sums: dict[tuple[Any, ...], tuple[list[float], set[Any]]] = {}
+    sums: dict[tuple[Any, ...], tuple[list[float], list[bool]]] = {}
     for history in tables.intervals.values():
-        for row in history:
+        for before, row in pairwise((None, *history)):
+            assert row is not None
             if row.state not in COUNTED or not _known(row, row.started_at, row.agent_id, given):
                 continue
             key = (row.site == given["site"], row.agent_id, row.state, row.campaign_id, tuple(row.campaign_ids))
-            spent, calls = sums.setdefault(key, ([], set()))
+            spent, calls = sums.setdefault(key, ([], []))
             spent.append(_seconds(row, start, since.get(row.agent_id)))
-            if row.state == "on_call" and row.started_at >= start and row.attempt_id is not None:
-                calls.add(row.attempt_id)
+            held = before is not None and before.state == "on_hold" and before.attempt_id == row.attempt_id
+            calls.append(row.state == "on_call" and row.started_at >= start and not held)
     names = ("own", "agent_id", "state", "campaign_id", "campaign_ids", "seconds", "calls")
     return [
-        dict(zip(names, (*key[:4], list(key[4]), sum(sums[key][0]), len(sums[key][1])), strict=True))
+        dict(zip(names, (*key[:4], list(key[4]), sum(sums[key][0]), sum(sums[key][1])), strict=True))
         for key in sorted(sums)
     ]
 

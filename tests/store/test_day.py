@@ -48,15 +48,16 @@ async def test_what_is_left_to_the_store(world: World) -> None:
     await _call(world, Outcome.BUSY)
     given = {"site": SITE, "fence": fence, "start": start}
     sums = await world.store.report("day_calls", open=[still_open], forms=[form], **given)
-    names = ("outcome", "calls", "began", "placed", "answered", "connected", "sales")
+    names = ("outcome", "agent_id", "began", "placed", "answered", "connected", "ended", "sales")
     assert [tuple(row[name] for name in names) for row in sums] == [
-        ("connected", 2, 2, 2, 2, 2, 1),
-        (None, 1, 1, 1, 0, 0, 0),
-    ]
+        ("busy", None, 1, 1, 0, 0, 0, 0),
+        ("connected", None, 2, 2, 2, 2, 2, 1),
+        (None, 4, 3, 3, 2, 2, 2, 1),
+    ], "what has become meanwhile of the one that was open is not here"
     rows = await world.store.report("day_agents", agent_ids=[4], since=[since], **given)
     spent = {row["state"]: (row["seconds"], row["calls"]) for row in rows}
     assert spent == {"ready": (100.0, 0), "on_call": (30.0, 1), "wrap_up": (20.0, 0)}
     elsewhere = given | {"site": "s2", "until": world.clock.utcnow() - timedelta(seconds=1)}
     told = await world.store.report("day_calls", only=[1], **elsewhere)
-    assert sum(row["calls"] for row in told) == 3 and not any(row["own"] for row in told)
+    assert sum(row["began"] for row in told if row["agent_id"] is None) == 3 and not any(row["own"] for row in told)
     assert await world.store.report("day_calls", only=[2], **elsewhere) == []

@@ -216,8 +216,10 @@ async def test_a_claim_in_any_order_reads_along_its_index(work: World, seen: See
 
 
 async def test_figures_of_the_day_read_indexes(work: World, seen: Seen) -> None:
-    """An engine that begins at noon reads the day's calls and intervals, not those of the years before."""
-    given: dict[str, Any] = {"site": "s1", "fence": 9, "start": work.clock.utc - timedelta(minutes=2)}
+    """An engine that begins at noon reads the day's calls and intervals, not those of the years before. Of the rows
+    here two minutes are in what it looks back to, four hours from the day's start."""
+    start = work.clock.utc + timedelta(hours=3, minutes=58)
+    given: dict[str, Any] = {"site": "s1", "fence": 9, "start": start}
     for only in (None, [7]):
         await work.store.report("day_calls", only=only, open=[], forms=[], **given)
         await work.store.report("day_agents", only=only, agent_ids=[1, 2], since=[work.clock.utc] * 2, **given)
