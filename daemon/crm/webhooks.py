@@ -43,7 +43,8 @@ ANSWER_BYTES_MAX = 64 * 1024
 REST_AFTER = 3
 """Failures in a row after which a receiver is taken as down, and asked with one row at a time."""
 SWEEP_S = 3600.0
-STAFF_S = 30.0
+STAFF_S = 4.0
+"""What another daemon changes of a webhook holds here after so long: its old address is told no more of its calls."""
 DEAD_DAYS = 30
 WRONG_KEY = "the key file differs from the one its secret was shown from: copy webhook.key, or rotate the secret"
 

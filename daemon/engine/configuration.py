@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -17,6 +18,7 @@ from daemon.engine.loading import Rows
 from daemon.errors import CommandError, StoreUnavailable
 from daemon.ports import Store
 
+Applied = asyncio.Future[dict[str, Any]]
 LEDGER_DAYS = 32
 TABLES: Mapping[str, type[rec.Record]] = {
     kind.__name__: kind
@@ -60,19 +62,24 @@ class Configuration:
                 self._put(lambda: self._lists_changed(change.ids, done))
                 await done
             return
-        applied: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        rows = None
+        applied: Applied | None = None
         try:
-            async with self._reading:
-                rows = await self.read({change.table: change.ids})
-                self._put(lambda rows=rows: self._apply_rows(rows, applied))  # type: ignore[misc]
+            applied = await self.hand_over({change.table: change.ids})
         except StoreUnavailable as error:
             raise CommandError("store_unavailable", {"reason": str(error)}) from error
         finally:
-            if rows is None:  # also if whoever tells of it waits no longer: the rows are as they are all the same
+            if applied is None:  # also if whoever tells of it waits no longer: the rows are as they are all the same
                 self._unread.append(change)
                 self._unread_wake.set()
         await applied
+
+    async def hand_over(self, wanted: Mapping[str, tuple[int, ...]]) -> Applied:
+        """Read these rows and put them into the engine's inbox; what is returned is done when it has taken them."""
+        applied: Applied = asyncio.get_running_loop().create_future()
+        async with self._reading:
+            rows = await self.read(wanted)
+            self._put(lambda: self._apply_rows(rows, applied))
+        return applied
 
     def _lists_changed(self, ids: tuple[int, ...], done: asyncio.Future[dict[str, Any]]) -> None:
         for campaign in self._core.live.campaigns.values():
@@ -81,14 +88,14 @@ class Configuration:
         if not done.done():  # whoever asked may have given up waiting
             done.set_result({})
 
-    def _apply_rows(self, rows: Rows, done: asyncio.Future[dict[str, Any]] | None) -> None:
+    def _apply_rows(self, rows: Rows, done: Applied) -> None:
         try:
             self._core.load(rows)
         except CommandError as error:
-            if done is not None and not done.done():
+            if not done.done():
                 done.set_exception(error)
             return
-        if done is not None and not done.done():
+        if not done.done():
             done.set_result({})
 
     async def run(self) -> None:
@@ -98,9 +105,9 @@ class Configuration:
             await asyncio.sleep(1.0)
             change = self._unread[0]
             try:
-                async with self._reading:
-                    rows = await self.read({change.table: change.ids})
-                    self._put(lambda rows=rows: self._apply_rows(rows, None))  # type: ignore[misc]
+                applied = await self.hand_over({change.table: change.ids})
+                with suppress(CommandError):
+                    await applied
             except StoreUnavailable:
                 continue
             self._unread.popleft()
@@ -117,14 +124,9 @@ class Configuration:
             if not ids:
                 records.extend(await self._store.find(kind))
                 continue
-            missing = []
-            for id in ids:
-                record = await self._store.get(kind, id)
-                if record is None:
-                    missing.append(id)
-                else:
-                    records.append(record)
-            gone[name] = tuple(missing)
+            found = await self._store.get_many(kind, ids)
+            records.extend(found)
+            gone[name] = tuple(set(ids) - {record.id for record in found})
         ledgers: dict[int, tuple[LedgerRow, ...]] = {}
         zones: dict[int, tuple[str, ...]] = {}
         for record in records:

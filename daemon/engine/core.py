@@ -98,6 +98,7 @@ class EngineCore:
         desks.on_idle = self.offering.desk_idle
         desks.end_preview = lambda desk, give_back: self.next_call.end_preview(desk, give_back=give_back)
         self.hopper.withdraw = self.by_hand.preview_over
+        self.loading.check_startable = self.operations.check_startable
         desks.on_bridged = self.calls.on_bridged
         desks.on_unbridged = self.calls.on_unbridged
         desks.on_connect_failed = self.calls.connect_failed

@@ -328,7 +328,8 @@ class Live:
         """Line id → LineQuality (daemon.engine.quality)."""
         self.unsaved = Unsaved()
         self.blocked: dict[int, Blocked] = {}
-        self.blacklist: frozenset[tuple[int, str]] = frozenset()
+        self.blacklist: dict[tuple[int, str], int] = {}
+        """(group, E.164) of each row of `blocked`, with its id."""
         self.recent: dict[UUID, float] = {}
         self.counters: Counter[str] = Counter()
         self.alerts: dict[str, str] = {}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
 import structlog
 
 from daemon.agents.states import AgentState
@@ -39,6 +40,8 @@ class Loading:
 
     def __init__(self, live: Live, desks: Desks, hopper: Hopper) -> None:
         self._live, self._desks, self._hopper = live, desks, hopper
+        self.check_startable: Callable[[CampaignLive], None] = lambda campaign: None
+        """Raises the CommandError that forbids a campaign to run here (daemon.engine.operate)."""
         self._going: dict[tuple[str, int], None] = {}
         """Agents and campaigns that are no longer there, but for a call in progress."""
         self.on_new: Callable[[CampaignLive | Desk], None] = lambda who: None
@@ -60,8 +63,7 @@ class Loading:
             elif isinstance(record, rec.PauseCode):
                 live.pause_codes[record.id] = record
             elif isinstance(record, rec.Blocked):
-                live.blocked[record.id] = record
-                self._blacklist()
+                self._block(record)
             elif isinstance(record, rec.CallerIdNumber):
                 live.caller_ids.set(record)
             elif isinstance(record, rec.Line) and record.site == live.site.id:
@@ -79,10 +81,23 @@ class Loading:
     def _moved(self, record: rec.Record) -> None:
         """A row of another site, which may have been ours until now: two sites would dial a campaign of one, fill its
         line twice, and both have the agent."""
+        name = type(record).__name__
+        if record.id in self.known().get(name, ()):
+            self._remove(name, record.id)
+
+    def known(self) -> dict[str, Collection[int]]:
+        """Ids of the rows that are held, by record class name."""
         live = self._live
-        known = {"Line": [*live.pool.lines], "Campaign": [*live.campaigns], "Agent": [*live.desks]}
-        if record.id in known.get(type(record).__name__, ()):
-            self._remove(type(record).__name__, record.id)
+        return {
+            "Group": live.groups,
+            "Status": live.statuses,
+            "PauseCode": live.pause_codes,
+            "Blocked": live.blocked,
+            "CallerIdNumber": live.caller_ids.numbers,
+            "Line": live.pool.lines,
+            "Campaign": live.campaigns,
+            "Agent": live.desks,
+        }
 
     def _load_campaign(self, record: Campaign, rows: Rows) -> None:
         live = self._live
@@ -107,18 +122,33 @@ class Loading:
             for desk in live.desks.values():
                 if record.id in desk.campaign_ids:
                     campaign.agents[desk.state] += 1
+        elif campaign.rules == rules and _as(campaign, record.version) == record:
+            campaign.record = record  # told of what was done here, or of what is known already
+            return
         else:
             hopper_changed = (campaign.record.list_ids, campaign.record.order) != (record.list_ids, record.order)
-            if record.state is not campaign.state:
-                self._live.touch("campaigns", record.id)
-                campaign.state, campaign.since_utc = record.state, live.utc
-                if record.state is not CampaignState.RUNNING:
-                    self._hopper.withdraw_previews(campaign)
             campaign.record, campaign.rules = record, rules
             configure(live, campaign)
+            if record.state is not campaign.state:
+                self._ordered_elsewhere(campaign, record.state)
             if hopper_changed:
                 self._hopper.drop_leads(campaign, frozenset(), frozenset(), frozenset())
         live.touch("campaigns", record.id)
+
+    def _ordered_elsewhere(self, campaign: CampaignLive, state: CampaignState) -> None:
+        """Another site of it, or another daemon, was told to start, pause or stop this campaign."""
+        live = self._live
+        if state is CampaignState.RUNNING:
+            try:
+                self.check_startable(campaign)
+            except CommandError as error:
+                log.warning("campaign.not_started", site=live.site.id, campaign_id=campaign.id, code=error.code)
+                return
+            campaign.suspended = ""
+            live.alerts.pop(f"campaign {campaign.id}", None)
+        else:
+            self._hopper.withdraw_previews(campaign)
+        campaign.state, campaign.since_utc = state, live.utc
 
     def _load_agent(self, record: rec.Agent) -> None:
         live = self._live
@@ -134,8 +164,15 @@ class Loading:
             self._desks.sign_out(desk, "administrator")
         live.touch("agents", record.id)
 
-    def _blacklist(self) -> None:
-        self._live.blacklist = frozenset((row.group_id, row.e164) for row in self._live.blocked.values())
+    def _block(self, record: rec.Blocked) -> None:
+        self._unblock(record.id)
+        self._live.blocked[record.id] = record
+        self._live.blacklist[record.group_id, record.e164] = record.id
+
+    def _unblock(self, id: int) -> None:
+        row = self._live.blocked.pop(id, None)
+        if row is not None and self._live.blacklist.get((row.group_id, row.e164)) == id:
+            del self._live.blacklist[row.group_id, row.e164]
 
     def _remove(self, name: str, id: int) -> None:
         live = self._live
@@ -148,8 +185,7 @@ class Loading:
                 live.alerts.pop(f"caller ID {number.record.e164}", None)
             live.caller_ids.remove(id)
         elif name == "Blocked":
-            live.blocked.pop(id, None)
-            self._blacklist()
+            self._unblock(id)
         elif name == "Status":
             live.statuses.pop(id, None)
         elif name == "PauseCode":
@@ -177,6 +213,11 @@ class Loading:
             elif name == "Campaign" and not live.campaigns[id].calls:
                 del live.campaigns[id], self._going[name, id]
                 live.touch("campaigns", id)
+
+
+def _as(campaign: CampaignLive, version: int) -> Campaign:
+    """The row that would say what holds here now."""
+    return msgspec.structs.replace(campaign.record, version=version, state=campaign.state)
 
 
 def _load_order(record: rec.Record) -> tuple[int, int]:

@@ -24,6 +24,7 @@ from daemon.engine.configuration import TABLES, Configuration
 from daemon.engine.core import EngineCore
 from daemon.engine.earlier import Earlier
 from daemon.engine.fact_log import FactLog
+from daemon.engine.following import Following
 from daemon.engine.inbox import INBOX_MAX, TIMER_GRAIN_S, Inbox
 from daemon.engine.lease import SiteLease
 from daemon.engine.live import Call
@@ -97,6 +98,7 @@ class SiteRunner:
         self._configuration = Configuration(core, store, clock, self._inbox.put, self._saved_n)
         self._earlier = Earlier(core.live, store, self._inbox.put)
         core.loading.on_new = self._earlier.appeared
+        self._following = Following(core, store, self._configuration, self._inbox.put)
         self._watchdog = Watchdog(core.live, core.calls, core.desks)
         self._log: FactLog | None = None
         self.leading = False
@@ -128,8 +130,13 @@ class SiteRunner:
                 group.create_task(self._store_work.commit_intents(), name=f"intents {self.site}")
                 group.create_task(self._store_work.claim_leads(), name=f"claims {self.site}")
                 group.create_task(self._configuration.run(), name=f"rows {self.site}")
-                beside = (("counts", self._store_work.count_leads), ("audit", self._audit), ("day", self._earlier.run))
-                for name, work in beside:
+                beside = {
+                    "counts": self._store_work.count_leads,
+                    "audit": self._audit,
+                    "day": self._earlier.run,
+                    "changes": self._following.run,
+                }
+                for name, work in beside.items():
                     group.create_task(self._works.keep(f"{name} {self.site}", work), name=f"{name} {self.site}")
                 past = line_use.recall(self.core.live, self._store, self._taken_at, self._inbox.put)
                 group.create_task(self._works.attempt(f"line use {self.site}", past), name=f"line use {self.site}")
@@ -149,6 +156,7 @@ class SiteRunner:
         """Everything the store knows of this site, retried until it answers."""
         while True:
             try:
+                await self._following.begin()
                 rows = await self._configuration.read(dict.fromkeys(TABLES, ()))
                 await self._store.release_claims(self.site)
                 attempts = await self._store.open_attempts(self.site)

@@ -6,11 +6,13 @@ own deadline settings and ends in one of the errors named. `driver` is not a por
 
 from daemon.ports.pbx import Pbx, PbxStatus
 from daemon.ports.staging import ImportCounts, ImportTarget, LeadSink, LeadStaging, StagedLead
-from daemon.ports.store import ConsentRules, Page, Pseudonyms, Store
+from daemon.ports.store import ChangedRow, Changes, ConsentRules, Page, Pseudonyms, Store
 from daemon.ports.tapes import TapeStore
 from daemon.ports.telling import CrmKey, CrmStore, OutboxKey, WebhookStore
 
 __all__ = [
+    "ChangedRow",
+    "Changes",
     "ConsentRules",
     "CrmKey",
     "CrmStore",

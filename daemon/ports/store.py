@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -39,6 +39,22 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
 
     rows: list[Any]
     next_after: str | None = None
+
+
+class ChangedRow(NamedTuple):
+    """A configuration row that was created, changed or deleted; the same change always has the same stamp."""
+
+    kind: type[Record]
+    id: int
+    stamp: int
+
+
+class Changes(NamedTuple):
+    """Configuration rows changed since a mark, some of them perhaps told before, and the mark to ask from next. One
+    lower than before is of another database, or of an older copy: anything may have changed."""
+
+    mark: int
+    rows: list[ChangedRow]
 
 
 class Store(Protocol):
@@ -119,6 +135,10 @@ class Store(Protocol):
         ...
 
     async def get(self, kind: type[R], id: int) -> R | None: ...
+    async def get_many(self, kind: type[R], ids: Sequence[int]) -> list[R]:
+        """Those of these rows that there are, by id."""
+        ...
+
     async def find(self, kind: type[R], **equals: Any) -> list[R]:
         """All rows of `kind` whose fields equal the given values, by id."""
         ...
@@ -128,6 +148,10 @@ class Store(Protocol):
         ...
 
     async def delete(self, kind: type[R], id: int, if_version: int | None) -> None: ...
+    async def changes(self, since: int) -> Changes:
+        """What anybody has changed of the rows that engines hold, deletions too. `since` 0: only the mark, for who
+        reads all of them next."""
+        ...
 
     # -- leads and history ----------------------------------------------------------------------------------------
     async def add_leads(self, list_id: int, drafts: Sequence[LeadDraft]) -> list[int]:

@@ -20,6 +20,7 @@ from daemon.ports import ConsentRules, ImportTarget, Page, Pseudonyms
 from daemon.store import memory_figures, memory_privacy, memory_reports, memory_retention
 from daemon.store import memory_people as people
 from daemon.store import memory_search as search
+from daemon.store.changes import MemoryChanges
 from daemon.store.freeing import MemoryFreeing
 from daemon.store.memory_crm import MemoryCrm
 from daemon.store.memory_dialling import MemoryDialling
@@ -64,6 +65,7 @@ class MemoryStore(
     MemoryDrafts,
     MemoryNumbers,
     MemoryFreeing,
+    MemoryChanges,
 ):
     """Implements daemon.ports.Store, LeadSink, WebhookStore and CrmStore. The lease lives by `clock.now()`."""
 

@@ -333,6 +333,7 @@ class FactApplier:
             campaign.level = fact.level if fact.level is not None else campaign.level
             campaign.speed = fact.speed if fact.speed is not None else campaign.speed
             campaign.version += 1
+            self._t.tell(Campaign, campaign.id)
         reason = {"reason": fact.reason} if fact.reason else {}
         self._note(numbered, fact.by, "campaign.set", f"campaign:{fact.campaign_id}", given | reason)
 
@@ -344,6 +345,7 @@ class FactApplier:
             if fact.enabled is not None:
                 line.enabled = fact.enabled
                 line.version += 1
+            self._t.tell(Line, line.id)
         if fact.enabled is not None:
             reason = {"reason": fact.reason} if fact.reason else {}
             detail = {"enabled": fact.enabled} | reason

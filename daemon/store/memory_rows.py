@@ -43,6 +43,7 @@ class MemoryRows:
             self.tables.last_id[kind] += 1
             row.id, row.version = self.tables.last_id[kind], 1
             self.tables.config[kind][row.id] = row
+            self.tables.tell(kind, row.id)
             if isinstance(row, Campaign):
                 self.tables.list_reviews |= dict.fromkeys(reviewed(None, row), 0)
             return check_changes(kind, row, {})
@@ -93,6 +94,7 @@ class MemoryRows:
             self._check(row, id)
             row.id, row.version = id, current.version + 1
             self.tables.config[kind][id] = row
+            self.tables.tell(kind, id)
             if isinstance(current, Campaign) and isinstance(row, Campaign):
                 self.tables.list_reviews |= dict.fromkeys(reviewed(current, row), 0)
             return check_changes(kind, row, {})
@@ -111,6 +113,7 @@ class MemoryRows:
                     if parent is kind and used:
                         raise StoreConflict(f"{kind.__name__} {id} is used by {TABLES[child]}", field)
             del self.tables.config[kind][id]
+            self.tables.tell(kind, id)
             if kind is Webhook:
                 for key in [key for key in self.tables.outbox if key[0] == id]:
                     del self.tables.outbox[key]

@@ -18,7 +18,7 @@ import msgspec
 from daemon.calls.lead_records import LeadDraft
 from daemon.calls.records import LeadList, LeadOrder, Record
 from daemon.store.memory_tally import Tally
-from daemon.store.tables import TABLES, TURNS, order_key
+from daemon.store.tables import FOLLOWED, TABLES, TURNS, order_key
 
 Person = tuple[int, str]
 """(client_id, e164)."""
@@ -171,6 +171,8 @@ class MemoryTables:
     def __init__(self) -> None:
         self.config: dict[type[Record], dict[int, Record]] = {kind: {} for kind in TABLES}
         self.last_id: dict[type[Record], int] = dict.fromkeys(TABLES, 0)
+        self.told: dict[tuple[type[Record], int], int] = {}
+        self.told_n = 0
         self.resting: dict[int, datetime | None] = {}
         self.leases: dict[str, tuple[str, int, float]] = {}
         self.marks: dict[tuple[str, int], int] = defaultdict(int)
@@ -211,6 +213,12 @@ class MemoryTables:
         self._waiting: dict[tuple[int, int], list[tuple[datetime, int]]] = defaultdict(list)
 
     # -- queues --------------------------------------------------------------------------------------------------------
+
+    def tell(self, kind: type[Record], id: int) -> None:
+        """A row of configuration was created, changed or deleted."""
+        if kind in FOLLOWED:
+            self.told_n += 1
+            self.told[kind, id] = self.told_n
 
     def touch(self, lead: LeadRow) -> None:
         """Put the lead where its state belongs; to be called after whatever changes that. Old entries stay and are

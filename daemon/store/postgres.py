@@ -12,6 +12,7 @@ from typing import Any
 from daemon.bounds import Bound
 from daemon.clock import Clock
 from daemon.store.applying import Applying, make_partitions
+from daemon.store.changes import ChangeRows
 from daemon.store.config_rows import ConfigRows
 from daemon.store.crm import CrmRows
 from daemon.store.database import Database
@@ -50,6 +51,7 @@ class PostgresStore(
     Drafts,
     NumbersRows,
     FreeingRows,
+    ChangeRows,
 ):
     """Implements daemon.ports.Store, LeadSink, WebhookStore, CrmStore and TapeStore.
 

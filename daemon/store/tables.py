@@ -41,6 +41,14 @@ TABLES: Final[dict[type[Record], str]] = {
     zadarma_records.ZadarmaCall: "zadarma_calls",
 }
 
+FOLLOWED: Final[frozenset[type[Record]]] = frozenset(
+    kind
+    for kind in TABLES
+    if TABLES[kind]
+    in ("groups", "statuses", "pause_codes", "blacklist", "caller_ids", "lines", "lists", "campaigns", "agents")
+)
+"""What engines hold in memory: its changes are noted (migrations/0019_changed_rows.sql)."""
+
 UNIQUE: Final[dict[type[Record], tuple[tuple[str, ...], ...]]] = {
     records.Group: (("code",),),
     records.Client: (("group_id", "name"),),

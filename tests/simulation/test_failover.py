@@ -10,6 +10,7 @@ import pytest
 
 from daemon.engine import commands as c
 from daemon.engine import placing
+from daemon.engine.following import Following
 from daemon.engine.live import Call, Live
 from daemon.engine.views import CallView
 from daemon.errors import StoreUnavailable
@@ -71,9 +72,16 @@ def test_standby_takes_over() -> None:
 def _split(monkeypatch: pytest.MonkeyPatch, *, told: bool) -> tuple[object, ...]:
     """A chaos in which the leader loses its way to the database and the standby takes the site; what was broken.
 
-    The seed, one in many, was found while placing looked at every piece of news: here it does so."""
+    The seed, one in many, was found while placing looked at every piece of news, and nobody asked what other daemons
+    had changed (which a slow database answers slowly, by the same dice): here it is so."""
+
+    async def nobody_asks(following: Following) -> None:
+        return
+
     monkeypatch.setattr(Live, "takes_turns", lambda self, campaign: True)
     monkeypatch.setattr(placing, "_ALL_PLACED", frozenset())
+    monkeypatch.setattr(Following, "begin", nobody_asks)
+    monkeypatch.setattr(Following, "_catch_up", nobody_asks)
 
     class TwoMachines(chaos.Run):
         def __init__(self, *args: Any, **more: Any) -> None:

@@ -32,7 +32,7 @@ class FactsBehind(NoFaults):
     async def after(self, op: str) -> None:
         if op == "apply_facts" and self.behind and self._written:
             raise StoreUnavailable("no answer arrives")
-        if op == "get" and self.slow_rows_s:
+        if op == "get_many" and self.slow_rows_s:
             await asyncio.sleep(self.slow_rows_s)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -27,11 +27,11 @@ class SlowStore:
         self.open = asyncio.Event()
         self.down = False
 
-    async def get(self, kind: type, id: int) -> Any:
+    async def get_many(self, kind: type, ids: Sequence[int]) -> list[Any]:
         if self.down:
             raise StoreUnavailable("away")
         await self.open.wait()
-        return ROW
+        return [ROW]
 
 
 class Site:
