@@ -57,6 +57,14 @@ def heard(path: Path) -> list[tuple[bool, bool]]:
     return [(energy(w, LOW_HZ) > 1500, energy(w, HIGH_HZ) > 1500) for w in windows]
 
 
+def spoken(found: list[tuple[bool, bool]]) -> list[int]:
+    """Where anybody is heard; each party in most of it. (On a busy machine the far ends' sound comes in gusts.)"""
+    where = [n for n, tones in enumerate(found) if any(tones)]
+    for party in (0, 1):
+        assert sum(found[n][party] for n in where) >= 0.6 * len(where), found
+    return where
+
+
 def closed(path: Path) -> bool:
     """Whether Asterisk has finished this file: its head tells the length only then, and may not be there before."""
     if not path.exists() or path.stat().st_size <= 44:
@@ -98,11 +106,11 @@ async def test_both_are_heard_and_the_muted_span_is_not(site: Site, mode: str, g
     await asyncio.to_thread(wait_until, f"{path} is closed", lambda: closed(path), 20)
     found = heard(path)
     path.unlink()
-    both = [n for n, tones in enumerate(found) if tones == (True, True)]
+    talk = spoken(found)
     silent = [n for n, tones in enumerate(found) if tones == (False, False)]
-    assert len(both) * WINDOW_S == pytest.approx(talk_s - silent_s, abs=0.8), found
+    assert len(talk) * WINDOW_S == pytest.approx(talk_s - silent_s, abs=0.8), found
     assert len(silent) * WINDOW_S == pytest.approx(silent_s, abs=0.5), found
-    assert min(both) < min(silent) and max(silent) < max(both), "talk, muted, talk"
+    assert min(talk) < min(silent) and max(silent) < max(talk), "talk, muted, talk"
     assert len(found) * WINDOW_S < talk_s + 1.0, "the wait on hold is not in it"
 
 
@@ -140,11 +148,11 @@ async def test_what_a_campaign_records(fresh_lab: Lab, mode: str, tmp_path: Path
             link = (await cadran.post(f"/api/v1/recordings/{rows[id]['id']}/link"))["url"]
             sound.write_bytes(await cadran.download(link))
             found = heard(sound)
-            both = [n for n, tones in enumerate(found) if tones == (True, True)]
+            talk = spoken(found)
             silent = [n for n, tones in enumerate(found) if tones == (False, False)]
             assert len(silent) * WINDOW_S == pytest.approx(end - start, abs=0.5), found
-            assert len(both) * WINDOW_S == pytest.approx(seconds - (end - start), abs=1.0), found
-            assert min(both) < min(silent) and max(silent) < max(both), "talk, muted, talk"
+            assert len(talk) * WINDOW_S == pytest.approx(seconds - (end - start), abs=1.0), found
+            assert min(talk) < min(silent) and max(silent) < max(talk), "talk, muted, talk"
 
 
 async def converse(cadran: Cadran, agent: int) -> tuple[str, float]:
