@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Route, expect
 
 from daemon.engine import commands as c
 from tests.api.fakes import call_view
@@ -74,3 +74,34 @@ async def test_the_drafts_are_also_kept_by_the_daemon(browser: Browser) -> None:
         await page.evaluate("sessionStorage.clear()")
         await page.reload()
         await expect(page.locator("[name=notes]")).to_have_value("déjà client")
+
+
+async def test_a_desk_that_cannot_read_keeps_its_call_and_names_nobody_else(browser: Browser) -> None:
+    """The database is away as the next call comes: it can be ended, the person before does not stand there, and the
+    desk reads again by itself once it can."""
+    async with open_site(browser, demo="agent") as site:
+        door = await desk_world(site)
+        agent, now = site.world.rows["agent"].id, datetime.now(UTC)
+        door.show(call_view(ATTEMPT, agent_id=agent, stage="talking", since=now, started=now))
+        door.change("agents", agent, state="on_call", attempt_id=ATTEMPT, lead_id=site.world.rows["lead_id"], since=now)
+        page = await site.open("/desk")
+        person = page.get_by_role("heading", name="Jean DUPONT")
+        await expect(person).to_be_visible()
+
+        async def away(route: Route) -> None:
+            await route.fulfill(status=503, json={"code": "store_unavailable"})
+
+        await page.route("**/api/v1/desk", away)
+        after = ATTEMPT[:-1] + "2"
+        door.show(call_view(after, agent_id=agent, stage="talking", since=now, started=now))
+        door.change("agents", agent, attempt_id=after, since=now)
+        await expect(page.get_by_role("alert").filter(has_text="La base ne répond pas")).to_be_visible()
+        await expect(page.get_by_role("button", name="X Raccrocher")).to_be_enabled()
+        await expect(page.locator("[name=notes]")).to_be_editable()
+        await expect(person).to_have_count(0)
+        await expect(page.get_by_text("Aucune fiche")).to_have_count(0)
+        await page.locator("[name=notes]").fill("rappeler")
+        await page.unroute("**/api/v1/desk")
+        await expect(person).to_be_visible()
+        await expect(page.get_by_role("alert").filter(has_text="La base ne répond pas")).to_have_count(0)
+        await expect(page.locator("[name=notes]")).to_have_value("rappeler")

@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from playwright.async_api import Browser, Error, Page, expect
+from playwright.async_api import Browser, Error, Page, Route, expect
 
 from daemon.calls.records import LeadList
 from daemon.engine.views import WindowView
@@ -205,6 +205,35 @@ async def test_a_lost_stream_stops_timers_hatches_figures_and_cuts_the_plots(bro
             button = page.get_by_role("button", name=name)
             await expect(button).to_be_disabled()
             await expect(button).to_have_attribute("title", "Impossible tant que Cadran ne répond pas")
+
+
+UNREAD = {
+    "/#/campagnes/1/reglages": ("campaigns/1", "form [name=name]"),
+    "/#/alertes": ("alerts", "[data-rules]"),
+    "/#/conformite": ("compliance/day", "[data-rule], .card:has([name=jour]) .empty"),
+}
+
+
+@pytest.mark.parametrize("where", list(UNREAD))
+async def test_what_cannot_be_read_says_why_and_can_be_asked_for_again(browser: Browser, where: str) -> None:
+    """It does not pretend for ever to be reading."""
+    asked, shown = UNREAD[where]
+
+    async def away(route: Route) -> None:
+        await route.fulfill(status=503, json={"code": "store_unavailable"})
+
+    async with open_site(browser) as site:
+        page = await site.open("/#/direct")
+        await page.route(f"**/api/v1/{asked}", away)
+        await page.goto(site.url(where))
+        trouble = page.get_by_role("alert").filter(has_text="La base ne répond pas")
+        await expect(trouble).to_be_visible()
+        await expect(page.get_by_text("Lecture de l’état")).to_have_count(0)
+        await expect(page.locator(shown)).to_have_count(0)
+        await page.unroute(f"**/api/v1/{asked}")
+        await trouble.get_by_role("button", name="Actualiser").click()
+        await expect(page.locator(shown).first).to_be_visible()
+        await expect(trouble).to_have_count(0)
 
 
 async def places(page: Page) -> list[list[int]]:

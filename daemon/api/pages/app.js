@@ -41,9 +41,10 @@ function read() {
   const [path, query] = location.hash.replace(/^#\/?/, '').split('?');
   const [page, ...rest] = (path || 'direct').split('/');
   route = { page, rest, query: new URLSearchParams(query || '') };
-  const found = current();
-  if (found.enter) found.enter(route);
+  const here = route;
+  Object.assign(ui, { reading: true, unread: null });
   paint();
+  return Promise.resolve(current().enter?.(route)).finally(() => { if (here === route) ui.reading = false; paint(); });
 }
 const current = () => (PAGES.find(([name]) => name === route.page) || [null, HIDDEN[route.page] || direct])[1];
 
@@ -72,6 +73,7 @@ function toggleTheme() {
 const rail = () => h('nav', { class: 'rail', 'aria-label': t('nav.label') }, h('a', { class: 'brand', href: '#/direct' }, icon('dial'), h('span', null, 'Cadran')),
   PAGES.filter(([, , right]) => may(right)).map(([name]) => h('a', { key: name, href: `#/${name}`, title: t(`nav.${name}`), 'aria-current': route.page === name ? 'page' : false }, icon(name), h('span', null, t(`nav.${name}`)))));
 
+const unreadBand = () => ui.unread && h('p', { key: 'unread', class: 'band watch', role: 'alert' }, icon('watch'), ' ', problemText(ui.unread), ' ', h('button', { onclick: read }, t('do.refresh')));
 const reloadBand = () => live.reload && h('p', { key: 'reload', class: 'band info' }, t('age.new_version'), ' ', h('button', { onclick: () => location.reload() }, t('do.reload')));
 
 function login() {
@@ -95,7 +97,7 @@ function draw() {
   document.title = `${t(`nav.${route.page}`)} · Cadran`;
   if (!session.who) { mount(root, login(), toasts()); return; }
   document.body.classList.toggle('stale', age() !== null && age() >= 15);
-  mount(root, rail(), h('div', { class: 'right-side' }, top(), session.who.demo && h('p', { key: 'demo', class: 'band info' }, t('demo.band')), linkBands(), reloadBand(), h('main', { id: 'main', tabindex: '-1' }, live.printing && sheetHead(t(`nav.${route.page}`), current().computedAt?.()), current().view(route)), ui.drawer && h('aside', { class: 'drawer' }, ui.drawer())), toasts(), dialog());
+  mount(root, rail(), h('div', { class: 'right-side' }, top(), session.who.demo && h('p', { key: 'demo', class: 'band info' }, t('demo.band')), linkBands(), reloadBand(), unreadBand(), h('main', { id: 'main', tabindex: '-1' }, live.printing && sheetHead(t(`nav.${route.page}`), current().computedAt?.()), current().view(route)), ui.drawer && h('aside', { class: 'drawer' }, ui.drawer())), toasts(), dialog());
   showDialog();
   drawerFocus();
   markStore();

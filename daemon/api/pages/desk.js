@@ -10,8 +10,9 @@ import { place } from './lib/place.js';
 import { keysOn, keysSwitch } from './lib/keys.js';
 import { toasts, toast, confirm, dialog, showDialog, complain, attempt, problemText, chip, request, waiting, empty, languages, labelled } from './lib/ui.js';
 
+const AGAIN_MS = 5000;
 const CALL_STATES = ['reserved', 'ringing', 'on_call', 'on_hold', 'wrap_up'];
-const own = { desk: null, form: null, problem: '', hangAt: 0, queue: null, sending: false, begin: 'paused', popup: null, popped: '', crm: null, asked: '', keypad: false, digits: '', missed: [], objectAt: 0, objectWho: '', objected: '', help: false };
+const own = { desk: null, form: null, problem: '', of: '', askedAt: 0, hangAt: 0, queue: null, sending: false, begin: 'paused', popup: null, popped: '', crm: null, asked: '', keypad: false, digits: '', missed: [], objectAt: 0, objectWho: '', objected: '', help: false };
 const channel = 'BroadcastChannel' in window ? new BroadcastChannel('cadran-desk') : null;
 const tabId = Math.random().toString(36).slice(2);
 let elsewhere = false;
@@ -26,12 +27,14 @@ const campaign = () => own.desk?.campaigns.find((c) => c.id === (agent()?.campai
 // Answers may overtake each other: only that of the last question counts, or the person of the call before would stand there.
 let questions = 0;
 async function refresh() {
+  own.askedAt = Date.now();
   questions += 1;
   const mine = questions;
   let [desk, problem] = [null, ''];
   try { desk = await get('/desk'); } catch (error) { problem = error.code === 'agent_unknown' ? t('desk.not_agent') : problemText(error); }
   if (mine !== questions) return;
-  own.desk = desk || own.desk;
+  if (desk) [own.desk, own.of] = [desk, there()];
+  else if (own.desk && own.of !== there()) own.desk = { ...own.desk, lead: null, history: [], caller_id: '' }; // nobody, sooner than another
   own.problem = problem;
   syncForm();
   pop();
@@ -240,7 +243,7 @@ function waitingForWork(a) {
 }
 function person() {
   const lead = own.desk.lead;
-  if (!lead) return h('section', { class: 'card' }, empty('desk.no_lead'), crmButton(crmUrl()));
+  if (!lead) return h('section', { class: 'card' }, own.problem ? h('p', { class: 'big' }, '?') : empty('desk.no_lead'), crmButton(crmUrl()));
   const url = crmUrl();
   return h('section', { class: 'card' }, h('h1', null, `${lead.first_name} ${lead.last_name}`.trim() || lead.company || '—'),
     h('p', { class: 'big', title: lead.e164 }, phone(lead.e164)), own.desk.caller_id && h('p', { class: 'muted' }, t('desk.shown', { number: phone(own.desk.caller_id) })), lead.company && h('p', null, lead.company), place(lead) && h('p', { 'data-place': true }, place(lead)), h('p', { class: 'muted' }, t('desk.attempts', { n: lead.attempts }), lead.consent_at ? ` · ${t('desk.consent', { date: day(new Date(lead.consent_at)) })}` : ''),
@@ -317,8 +320,9 @@ function draw() {
   if (!session.who) { mount(root, top, login(), toasts()); return; }
   if (elsewhere) { mount(root, top, h('main', null, h('p', null, t('desk.other_tab')), h('button', { class: 'primary', onclick: takeOver }, t('desk.take')))); return; }
   const a = own.desk && agent();
-  const body = own.problem ? h('p', { class: 'band watch' }, own.problem) : !a ? empty('loading')
-    : [band(a), a.state === 'signed_out' ? signedOut(a) : CALL_STATES.includes(a.state) ? inCall(a) : [a.last_attempt_id && own.form ? outcome(a) : null, waitingForWork(a)], own.help && keyList(), h('p', { class: 'muted' }, t('desk.keys'), ' ', keysSwitch())];
+  const trouble = own.problem && h('p', { class: 'band watch', role: 'alert' }, own.problem, ' ', h('button', { onclick: refresh }, t('do.refresh')));
+  const body = !a ? trouble || empty('loading')
+    : [trouble, band(a), a.state === 'signed_out' ? signedOut(a) : CALL_STATES.includes(a.state) ? inCall(a) : [a.last_attempt_id && own.form ? outcome(a) : null, waitingForWork(a)], own.help && keyList(), h('p', { class: 'muted' }, t('desk.keys'), ' ', keysSwitch())];
   mount(root, top, offline, phoneBands(), h('main', null, body), toasts(), dialog());
   showDialog();
 }
@@ -385,7 +389,10 @@ async function main() {
     const now = a ? `${a.attempt_id}|${a.lead_id}|${a.last_attempt_id}|${a.campaign_id}` : '';
     if (change && now !== before) { before = now; own.keypad = false; refresh(); } else if (change) { pop(); askCrm(); }
   });
-  setInterval(() => { if (own.queue && fresh()) flush(); }, 1000);
+  setInterval(() => {
+    if (own.queue && fresh()) flush();
+    if (own.problem && session.who && fresh() && Date.now() - own.askedAt > AGAIN_MS) refresh();
+  }, 1000);
   window.addEventListener('keydown', onKey);
   window.addEventListener('cadran:refused', () => { if (session.who) whoAmI().catch(() => {}); });
   window.addEventListener('cadran:signed-out', () => { if (session.who) { session.who = null; own.problem = t('error.signed_out'); paint(); } });

@@ -5,10 +5,11 @@ const ANSWER_MS = 60000; // a command that has no answer by then has none
 export const session = { who: null };
 
 export class ApiProblem extends Error {
-  constructor(body, status) {
+  constructor(body, status, writes = false) {
     super(body.detail || body.code || `HTTP ${status}`);
     this.code = body.code || 'internal';
     this.status = status;
+    this.writes = writes;
     this.details = body.details || {};
     this.requestId = body.request_id || '';
   }
@@ -25,13 +26,13 @@ export async function request(method, path, body, headers = {}) {
   try {
     response = await fetch(path, init);
   } catch {
-    throw new ApiProblem({ code: writes ? 'no_answer' : 'page_offline' }, 0); // what was sent may have arrived
+    throw new ApiProblem({ code: writes ? 'no_answer' : 'page_offline' }, 0, writes); // what was sent may have arrived
   }
   if (response.status === 204) return { data: null, etag: '' };
   const data = await response.json().catch(() => ({}));
   if (!response.ok) {
     if (response.status === 401 && session.who) window.dispatchEvent(new Event('cadran:signed-out'));
-    throw new ApiProblem(data, response.status);
+    throw new ApiProblem(data, response.status, writes);
   }
   return { data, etag: response.headers.get('ETag') || '' };
 }

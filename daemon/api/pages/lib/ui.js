@@ -12,7 +12,8 @@ export const STATE_ICON = {
 export const chip = (state, text) => h('span', { class: `chip s-${state}` }, icon(STATE_ICON[state] || 'off'), ' ', text ?? word('state', state));
 
 // ---- messages -----------------------------------------------------------------------------------------------
-export const ui = { toasts: [], dialog: null, drawer: null };
+// `reading`: a view is asking for what it shows; `unread`: why it did not get it, which stands where it would be.
+export const ui = { toasts: [], dialog: null, drawer: null, reading: false, unread: null };
 let nextToast = 1;
 export function toast(text, more = {}) {
   const item = { id: nextToast++, text, kind: more.kind || 'info', undo: more.undo, detail: more.detail };
@@ -29,7 +30,7 @@ export const complain = (error) => toast(problemText(error), {
   kind: 'alert', detail: error instanceof ApiProblem ? `${error.code} ${error.requestId}` : '',
 });
 export async function attempt(work) {
-  try { return await work(); } catch (error) { complain(error); return undefined; }
+  try { return await work(); } catch (error) { if (ui.reading && !error.writes) ui.unread = error; else complain(error); return undefined; }
 }
 
 export const toasts = () => h('div', { class: 'toasts' },
@@ -147,7 +148,7 @@ export const linkFigure = (site, value) => (siteDown(site) ? '?' : value);
 // A word for each column, `words` before its name (one without a name has none); those in `right` hold figures.
 export const heads = (words, names, right = []) => h('thead', null, h('tr', null, names.map((n) => h('th', { key: n, scope: 'col', class: right.includes(n) ? 'n' : '' }, n && t(words + n)))));
 export const grid = (head, rows, more = {}) => h('table', { class: 'grid', ...more }, head, h('tbody', null, rows));
-export const empty = (name) => h('p', { class: 'empty' }, t(name));
+export const empty = (name) => (name !== 'loading' || !ui.unread) && h('p', { class: 'empty' }, t(name));
 export const computed = (at) => t('report.computed', { at: at ? clock(new Date(at)) : '—' });
 // A row of the live state by its name; one that the stream does not know by its number.
 export const rowName = (table, id) => live.state[table][id]?.name || (Number(id) ? `n° ${id}` : '—');
