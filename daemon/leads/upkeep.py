@@ -16,6 +16,8 @@ from typing import Any
 
 import structlog
 
+from daemon.calls.causes import Outcome
+from daemon.calls.facts import AttemptEnded, NumberedFact
 from daemon.clock import Clock
 from daemon.errors import StoreConflict, StoreError
 from daemon.ports import LeadSink, Store
@@ -31,6 +33,11 @@ PUT_OFF_S = 600.0
 
 FAILED_MAX = 5
 """People in a row whom the database could not forget: then it is the database, not they."""
+
+LOST_S = 86_400.0
+HOLDER = "upkeep"
+LEASE_S = 30.0
+"""A site that comes back just then waits no longer than this."""
 
 REVIEW_PAGE = 5000
 PEOPLE_PAGE = 500
@@ -56,6 +63,7 @@ class Upkeep:
             try:
                 if isinstance(self._store, LeadSink) and (count := await self._store.finish_merges()):
                     log.info("imports.finished", count=count)
+                await self.let_go()
                 await self.review()
                 if self._clock.utcnow() >= self._due:
                     self._due = self._clock.utcnow() + timedelta(seconds=PUT_OFF_S)
@@ -68,6 +76,33 @@ class Upkeep:
     def _next_run(self, now: datetime) -> datetime:
         at = now.astimezone(UTC).replace(hour=self._settings.hour_utc, minute=0, second=0, microsecond=0)
         return at if at > now else at + timedelta(days=1)
+
+    async def let_go(self) -> None:
+        """What sites hold that nobody has led for a day, under whatever name: no conversation lasts so long, and nobody
+        else would ever give their leads back. As a restart does it: under the lease, open attempts end `unknown`."""
+        for site in await self._store.lost_sites(LOST_S):
+            lease = await self._store.acquire_lease(site, HOLDER, LEASE_S)
+            if lease is None:
+                continue  # it is back
+            now = self._clock.utcnow()
+            ends = [
+                AttemptEnded(
+                    at=now,
+                    attempt_id=row.attempt_id,
+                    campaign_id=row.campaign_id,
+                    lead_id=row.lead_id,
+                    client_id=row.client_id,
+                    agent_id=row.agent_id,
+                    outcome=Outcome.UNKNOWN,
+                    ended_by="daemon_down",
+                )
+                for row in await self._store.open_attempts(site)
+            ]
+            facts = [NumberedFact(site=site, fence=lease.fence, n=n, fact=end) for n, end in enumerate(ends, 1)]
+            await self._store.apply_facts(facts)
+            count = await self._store.release_claims(site)
+            await self._store.release_lease(lease)
+            log.warning("site.let_go", site=site, attempts=len(ends), leads=count)
 
     async def review(self) -> None:
         """Look through the lists whose campaigns' rules have changed; the engine hears of each one."""

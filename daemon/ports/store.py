@@ -95,6 +95,10 @@ class Store(Protocol):
         """Give back every lead claimed for `site` that has no open attempt (a dead daemon's hopper). Count."""
         ...
 
+    async def lost_sites(self, silent_s: float) -> list[str]:
+        """Sites whose lease nobody has held for so long (database clock), with leads claimed or attempts open."""
+        ...
+
     # -- the dialler's path ---------------------------------------------------------------------------------------
     async def claim_leads(
         self, campaign_id: int, count: int, now: datetime, open_tz_groups: Sequence[str], site: str, fence: int

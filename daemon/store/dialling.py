@@ -76,6 +76,12 @@ _INTENT_COLUMNS = (
     "known_at",
 )
 
+_LOST = """
+SELECT l.site FROM site_leases l WHERE l.until < clock_timestamp() - make_interval(secs => $1)
+    AND (EXISTS (SELECT FROM leads WHERE claimed_by = l.site)
+        OR EXISTS (SELECT FROM attempts WHERE site = l.site AND outcome IS NULL)) ORDER BY 1"""
+"""Indexes: leads_claimed, attempts_open."""
+
 _OPEN_ATTEMPTS = """
 SELECT a.id AS attempt_id, a.site, a.kind, a.group_id, a.campaign_id, a.client_id, a.lead_id, a.e164, a.line_id,
     a.caller_id, a.agent_id, a.at, a.number, e.answered_at, e.connected_at, e.abandoned_at
@@ -164,6 +170,10 @@ class Dialling(Claiming):
         async with self._database.connection() as connection:
             n = await connection.fetchval("SELECT n FROM fact_marks WHERE site = $1 AND fence = $2", site, fence)
         return n or 0
+
+    async def lost_sites(self, silent_s: float) -> list[str]:
+        async with self._database.connection() as connection:
+            return [row["site"] for row in await connection.fetch(_LOST, silent_s)]
 
     async def open_attempts(self, site: str) -> list[OpenAttempt]:
         async with self._database.connection() as connection:

@@ -117,6 +117,16 @@ class MemoryDialling:
 
         return int(await self._do("release_claims", work))
 
+    async def lost_sites(self, silent_s: float) -> list[str]:
+        def work() -> list[str]:
+            holding = {lead.claimed_by for lead in self.tables.leads.values()}
+            holding |= {row.site for row in self.tables.open.values()}
+            until = self._clock.now() - silent_s
+            return sorted(site for site, lease in self.tables.leases.items() if site in holding and lease[2] < until)
+
+        sites: list[str] = await self._do("lost_sites", work)
+        return sites
+
     # -- the dialler's path --------------------------------------------------------------------------------------------
 
     async def claim_leads(

@@ -102,6 +102,9 @@ class Night:
     async def review_consent(self, limit: int) -> list[int]:
         return []
 
+    async def lost_sites(self, silent_s: float) -> list[str]:
+        return []
+
     async def stale_people(self, before: Any, after: int, limit: int, proof: Any) -> tuple[list[tuple[int, str]], None]:
         return [person for person in self.people if person[1] not in self.erased], None
 

@@ -1,0 +1,71 @@
+"""A site that was renamed, or taken out of the settings, after a crash: what it held is anybody's again."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from daemon.calls.causes import Outcome
+from daemon.leads.upkeep import Upkeep
+from daemon.settings import RetentionTable
+from daemon.store import PostgresStore
+from tests.store.world import PARIS, SITE, World
+
+NUMBERS = [f"+3361234567{n}" for n in range(6)]
+
+
+async def nobody_leads_it(world: World, seconds: float) -> None:
+    """Its daemon died so long ago."""
+    world.clock.forward(seconds)
+    if isinstance(world.store, PostgresStore):
+        async with world.store._database.connection() as connection:
+            await connection.execute("UPDATE site_leases SET until = until - make_interval(secs => $1)", seconds)
+
+
+async def kept_up(world: World) -> None:
+    """The upkeep of another daemon, for a moment."""
+
+    async def changed(lists: tuple[int, ...]) -> None:
+        return
+
+    upkeep = Upkeep(world.store, world.clock, RetentionTable(), changed, proof_years=3)
+    working = asyncio.create_task(upkeep.run())
+    await asyncio.sleep(0.5)
+    working.cancel()
+
+
+async def due(world: World) -> int:
+    """How many a site of another name can have."""
+    lease = await world.store.acquire_lease("renamed", "daemon-b", 4.0)
+    assert lease is not None
+    return len(
+        await world.store.claim_leads(world.campaign.id, 10, world.clock.utcnow(), [PARIS], "renamed", lease.fence)
+    )
+
+
+@pytest.mark.feature("RELY-03", clause="leads and people of a site that comes back under another name are not lost")
+async def test_what_a_renamed_site_held_is_let_go(world: World) -> None:
+    await world.leads(*NUMBERS)
+    first = (await world.claim(4))[0]
+    attempt = await world.place(first.e164, first.id)
+    await nobody_leads_it(world, 3600.0)
+    await kept_up(world)
+    assert await due(world) == 2, "it may yet come back: people may be talking"
+    await nobody_leads_it(world, 86_400.0)
+    await kept_up(world)
+    row = await world.store.attempt(attempt)
+    assert row is not None and (row["outcome"], row["ended_by"]) == ("unknown", "daemon_down")
+    assert await due(world) == 4
+
+
+async def test_what_the_lost_site_s_journal_says_later_is_known_then(world: World) -> None:
+    await world.leads(*NUMBERS)
+    (lead,) = await world.claim(1)
+    attempt = await world.place(lead.e164, lead.id)
+    fence = world.lease.fence
+    await nobody_leads_it(world, 2 * 86_400.0)
+    await kept_up(world)
+    await world.apply(world.ended(attempt, Outcome.BUSY, lead.id), fence=fence)
+    row = await world.store.attempt(attempt)
+    assert row is not None and row["outcome"] == "busy" and row["site"] == SITE
