@@ -115,7 +115,7 @@ class EngineCore:
         self.calls.on_caller_refused = self.inbound.refused
         self.calls.on_caller_overdue = self.inbound.overdue
         self.holding.on_release = self.supervision.left_alone
-        self.recovery.on_settled = self.third_parties.settle
+        self.recovery.on_settled = self._settled
         self.recovery.on_held = self.third_parties.held_meanwhile
         self.recovery.on_talking = self.recordings.adopted
 
@@ -164,6 +164,10 @@ class EngineCore:
             self._deadline(key)
         self._housekeeping()
         self.placing.run()
+
+    def _settled(self, seen: dict[str, ev.LegSeen]) -> None:
+        self.third_parties.settle(seen)
+        self.loading.see_off()
 
     def _housekeeping(self) -> None:
         live = self.live
@@ -329,4 +333,7 @@ class EngineCore:
 
     def adopt(self, attempts: Iterable[OpenAttempt], agents: Iterable[AgentStateRow]) -> None:
         """At start, after `load`: see Recovery.adopt."""
+        attempts, agents = list(attempts), list(agents)
+        self.loading.stand_in(attempts, agents)
         self.recovery.adopt(attempts, agents)
+        self.loading.see_off()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -11,6 +11,7 @@ import structlog
 from daemon.agents.states import AgentState
 from daemon.calls import events as ev
 from daemon.calls import records as rec
+from daemon.calls.lead_records import AgentStateRow, OpenAttempt
 from daemon.calls.records import Campaign, CampaignState
 from daemon.dialer.ledger import LedgerRow
 from daemon.engine.desks import Desks
@@ -173,6 +174,26 @@ class Loading:
         row = self._live.blocked.pop(id, None)
         if row is not None and self._live.blacklist.get((row.group_id, row.e164)) == id:
             del self._live.blacklist[row.group_id, row.e164]
+
+    def stand_in(self, attempts: Iterable[OpenAttempt], agents: Iterable[AgentStateRow]) -> None:
+        """At start, before those at work are adopted: an agent whose row is gone may be in a conversation, which is
+        theirs to its end."""
+        live = self._live
+        groups = {row.attempt_id: row.group_id for row in attempts}
+        for row in agents:
+            if row.agent_id in live.desks or row.state == AgentState.SIGNED_OUT:
+                continue
+            group_id = groups.get(row.attempt_id, 0) if row.attempt_id is not None else 0
+            record = rec.Agent(id=row.agent_id, group_id=group_id, site=live.site.id, login="", name="", extension="")
+            record = msgspec.structs.replace(record, nailed=False, enabled=False)
+            live.desks[row.agent_id] = Desk(record=record, since_at=live.now, since_utc=live.utc)
+            self._going["Agent", row.agent_id] = None
+
+    def see_off(self) -> None:
+        """Whoever may not work any more leaves, now or after the call in progress."""
+        for desk in list(self._live.desks.values()):
+            if not desk.record.enabled:
+                self._desks.sign_out(desk, "administrator")
 
     def _remove(self, name: str, id: int) -> None:
         live = self._live
