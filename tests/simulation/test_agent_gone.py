@@ -39,9 +39,7 @@ def nothing_held(world: World, agent: Agent) -> bool:
     return not lines and not any(leads) and not phones and last.state == "signed_out"
 
 
-@pytest.mark.feature(
-    "AGNT-01", clause="deleted or disabled in a call: finishes it, over a restart too, and leaves"
-)
+@pytest.mark.feature("AGNT-01", clause="deleted or disabled in a call: finishes it, over a restart too, and leaves")
 @pytest.mark.parametrize("mode", ["asyncagi", "dialplan", "ari"])
 @pytest.mark.parametrize("how", ["deleted", "disabled"])
 @pytest.mark.parametrize("dies", [False, True])
