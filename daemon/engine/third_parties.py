@@ -186,6 +186,8 @@ class ThirdParties:
             if side.purpose == "take_over" and self._agent_in(call):
                 self._calls.enter(call, CallState.TALKING)
                 return
+            if side.goal is Goal.ROOM and call.room and call.desk is not None:
+                return  # customer and agent are on their way into the room, and nothing calls that back
             call.room = ""
             call.returns = True
             self._holding.return_to_desk(call)
