@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from fake_asterisk.fiber import Fiber
     from fake_asterisk.pbx import FakeAsterisk
 
+TECHNOLOGIES = ("local", "pjsip")
+"""Those there are; an originate by any other makes no channel."""
+
 
 class Leg:
     """`call` makes ready, `go` sends the invitation, `give_up` takes it back. News come to the fiber's mailbox."""

@@ -8,7 +8,7 @@ from fake_asterisk import causes, rights
 from fake_asterisk.apps.registry import END, execute, exists
 from fake_asterisk.channel import Channel, Diverted, Hungup
 from fake_asterisk.ledger import Originated
-from fake_asterisk.legs import Leg, make_leg
+from fake_asterisk.legs import TECHNOLOGIES, Leg, make_leg
 
 if TYPE_CHECKING:
     from fake_asterisk.pbx import FakeAsterisk
@@ -57,7 +57,8 @@ class Originate:
             pbx.now(), request.uniqueid, f"{request.tech}/{request.resource}", number, caller, request.account,
             request.action_id, request.user,
         )  # fmt: skip
-        pbx.ledger.originated(self.entry)
+        if request.tech.lower() in TECHNOLOGIES:  # another makes no channel, and CEL has no row of it
+            pbx.ledger.originated(self.entry)
         self.fiber = pbx.spawn(self._run())
 
     async def _run(self) -> None:

@@ -53,10 +53,12 @@ class Dialect:
     translator: TranslatorFactory
     snapshot: Snapshot
     modes: Mapping[str, type[Mode]]
+    answers: bool
+    """An originate that comes to nothing is known to be answered by an OriginateResponse."""
 
 
 MODERN: Final = Dialect(
-    name="modern", version_min=(2,), translator=ModernTranslator, snapshot=read_snapshot, modes=MODES
+    name="modern", version_min=(2,), translator=ModernTranslator, snapshot=read_snapshot, modes=MODES, answers=True
 )
 LEGACY: Final = Dialect(
     name="legacy",
@@ -64,6 +66,7 @@ LEGACY: Final = Dialect(
     translator=LegacyTranslator,
     snapshot=read_legacy_snapshot,
     modes={"basic": LegacyMode},
+    answers=False,
 )
 DIALECTS: Final = (MODERN, LEGACY)
 """Newest first."""

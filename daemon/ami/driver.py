@@ -19,6 +19,7 @@ from daemon.ami.channels import Channels, Leg
 from daemon.ami.client import AmiClient, AmiOptions
 from daemon.ami.codec import Message
 from daemon.ami.dialects import Dialect, dialect_for
+from daemon.ami.hearing import Hearing
 from daemon.ami.modes import Choice, choose_mode
 from daemon.ami.perform import Performer
 from daemon.ami.steps import Step
@@ -27,6 +28,7 @@ from daemon.ami.translate_voice import waits_by
 from daemon.ami.voice import FAX_EXTENSION, preparation
 from daemon.bounds import Bound
 from daemon.calls import events as ev
+from daemon.calls.actions import ORIGINATES, AnyAction
 from daemon.calls.events import PbxEvent
 from daemon.clock import Clock
 from daemon.errors import InvariantViolated, PbxError, PbxRejected, PbxUnavailable
@@ -57,6 +59,7 @@ class AmiDriver(Driver):
         super().__init__(options, clock)
         self._options = options
         self._client = AmiClient(options.ami, rng=rng, on_messages=self._received, on_down=self._went_down)
+        self._hearing = Hearing(self._client, rng, self._listed)
         self._channels = Channels(options.site)
         self._choice: Choice | None = None
         self._dialect: Dialect = dialect_for(())
@@ -73,8 +76,18 @@ class AmiDriver(Driver):
             await self._client.run(self._resync)
         finally:
             self._stopped()
+            self._hearing.end()
             if self._timer is not None:
                 self._timer.cancel()
+
+    def perform(self, action: AnyAction) -> None:
+        if self._up and isinstance(action, ORIGINATES):
+            if self._hearing.lacking:  # the PBX would place it, and nobody would know what becomes of it
+                why = f"the PBX tells this user no event of class {self._hearing.lacking}"
+                self._emit(ev.LegFailed(at=self._clock.now(), leg=action.leg, message=why, sent=False))
+                return
+            self._hearing.expects(action.leg)
+        super().perform(action)
 
     def bounds(self) -> Iterable[Bound]:
         """See daemon.bounds."""
@@ -100,7 +113,7 @@ class AmiDriver(Driver):
         if not self._up:
             return None
         try:
-            legs, _ = await self._dialect.snapshot(self._client, self.site)
+            legs = await self._listed()
         except PbxError:
             return None
         if self._choice is not None and self._choice.mode.fax:
@@ -112,6 +125,9 @@ class AmiDriver(Driver):
             leg.peer = None  # two that hold each other stay in memory until the garbage collector's next whole look
         return found
 
+    async def _listed(self) -> list[Leg]:
+        return (await self._dialect.snapshot(self._client, self.site))[0]
+
     async def probe_sound(self, sound: str) -> bool | None:
         """Whether the PBX has this sound: None, for no manager action tells without rights to the file system."""
         return None
@@ -119,6 +135,7 @@ class AmiDriver(Driver):
     # -- link -----------------------------------------------------------------------------------------------------
     def _went_down(self, why: PbxUnavailable, next_try_in_s: float) -> None:
         self._held = []
+        self._hearing.end()
         super()._went_down(why, next_try_in_s)
 
     async def _resync(self) -> None:
@@ -140,6 +157,11 @@ class AmiDriver(Driver):
         )
         if choice.mode.name == "asyncagi" and "hold" in choice.capabilities:
             self._choice = choice = await self._prepare(choice)
+        if unheard := await self._hearing.begin(
+            choice.mode.reads, asks=choice.mode.may("Originate") and self._dialect.answers
+        ):
+            left = choice.capabilities & {"hangup"}
+            self._choice = choice = replace(choice, capabilities=left, missing=(unheard, *choice.missing))
         devices = await self._device_list()
         legs, callers = await self._list_legs(waits_by(choice.mode.name))
         now = self._clock.now()
@@ -150,6 +172,7 @@ class AmiDriver(Driver):
             mode=choice.mode.name,
             capabilities=choice.capabilities,
             missing=choice.missing,
+            unheard=self._hearing.lacking,
             version=self._version,
             restarted=restarted,
         )
@@ -271,6 +294,7 @@ class AmiDriver(Driver):
 
     # -- events ---------------------------------------------------------------------------------------------------
     def _received(self, messages: list[Message]) -> None:
+        self._hearing.heard(messages)
         if self._held is not None:
             self._held += messages
             if len(self._held) > HELD_MAX:

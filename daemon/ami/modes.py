@@ -42,6 +42,8 @@ class Mode:
     name = ""
     needs: Sequence[str] = ()
     """AMI actions the user must be allowed, for the mode to work at all."""
+    reads: Sequence[str] = ("call",)
+    """Classes of events without which the mode knows nothing of its calls."""
     capabilities: frozenset[str] = frozenset()
     notes: Sequence[str] = ()
     """What else is missing, in the status's words."""
@@ -139,6 +141,7 @@ class AsyncAgiMode(Mode):
     name = "asyncagi"
     needs = ("Originate", "AGI", "Hangup", "Status", "AbsoluteTimeout", "MixMonitor")
     """MixMonitor is of class system alone: whoever may run it may originate into AGI."""
+    reads = ("call", "agi")
     capabilities = frozenset(CAPABILITIES)
     """hold_limit too: AbsoluteTimeout ends the wait, though without a message."""
 
@@ -205,6 +208,7 @@ class DialplanMode(Mode):
 
     name = "dialplan"
     needs = ("Originate", "Bridge", "Setvar", "Redirect", "Hangup", "Status")
+    reads = ("call", "user")
     capabilities = frozenset(CAPABILITIES) - {"record_on_demand"}
 
     def connect(self, action: Connect, agent: Leg, customer: Leg) -> list[AmiAction]:

@@ -161,6 +161,11 @@ ERRORS: Mapping[str, ErrorRow] = {
         "Droit AMI « originate » manquant : rien ne peut être composé. Ajoutez-le à l'utilisateur du PBX.",
         'AMI right "originate" is missing: nothing can be dialled. Add it to the user on the PBX.',
     ),
+    "pbx_read_missing": E(
+        503,
+        "Le PBX ne dit rien des appels à Cadran : rien ne peut être composé. Complétez la ligne read de manager.conf.",
+        "The PBX tells Cadran nothing of its calls: nothing can be dialled. Complete the line read of manager.conf.",
+    ),
     "attempts_above_law": E(
         409,
         "{text}. La campagne reste arrêtée : abaissez LimiteNum.",

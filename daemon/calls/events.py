@@ -38,11 +38,13 @@ class PbxEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class LinkUp(PbxEvent, frozen=True, kw_only=True, gc=False):
-    """Logged in, probed, resync about to come. `restarted`: the PBX lost all channels since we last saw it."""
+    """Logged in, probed, resync about to come. `restarted`: the PBX lost all channels since we last saw it; `unheard`:
+    the class of events that it tells this user nothing of, so that no call may be placed."""
 
     mode: str
     capabilities: frozenset[str]
     missing: tuple[str, ...] = ()
+    unheard: str = ""
     version: str = ""
     restarted: bool = False
 

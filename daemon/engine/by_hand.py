@@ -6,7 +6,7 @@ One method a command, found by its name (see daemon.engine.operate).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from daemon.agents.states import AgentState, LegState
 from daemon.calls.lead_records import Lead
@@ -20,6 +20,9 @@ from daemon.engine.named import audit, campaign_of, need_free_phone, signed_in
 from daemon.engine.next_call import NextCall
 from daemon.engine.refusals import refused_lead, refused_number
 from daemon.errors import CommandError
+
+CODES: Final = {"right_missing": "pbx_right_missing", "read_missing": "pbx_read_missing", "lease": "standby"}
+"""How a command's refusal names what keeps the site from placing, where it has a name of its own."""
 
 
 class CallsByHand:
@@ -162,7 +165,7 @@ class CallsByHand:
             raise CommandError("store_unavailable", {"reason": obstacle})
         if obstacle:
             raise CommandError(
-                {"right_missing": "pbx_right_missing", "lease": "standby"}.get(obstacle, obstacle),
+                CODES.get(obstacle, obstacle),
                 {"site": self._live.site.id},
             )
 

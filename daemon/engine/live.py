@@ -257,11 +257,19 @@ class LinkState:
     version: str = ""
     capabilities: frozenset[str] = frozenset()
     missing: tuple[str, ...] = ()
+    unheard: str = ""
     restarted: bool = False
     stopping: bool = False
     next_try_utc: datetime | None = None
     lost_at: float = float("-inf")
     """Monotonic: from when on nothing was heard, the last time the link was lost."""
+
+    @property
+    def right_missing(self) -> str:
+        """Why this link can't originate, as a code; "" if it can."""
+        if "originate" in self.capabilities:
+            return ""
+        return "read_missing" if self.unheard else "right_missing"
 
 
 @dataclass(slots=True, frozen=True)

@@ -25,12 +25,21 @@ class PbxLink:
         link.code, link.message, link.stopping = "", "", False
         link.next_try_utc = None
         link.mode, link.version = event.mode, event.version
-        link.capabilities, link.missing = event.capabilities, event.missing
+        link.capabilities, link.missing, link.unheard = event.capabilities, event.missing, event.unheard
         link.restarted = event.restarted
+        self._alert()
         for desk in live.desks.values():
             self._desks.nails(desk)
         live.fact(LinkChanged(at=live.utc, site=live.site.id, up=True, mode=event.mode))
         live.touch("links", live.site.id)
+
+    def _alert(self) -> None:
+        """A PBX that would place calls and tell nothing of them; it lasts until a login shows that it was mended."""
+        alerts, key = self._live.alerts, f"PBX {self._live.site.id}"
+        if self._live.link.unheard:
+            alerts[key] = "read_missing"
+        else:
+            alerts.pop(key, None)
 
     def down(self, event: ev.LinkDown) -> None:
         """Not connected; why, as a code of the driver and its words; when it tries again."""

@@ -151,8 +151,8 @@ class Placing:
             return "resync"
         if live.link.stopping:
             return "pbx_stopping"
-        if "originate" not in live.link.capabilities:
-            return "right_missing"
+        if live.link.right_missing:
+            return live.link.right_missing
         if not live.store_ok:
             return "store"
         if live.journal_full:

@@ -16,6 +16,7 @@ _LINK_CODES = frozenset(
         "resync",
         "pbx_stopping",
         "right_missing",
+        "read_missing",
         "store",
         "journal_full",
         "lease",
@@ -46,8 +47,8 @@ def _links(campaign: CampaignLive, live: Live) -> CauseView:
         code = "link"
     elif not live.link.synced:
         code = "resync"
-    elif "originate" not in live.link.capabilities:
-        code = "right_missing"
+    elif live.link.right_missing:
+        code = live.link.right_missing
     elif not live.store_ok:
         code = "store"
     elif not live.may_act():
@@ -56,7 +57,10 @@ def _links(campaign: CampaignLive, live: Live) -> CauseView:
         code = "database_older"
     elif campaign.limit in _LINK_CODES:
         code = campaign.limit
-    return CauseView(name="links", ok=not code, code=code, figures={"site": live.site.name or live.site.id})
+    figures: Figures = {"site": live.site.name or live.site.id}
+    if code == "read_missing":
+        figures["class"] = live.link.unheard
+    return CauseView(name="links", ok=not code, code=code, figures=figures)
 
 
 def _campaign(campaign: CampaignLive, live: Live) -> CauseView:

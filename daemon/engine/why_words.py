@@ -62,6 +62,10 @@ _WORDS = {
         "Not dialling: the PBX user lacks the right originate",
         "Ne compose pas : le droit originate manque sur le PBX",
     ),
+    ("links", "read_missing"): (
+        "Not dialling: the PBX tells Cadran nothing of its calls; add {class} to read in manager.conf",
+        "Ne compose pas : le PBX ne dit rien des appels à Cadran ; ajoutez {class} à read dans manager.conf",
+    ),
     ("links", "store"): ("Not dialling: the database does not answer", "Ne compose pas : la base ne répond pas"),
     ("links", "journal_full"): ("Not dialling: the journal is full", "Ne compose pas : le journal est plein"),
     ("links", "lease"): (

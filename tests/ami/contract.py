@@ -74,6 +74,45 @@ async def test_a_user_who_may_only_originate(ground: Ground) -> None:
         await site.seen(ev.LegHungUp, leg=agent)
 
 
+@pytest.mark.feature("S100-04", clause="a user who may not read class call: named at the login, nothing is dialled")
+@pytest.mark.feature("PBX-02", clause="a right to read that is missing is named, with the line that mends it")
+@pytest.mark.parametrize(
+    ("user", "mode"),
+    [("deaf", "asyncagi"), ("deaf", "dialplan"), ("deaf", "basic"), ("deaf-all", "basic"), ("deaf-filter", "asyncagi")],
+)
+async def test_a_user_who_hears_nothing_of_calls(ground: Ground, user: str, mode: str) -> None:
+    async with site_on(ground, user, wanted_mode=mode) as site:
+        status = site.driver.status()
+        assert status.up
+        (named,) = [entry for entry in status.missing if entry.startswith("permission denied: read call: ")]
+        assert "manager.conf" in named
+        assert f"[{ground.users[user]}] needs read = system,call" in named
+        assert status.capabilities == ("hangup",)
+        leg = site.customer(ground.numbers["talks"])
+        failed = await site.seen(ev.LegFailed, leg=leg)
+        assert not failed.sent
+        assert await site.driver.audit() == ()
+
+
+@pytest.mark.feature("S100-04", clause="a user who may not read what tells that a leg waits: named at the first leg")
+@pytest.mark.parametrize(("mode", "lacking"), [("asyncagi", "agi"), ("dialplan", "user")])
+async def test_a_user_who_never_hears_that_a_leg_waits(ground: Ground, mode: str, lacking: str) -> None:
+    """The phone of the agent who signs on shows it; no customer is dialled."""
+    async with site_on(ground, "deaf-waits", wanted_mode=mode) as site:
+        assert "originate" in site.driver.status().capabilities
+        agent = site.agent(ground.phones["talker"])
+        down = await site.seen(ev.LinkDown)
+        assert (down.code, f"no event of class {lacking}" in down.message) == ("no_events", True)
+        snapshot = await site.seen(ev.PbxSnapshot, since=site.events.index(down))
+        assert [leg.leg for leg in snapshot.legs] == [agent]
+        status = site.driver.status()
+        assert any(entry.startswith(f"permission denied: read {lacking}: ") for entry in status.missing)
+        assert "originate" not in status.capabilities
+        failed = await site.seen(ev.LegFailed, leg=site.customer(ground.numbers["talks"]))
+        assert not failed.sent
+        await site.end(agent)
+
+
 async def test_a_wrong_secret_mended_later(ground: Ground, mode: str) -> None:
     secret = ["wrong"]
     async with site_on(ground, mode, up=False, secret=lambda: secret[0]) as site:

@@ -31,6 +31,9 @@ RETRY_MAX_S = 1.0
 NAILED = ("asyncagi", "dialplan", "ari")
 ALL_MODES = ("asyncagi", "dialplan", "basic", "ari")
 """Each control mode of each driver; ARI has one."""
+DEAF = ("deaf", "deaf-all", "deaf-filter", "deaf-waits")
+"""Manager users with every right to act, who read: all but class call, nothing, all but what their eventfilter drops,
+and neither of the classes agi and user."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -48,7 +48,8 @@ class Session:
 
 
 class ScriptedAmi:
-    """`answers[name]` overrides what an action (lower case) gets; others get what a healthy Asterisk says."""
+    """`answers[name]` overrides what an action (lower case) gets; others get what a healthy Asterisk says. `cadran` is
+    the originate by which the driver asks whether it hears of calls."""
 
     def __init__(self, secret: str = "s3cret", tls: ssl.SSLContext | None = None) -> None:
         self.secret, self._tls = secret, tls
@@ -98,6 +99,9 @@ class ScriptedAmi:
             self.connected.put_nowait(session)
             while True:
                 action = parse((await reader.readuntil(b"\r\n\r\n")).decode())
+                if action.get("channel", [""])[0].startswith("Cadran/"):  # asked at each login, of no interest to tests
+                    await self.answers.get("cadran", asked)(session, action)
+                    continue
                 session.actions.append(action)
                 await self.answers.get(action["action"][0].lower(), healthy)(session, action)
         except (asyncio.IncompleteReadError, ConnectionError):
@@ -144,6 +148,14 @@ async def healthy(session: Session, action: Action) -> None:
             session.respond(action, Message="Originate successfully queued")
         case _:
             session.respond(action, Message="done")
+
+
+async def asked(session: Session, action: Action) -> None:
+    """An originate by a technology that does not exist comes to nothing, and says so."""
+    session.respond(action, Message="Originate successfully queued")
+    session.event(
+        "OriginateResponse", Privilege="call,all", ActionID=action["actionid"][0], Response="Failure", Reason="0"
+    )
 
 
 async def silent(session: Session, action: Action) -> None:

@@ -13,7 +13,7 @@ from fake_asterisk.config import AriUser, Behaviour, Endpoint, FakeConfig
 from fake_asterisk.pbx import FakeAsterisk
 from fake_asterisk.rights import ManagerUser
 from tests.ami.contract import *  # noqa: F403 - the suite is the module
-from tests.ami.ground import ALL_MODES, Ground, clean, site  # noqa: F401 - fixtures
+from tests.ami.ground import ALL_MODES, DEAF, Ground, clean, site  # noqa: F401 - fixtures
 
 SHIPPED = Path(__file__).resolve().parent.parent.parent / "config" / "asterisk"
 SECRET = "fake-secret"
@@ -47,12 +47,17 @@ def behaviour_of(endpoint: str, number: str, rng: random.Random) -> Behaviour:
 
 
 def shipped_users() -> dict[str, ManagerUser]:
-    """The users of config/asterisk/manager-cadran.conf, one who may look and hang up but not call, and the reverse."""
+    """The users of config/asterisk/manager-cadran.conf, one who may look and hang up but not call, the reverse, and
+    those who may do all and hear too little: see DEAF."""
     manager = configparser.ConfigParser(inline_comment_prefixes=None, comment_prefixes=(";",), strict=False)
     manager.read(SHIPPED / "manager-cadran.conf", "utf-8")
     users = [ManagerUser.of(name, SECRET, manager[name]["read"], manager[name]["write"]) for name in manager.sections()]
     users.append(ManagerUser.of("nocalls", SECRET, "system,call", "call"))
     users.append(ManagerUser.of("onlyoriginate", SECRET, "system,call", "originate"))
+    users.append(ManagerUser.of("deaf", SECRET, "system,agi,user", "system,call,agi,originate"))
+    users.append(ManagerUser.of("deaf-all", SECRET, "", "system,call,agi,originate"))
+    users.append(ManagerUser.of("deaf-filter", SECRET, "all", "system,call,agi,originate", "!Privilege: call"))
+    users.append(ManagerUser.of("deaf-waits", SECRET, "system,call", "system,call,agi,originate"))
     return {user.name: user for user in users}
 
 
@@ -84,6 +89,7 @@ async def ground() -> AsyncIterator[Ground]:
             "onlyoriginate": "onlyoriginate",
             "ari": "ari",
             "ari-nocalls": "ari-nocalls",
+            **{name: name for name in DEAF},
             **{name: f"cadran-{name}" for name in ("asyncagi", "dialplan", "basic")},
         },
         trunk="trunk",

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from daemon.ami import perform
+from daemon.ami import hearing, perform
 from daemon.calls import events as ev
 from daemon.calls.actions import Connect, Hangup, ProbeParked
 from tests.ami.ground import Ground, Site, site_on
 from tests.ami.link import until
-from tests.ami.scripted import Action, ScriptedAmi, Session, healthy, silent
+from tests.ami.scripted import Action, ScriptedAmi, Session, asked, healthy, silent
 
 NUMBERS = {"talks": "0612345678"}
 
@@ -325,3 +325,48 @@ async def test_two_sites_do_not_wait_for_each_other(pbx: ScriptedAmi) -> None:
                 await theirs.seen(ev.PbxSnapshot, since=len(theirs.events))
         assert "0ther-secret" not in str(logs) + str(theirs.driver.status())
         assert pbx.secret not in str(logs) + str(ours.driver.status())
+
+
+@pytest.mark.feature("S100-04", clause="a quiet PBX is never taken for one that tells nothing")
+async def test_a_late_answer_or_any_other_event_proves_that_calls_are_heard(pbx: ScriptedAmi) -> None:
+    """A PBX that answers the first question only as it is asked again; one that never does, where somebody's phone
+    rings; one that takes no such question."""
+
+    async def second_time(session: Session, action: Action) -> None:
+        questions.append(action)
+        await (asked if len(questions) == 2 else healthy)(session, action)
+
+    async def rings(session: Session, action: Action) -> None:
+        session.respond(action, Message="Originate successfully queued")
+        session.event("Newstate", Privilege="call,all", Uniqueid="of-somebody", ChannelState="5")
+
+    async def refuses(session: Session, action: Action) -> None:
+        session.respond(action, "Error", Message="Invalid channel")
+
+    questions: list[Action] = []
+    for answer in (second_time, rings, refuses):
+        pbx.answers["cadran"] = answer
+        async with site_on(ground(pbx), "asyncagi") as site:
+            status = site.driver.status()
+            assert status.up
+            assert not [entry for entry in status.missing if "read" in entry]
+            assert "originate" in status.capabilities
+    assert len(questions) == 2
+
+
+@pytest.mark.feature("S100-04", clause="a user who may not read class call: mended, it is noticed without a restart")
+async def test_rights_that_were_mended_are_found_by_another_login(
+    pbx: ScriptedAmi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hearing, "ANSWER_WAITS_S", (0.05, 0.05))
+    monkeypatch.setattr(hearing, "ASK_AGAIN_S", 0.3)
+    pbx.answers["cadran"] = healthy
+    async with site_on(ground(pbx), "asyncagi") as site:
+        assert "originate" not in site.driver.status().capabilities
+        await until(lambda: len(pbx.sessions) >= 3)
+        assert site.driver.status().up
+        del pbx.answers["cadran"]
+        down = await site.seen(ev.LinkDown)
+        assert down.code == "reloaded"
+        up = await site.seen(ev.LinkUp, since=site.events.index(down))
+        assert (up.unheard, "originate" in up.capabilities) == ("", True)

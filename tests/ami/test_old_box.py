@@ -64,7 +64,7 @@ async def ground(pbx: FakeAsterisk) -> Ground:
     return Ground(
         tcp_port=await pbx.listen(0),
         secret=SECRET,
-        users={"nocalls": "nocalls", "basic": "cadran-basic"},
+        users={"nocalls": "nocalls", "basic": "cadran-basic", "deaf": "deaf"},
         trunk="trunk",
         numbers={what: f"{number}00000" for what, number in NUMBERS.items()},
         phones={"talker": "1001", "second": "1002", "unregistered": "1009"},
@@ -151,3 +151,20 @@ def test_the_preset_fills_the_templates() -> None:
     (found,) = parse({"sites": [{"id": "box", "preset": "yeastar-s"}]}).sites
     assert {key: getattr(found, key) for key in YEASTAR_S} == YEASTAR_S
     assert found.mode == "basic"
+
+
+@pytest.mark.feature("S100-04", clause="a user of an old box who may not read class call: named at the first leg")
+async def test_a_user_of_an_old_box_who_hears_nothing_of_calls(ground: Ground, mode: str) -> None:
+    """Nobody knows what each of these boxes says to an originate that can come to nothing: none is judged by it."""
+    async with site_on(ground, "deaf", wanted_mode=mode) as box:
+        assert "originate" in box.driver.status().capabilities
+        leg = box.agent(ground.phones["talker"])
+        down = await box.seen(ev.LinkDown)
+        assert (down.code, "no event of class call" in down.message) == ("no_events", True)
+        await box.seen(ev.PbxSnapshot, since=box.events.index(down))
+        assert any(entry.startswith("permission denied: read call: ") for entry in box.driver.status().missing)
+        failed = await box.seen(ev.LegFailed, leg=box.customer(ground.numbers["talks"]))
+        assert not failed.sent
+        box.driver.perform(Hangup(leg=leg))
+        await asyncio.sleep(0.5)
+        assert await box.driver.audit() == ()

@@ -6,7 +6,7 @@ import pytest
 
 from daemon.ami.modes import MODES
 from tests.ami.contract import *  # noqa: F403 - the suite is the module
-from tests.ami.ground import ALL_MODES, Ground, clean, site  # noqa: F401 - fixtures
+from tests.ami.ground import ALL_MODES, DEAF, Ground, clean, site  # noqa: F401 - fixtures
 from tests.asterisk.bed import SECRET
 from tests.asterisk.conftest import Lab
 
@@ -30,7 +30,7 @@ def mode(request: pytest.FixtureRequest) -> str:
 def ground_of(lab: Lab) -> Ground:
     """The lab as the contract wants it."""
     numbers = {name: f"06120000{digits}01" for name, digits in {**KINDS, "human": 40}.items()}
-    plain = ("nocalls", "onlyoriginate", "ari", "ari-nocalls")
+    plain = ("nocalls", "onlyoriginate", "ari", "ari-nocalls", *DEAF)
     return Ground(
         tcp_port=lab.bed.ports.ami,
         http_port=lab.bed.ports.http,

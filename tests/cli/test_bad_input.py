@@ -204,10 +204,11 @@ def test_no_daemon_answers(tmp_path: Path, cadran: Command) -> None:
 
 @pytest.mark.timeout(400)
 @pytest.mark.feature("S100-04", clause="a login without the right originate is reported and the site degraded")
+@pytest.mark.feature("S100-04", clause="cadran doctor names the class that the user may not read")
 @pytest.mark.feature("S100-10", clause="the PBX password is in no log and no answer")
 def test_pbx_troubles_are_told_and_healed(folder: Path, fake_port: int, cadran: Command) -> None:
     """Wrong secret at first: degraded and said; mended in the file: the link comes up by itself. Then a port that is
-    taken, a CSV without a phone column, a user without the right to originate."""
+    taken, a CSV without a phone column, a user without the right to originate, and one who may read nothing."""
     config = _config(folder, ami_port=f"tcp_port = {fake_port}", secret="wr0ng-secret")
     with Process([*CADRAN, "run"], folder / "run.log", config) as daemon:
         daemon.wait_for("http.serving")
@@ -241,6 +242,14 @@ def test_pbx_troubles_are_told_and_healed(folder: Path, fake_port: int, cadran: 
         doctor = cadran("doctor", config=config)
         assert doctor.returncode == 1
         assert "permission denied: originate" in doctor.stdout
+        fourth = folder / "fourth"
+        fourth.mkdir()
+        unhearing = 'username = "noevents"'
+        config = _config(fourth, http=_database(folder, "fourth"), ami_port=port_line, username=unhearing)
+        doctor = cadran("doctor", config=config)
+        assert doctor.returncode == 1
+        assert "permission denied: read call: the PBX tells user noevents no event of class call" in doctor.stdout
+        assert "[noevents] needs read = system,call" in doctor.stdout
         assert daemon.end() == 0
         assert "wr0ng-secret" not in daemon.seen
         assert "s3cret" not in daemon.seen

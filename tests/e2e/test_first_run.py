@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import msgspec
 import pytest
 from playwright.async_api import Browser, expect
 
@@ -81,4 +82,23 @@ async def test_a_pbx_that_fails_says_what_to_change_on_it(browser: Browser, code
         await expect(card.locator("[data-advice]")).to_contain_text(said)
         await expect(card.get_by_role("button", name="Copier")).to_be_enabled()
         await expect(card.locator(".s-ready")).to_have_count(0)
+        assert not site.troubles, site.troubles
+
+
+@pytest.mark.feature("S100-04", clause="the first page shows the line of manager.conf that is missing")
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [
+        ("permission denied: originate", "write = originate,call"),
+        ("permission denied: read call: the PBX tells user cadran no event of class call", "read = system,call"),
+    ],
+)
+async def test_a_right_that_is_missing_is_shown_as_the_line_to_change(
+    browser: Browser, missing: str, said: str
+) -> None:
+    async with open_new_site(browser, msgspec.structs.replace(UP, missing=(missing,))) as site:
+        page = await site.open("/#/debut")
+        advice = page.locator("[data-card='1'] [data-advice]")
+        await expect(advice).to_contain_text(said)
+        await expect(advice).to_have_count(1)
         assert not site.troubles, site.troubles

@@ -34,7 +34,7 @@ HEADINGS = ["telephone", "nom", "prenom", "societe", "email", "adresse", "ville"
 HEADINGS += ["couleur"]
 BUSY = people.People(fixed={"0": Behaviour(rings=None, answer_after_s=None, fail_sip=486, fail_after_s=0.05)})
 HEADER = re.compile(rb"[A-Za-z0-9_-]+: [^\x00-\x1f\x7f]*")
-CHANNEL = re.compile(rb"PJSIP/(0[1-9][0-9]{8}@trunk|[0-9]{4})")
+CHANNEL = re.compile(rb"PJSIP/(0[1-9][0-9]{8}@trunk|[0-9]{4})|Cadran/are-calls-heard")
 
 
 def rows_of(texts: list[str]) -> list[list[str]]:

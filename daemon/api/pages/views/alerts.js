@@ -30,7 +30,7 @@ function open(a) {
 const details = (d) => Object.entries(d).map(([name, value]) => `${name} ${typeof value === 'number' ? num(value) : value}`).join(' · ');
 
 // What raises an alert, always: limits are those of the campaigns, lines and settings.
-const RULES = ['caller_id_resting', 'line_resting', 'line.minutes', 'campaign_suspended', 'originating_off', 'database_older', 'click2call.quota', 'click2call.failures', 'click2call.no_line', 'recording_failed', 'recordings_disk_full', 'webhook.dead', 'work_failed'];
+const RULES = ['caller_id_resting', 'line_resting', 'line.minutes', 'campaign_suspended', 'originating_off', 'read_missing', 'database_older', 'click2call.quota', 'click2call.failures', 'click2call.no_line', 'recording_failed', 'recordings_disk_full', 'webhook.dead', 'work_failed'];
 const rules = () => h('section', { class: 'card' }, h('h2', null, t('alerts.rules')), h('ul', { class: 'list', 'data-rules': true }, RULES.map((code) => h('li', { key: code }, word('alert', code)))));
 
 export function view() {

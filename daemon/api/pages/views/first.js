@@ -71,9 +71,11 @@ const ADVICE = {
   refused: () => ADVICE.unreachable(),
   unreachable: () => '; manager.conf\n[general]\nenabled = yes\nport = 5038\nbindaddr = 0.0.0.0',
   pbx_right_missing: () => '; manager.conf\n[cadran]\nwrite = originate,call',
+  pbx_read_missing: () => '; manager.conf\n[cadran]\nread = system,call,agi,user',
 };
 function advice(site) {
-  const code = isUp(site) ? site.missing.some((x) => x.includes('originate')) && 'pbx_right_missing' : site.code.replace(/^pbx_/, '');
+  const lacks = (what) => site.missing.some((x) => x.startsWith(`permission denied: ${what}`));
+  const code = isUp(site) ? (lacks('read ') && 'pbx_read_missing') || (lacks('originate') && 'pbx_right_missing') : site.code.replace(/^pbx_/, '');
   const text = ADVICE[code]?.({ address: location.hostname });
   return text && [h('p', { key: 'advice' }, t('first.advice')), h('pre', { key: 'text', class: 'wire', 'data-advice': code }, text),
     h('button', { key: 'copy', type: 'button', onclick: () => navigator.clipboard.writeText(text).then(() => toast(t('first.copied'))) }, t('first.copy'))];
