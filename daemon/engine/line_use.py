@@ -31,7 +31,7 @@ async def recall(live: Live, store: Store, before: datetime, put: Callable[[Call
     after `TRIES` ends the reading: what is older is left out, and said in the log."""
     for day in range(DAYS):
         end = before - timedelta(days=day)
-        rows = await _day(live, store, end)
+        rows = await _day(live, store, end, before)
         if rows is None:
             log.warning("line use unknown", site=live.site.id, before=end.isoformat())
             return
@@ -39,10 +39,10 @@ async def recall(live: Live, store: Store, before: datetime, put: Callable[[Call
             put(adding(live, rows))
 
 
-async def _day(live: Live, store: Store, end: datetime) -> Sequence[Mapping[str, Any]] | None:
+async def _day(live: Live, store: Store, end: datetime, until: datetime) -> Sequence[Mapping[str, Any]] | None:
     for tries in range(TRIES):
         try:
-            return await store.report("line_use", start=end - timedelta(days=1), end=end)
+            return await store.report("line_use", start=end - timedelta(days=1), end=end, until=until)
         except StoreUnavailable as error:
             if tries == 0:
                 log.warning("line use waits for the store", site=live.site.id, error=str(error))
@@ -56,6 +56,7 @@ def adding(live: Live, rows: Sequence[Mapping[str, Any]]) -> Callable[[], None]:
     def add_line_use() -> None:
         for row in rows:
             ago_s = max(0.0, (live.utc - row["last_at"]).total_seconds())
-            live.pool.recall(row["line_id"], row["calls"], live.now - ago_s)
+            live.pool.recall(row["line_id"], row["calls"], live.now - ago_s, row["succeeded"])
+            live.touch("lines", row["line_id"])
 
     return add_line_use

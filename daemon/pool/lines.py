@@ -97,11 +97,12 @@ class LinePool:
             line.in_use += 1
             line.leases.add(lease)
 
-    def recall(self, line_id: int, calls: int, last_used_at: float) -> None:
+    def recall(self, line_id: int, calls: int, last_used_at: float, succeeded: int = 0) -> None:
         """Count what the line carried before this pool knew it; a line gone changes nothing."""
         line = self.lines.get(line_id)
         if line is not None:
             line.calls += calls
+            line.succeeded += succeeded
             line.last_used_at = max(line.last_used_at, last_used_at)
 
     def give_back(self, line_id: int, lease: object) -> None:

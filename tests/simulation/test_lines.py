@@ -244,8 +244,13 @@ def test_the_least_used_trunk_outlives_a_restart() -> None:
 
         for number in (1, 2):
             await call(number, first.id)
+        shown = world.app.hub.view()["lines"][str(first.id)]
+        assert (shown.calls, shown.succeeded) == (2, 2)
         world.kill()
         await world.start()
+        await asyncio.sleep(1.0)
+        again = world.app.hub.view()["lines"][str(first.id)]
+        assert (again.calls, again.succeeded) == (2, 2), "the share of calls that it carried is what it was"
         for number in (3, 4, 5, 6):
             await call(number)
         trunks = [trunk_of(leg.name) for leg in sorted(customers(world), key=lambda leg: leg.made_at)]

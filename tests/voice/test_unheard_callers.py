@@ -77,3 +77,41 @@ def test_a_caller_told_of_twice_is_one_call(mode: str) -> None:
         await world.stop()
 
     run(main, seed=7)
+
+
+@pytest.mark.feature("DASH-01", clause="callers of the day are still counted after a restart")
+def test_callers_of_the_morning_are_counted_after_a_kill() -> None:
+    """One met an agent, one left, one was turned away as the queue was full, one is talking as the daemon dies."""
+
+    async def main(loop: VirtualLoop) -> None:
+        desk = Reception(loop, "asyncagi", 1)
+        world = desk.world
+        await desk.open(queue_max=1)
+        await desk.staff()
+        talked = desk.caller(talk_s=10.0)
+        await world.until(lambda: talked.bridge is not None, 5.0)
+        left = desk.caller("0612000002")
+        await asyncio.sleep(1.0)
+        desk.caller("0612000003")
+        await asyncio.sleep(1.0)
+        left.soft_hangup(16)
+        await asyncio.sleep(30.0)
+        talks = desk.caller("0612000004", talk_s=60.0)
+        await world.until(lambda: talks.bridge is not None, 5.0)
+        await asyncio.sleep(1.0)
+        before = dict(world.app.hub.view()["campaigns"][str(desk.campaign.id)].callers)
+        assert {name: before[name] for name in ("arrived", "answered", "missed", "full")} == {
+            "arrived": 4, "answered": 2, "missed": 2, "full": 1,
+        }  # fmt: skip
+        world.kill()
+        await asyncio.sleep(2.0)
+        await world.start()
+        await asyncio.sleep(2.0)
+        assert dict(world.app.hub.view()["campaigns"][str(desk.campaign.id)].callers) == before
+        await asyncio.sleep(90.0)
+        view = world.app.hub.view()
+        assert dict(view["campaigns"][str(desk.campaign.id)].callers) == before
+        assert view["agents"][str(world.agents[0].id)].today["calls"] == 2
+        await world.stop()
+
+    run(main, seed=7)
