@@ -35,7 +35,8 @@ async def test_an_imports_progress_comes_by_the_stream(browser: Browser) -> None
         page = await site.open("/#/listes/importer")
         await expect(page.locator("[name=list_id]")).to_have_value(str(site.world.rows["list"].id))
         file = {"name": "a.csv", "mimeType": "text/csv", "buffer": b"TEL;NOM\r\n0199001234;DUPONT\r\n"}
-        await page.locator("[name=file]").set_input_files([file])
+        async with page.expect_response(lambda r: r.request.method == "GET" and "/api/v1/imports/" in r.url):
+            await page.locator("[name=file]").set_input_files([file])  # its own page opens, and asks once
         await expect(page.locator("main")).to_contain_text("1 fiche serait importée")
         [id] = site.world.door.views["imports"]
         asked: list[str] = []
