@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Route, expect
 
 from daemon.crm.shipped import shipped_templates
 from tests.crm.fake_crm import FakeCrm
@@ -66,6 +66,35 @@ async def test_a_template_of_ones_own_has_its_logo(browser: Browser) -> None:
         await expect(beside).to_be_visible()
         assert await beside.evaluate("(image) => image.decode().then(() => image.naturalWidth)") == 150
         assert len(site.troubles) == 1, site.troubles
+
+
+async def test_an_integration_whose_removal_is_refused_stays_open(browser: Browser) -> None:
+    async with open_site(browser) as site:
+        page = await site.open("/#/integrations")
+        await page.locator("select[name=template]").select_option("generic-rest")
+        await page.locator("input[name=name]").fill("Mon CRM")
+        await page.locator("input[name=field_crm_url]").fill("http://127.0.0.1:9")
+        await page.locator("input[name=field_api_key]").fill("k3y-secret")
+        await page.get_by_role("button", name="Ajouter", exact=True).click()
+        opened = page.locator("h1", has_text="Mon CRM")
+        await expect(opened).to_be_visible()
+
+        async def away(route: Route) -> None:
+            if route.request.method == "DELETE":
+                await route.fulfill(status=503, json={"code": "store_unavailable"})
+            else:
+                await route.continue_()
+
+        await page.route("**/api/v1/crm/integrations/*", away)
+        await page.locator("main button.danger").click()
+        async with page.expect_response(lambda r: r.request.method == "GET" and r.url.endswith("/crm/templates")):
+            await page.locator("dialog [name=ok]").click()  # read anew, whatever became of it
+        await expect(page.locator(".toast.alert")).to_contain_text("La base ne répond pas")
+        await expect(opened).to_be_visible()
+        await page.unroute("**/api/v1/crm/integrations/*")
+        await page.locator("main button.danger").click()
+        await page.locator("dialog [name=ok]").click()
+        await expect(opened).to_have_count(0)
 
 
 @pytest.mark.feature("CRMI-02", clause="numbers on any page become click-to-call links")

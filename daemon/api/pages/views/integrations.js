@@ -114,7 +114,7 @@ async function replay(states) {
   const done = await attempt(() => post(`/crm/integrations/${data.chosen.id}/journal/replay`, { states }));
   if (done) { toast(t('crm.replayed', { n: num(done.count) })); await journal(); }
 }
-const drop = (row) => confirm({ title: t('crm.remove', { name: row.name }), body: t('crm.remove_body'), verb: t('crm.remove_verb'), act: async () => { await attempt(() => remove(`/crm/integrations/${row.id}`, `"${row.version}"`)); data.chosen = null; await refresh(); } });
+const drop = (row) => confirm({ title: t('crm.remove', { name: row.name }), body: t('crm.remove_body'), verb: t('crm.remove_verb'), act: async () => { if (await attempt(() => remove(`/crm/integrations/${row.id}`, `"${row.version}"`))) data.chosen = null; await refresh(); } });
 
 const lines = (text) => h('pre', { class: 'wire' }, text);
 const exchange = (x, n) => h('details', { key: n }, h('summary', null, `${x.method} ${x.url} → ${x.status || '—'}`), lines(Object.entries(x.headers).map(([k, v]) => `${k}: ${v}`).join('\n')), x.body && lines(x.body), lines(x.error ? `${x.error}\n${x.answer}` : x.answer));
