@@ -100,14 +100,17 @@ WHERE e164 = (SELECT e164 FROM person) AND (blocked_by = '' OR eligible_at IS NO
     AND (id = $2 OR list_id IN (SELECT unnest(list_ids) FROM campaigns WHERE client_id = $1))"""
 
 AGENT = """
-WITH open AS (SELECT fence FROM agent_states WHERE agent_id = $1 AND ended_at IS NULL FOR UPDATE),
+WITH open AS (
+    SELECT CASE WHEN site = $3 THEN fence > $4 ELSE started_at > $2 END AS later
+    FROM agent_states WHERE agent_id = $1 AND ended_at IS NULL FOR UPDATE),
 closed AS (
     UPDATE agent_states SET ended_at = greatest($2::timestamptz, started_at)
-    WHERE agent_id = $1 AND ended_at IS NULL AND fence <= $4 RETURNING ended_at)
+    WHERE agent_id = $1 AND ended_at IS NULL AND NOT (SELECT later FROM open) RETURNING ended_at)
 INSERT INTO agent_states (agent_id, started_at, site, fence, n, state, code, campaign_id, attempt_id, leg,
     campaign_ids, by)
 SELECT $1, coalesce((SELECT ended_at FROM closed), $2), $3, $4, $5, $6, $7, $8, $9, $10, $11, $12
-WHERE NOT EXISTS (SELECT FROM open WHERE fence > $4)"""
+WHERE NOT EXISTS (SELECT FROM open WHERE later)"""
+"""Fences of one site tell which of its lives is the later; of two sites that an agent has moved between, time does."""
 
 _CAMPAIGN = """
 UPDATE campaigns SET state = coalesce($2, state), mode = coalesce($3, mode), level = coalesce($4, level),

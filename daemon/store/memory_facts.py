@@ -269,26 +269,17 @@ class FactApplier:
         history = self._t.intervals[fact.agent_id]
         started_at = fact.at
         if history and history[-1].ended_at is None:
-            if history[-1].fence > numbered.fence:
+            last = history[-1]
+            if last.fence > numbered.fence if last.site == numbered.site else last.started_at > fact.at:
                 return
-            started_at = max(fact.at, history[-1].started_at)
-            history[-1].ended_at = started_at
+            started_at = last.ended_at = max(fact.at, last.started_at)
         history.append(
             IntervalRow(
-                agent_id=fact.agent_id,
-                site=numbered.site,
-                fence=numbered.fence,
-                n=numbered.n,
-                state=fact.state,
-                code=fact.code,
-                campaign_id=fact.campaign_id,
-                attempt_id=fact.attempt_id,
-                leg=fact.leg,
-                campaign_ids=fact.campaign_ids,
-                by=fact.by,
-                started_at=started_at,
+                agent_id=fact.agent_id, site=numbered.site, fence=numbered.fence, n=numbered.n, state=fact.state,
+                code=fact.code, campaign_id=fact.campaign_id, attempt_id=fact.attempt_id, leg=fact.leg,
+                campaign_ids=fact.campaign_ids, by=fact.by, started_at=started_at,
             )
-        )
+        )  # fmt: skip
 
     def _booked(self, numbered: NumberedFact, fact: f.LedgerAdded) -> None:
         row = self._t.attempts.get(fact.attempt_id) if fact.attempt_id is not None else None

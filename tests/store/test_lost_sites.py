@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from daemon.calls.causes import Outcome
+from daemon.calls.facts import AgentStateSet, NumberedFact
 from daemon.leads.upkeep import Upkeep
 from daemon.settings import RetentionTable
 from daemon.store import PostgresStore
@@ -69,3 +70,24 @@ async def test_what_the_lost_site_s_journal_says_later_is_known_then(world: Worl
     await world.apply(world.ended(attempt, Outcome.BUSY, lead.id), fence=fence)
     row = await world.store.attempt(attempt)
     assert row is not None and row["outcome"] == "busy" and row["site"] == SITE
+
+
+@pytest.mark.feature("RELY-05", clause="an agent moved to a younger site: their states are kept there from then on")
+async def test_an_agent_moved_to_a_site_with_lower_fences(world: World) -> None:
+    """Fences of two sites were compared: nothing of such an agent was written until the younger site's had passed the
+    older's, so that a restart there forgot them, and their time was missing in the reports."""
+
+    def numbered(site: str, fence: int, n: int, state: str) -> NumberedFact:
+        fact = AgentStateSet(at=world.clock.utcnow(), agent_id=4, state=state)
+        return NumberedFact(site=site, fence=fence, n=n, fact=fact)
+
+    await world.store.apply_facts([numbered("old", 50, 1, "ready")])
+    world.clock.forward(60.0)
+    late = numbered("old", 50, 3, "paused")
+    await world.store.apply_facts([numbered("old", 50, 2, "signed_out")])
+    world.clock.forward(60.0)
+    await world.store.apply_facts([numbered("new", 1, 1, "ready")])
+    assert [row.state for row in await world.store.agent_states("new")] == ["ready"]
+    await world.store.apply_facts([late])
+    assert [row.state for row in await world.store.agent_states("new")] == ["ready"], "an older site's past"
+    assert await world.store.agent_states("old") == []
