@@ -100,6 +100,7 @@ class Applying:
             for fact in fresh:
                 marks[fact.site, fact.fence] = fact.n
             await connection.executemany(_MARK, [(*key, n) for key, n in marks.items()])
+            await connection.execute("SELECT pg_notify('cadran', $1)", ",".join(sorted({fact.site for fact in fresh})))
 
     async def _fresh(self, connection: asyncpg.Connection, facts: Sequence[NumberedFact]) -> list[NumberedFact]:
         """The facts above their mark. The rows are locked, so that two appliers of one site can't both pass."""

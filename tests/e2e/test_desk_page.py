@@ -101,7 +101,8 @@ async def test_a_wrap_up_warns_at_ten_seconds_and_is_extended_once(browser: Brow
         door.change("agents", agent, wrap_until=datetime.now(UTC) + timedelta(seconds=9))
         await expect(page.locator(".deskband .mark.watch[data-left]")).to_be_visible()
         await expect(page.locator(".deskband [role=status]")).to_have_text("Plus que 10 secondes.")
-        await page.get_by_role("button", name="+ 30 s").click()
+        async with page.expect_response("**/extend"):
+            await page.get_by_role("button", name="+ 30 s").click()
         await expect(page.locator("[data-more]")).to_be_visible()
         door.change("agents", agent, wrap_until=now + timedelta(minutes=10), extend_s=0.0)
         await expect(page.locator("[data-more]")).to_have_count(0)
