@@ -30,8 +30,10 @@ async def _quiet(cadran: Cadran, campaign: lab_campaign.Campaign) -> dict[str, A
         while True:
             seen = await cadran.get("/api/v1/snapshot")
             if {agent["state"] for agent in seen["agents"].values()} == {"paused"}:
-                return _figures(seen, campaign)
+                break
             await asyncio.sleep(0.3)
+    await asyncio.sleep(2.0)  # a campaign's view is not made anew at each event
+    return _figures(await cadran.get("/api/v1/snapshot"), campaign)
 
 
 def _figures(snapshot: dict[str, Any], campaign: lab_campaign.Campaign) -> dict[str, Any]:
