@@ -102,7 +102,7 @@ class CallsByHand:
         assert lead is not None
         call = self._next_call.start(campaign, desk, lead, "preview")
         if call is None:
-            self._desks.preview_over(desk)
+            self._desks.let_go(desk)
             raise CommandError("line_unavailable", {"campaign_id": campaign.id})
         return {"attempt_id": str(call.attempt_id), "lead_id": lead.id}
 
@@ -116,7 +116,7 @@ class CallsByHand:
     def preview_over(self, desk: Desk) -> None:
         """Skipped, run out or withdrawn: the lead goes back, the agent is ready again."""
         self._next_call.end_preview(desk, give_back=True)
-        self._desks.preview_over(desk)
+        self._desks.let_go(desk)
 
     def _CallExtension(self, command: c.CallExtension) -> dict[str, Any]:
         """S100-01: the extension rings first; the number is dialled only when it answers."""

@@ -78,7 +78,7 @@ class DeskWork(DeskStates):
         if desk.preview is not None:
             self.end_preview(desk, True)
         self.set_state(desk, AgentState.SIGNED_OUT, by=by)
-        desk.campaign_ids, desk.next_state, desk.back_to = (), None, None
+        desk.campaign_ids, desk.next_state, desk.back_to, desk.pause_kept = (), None, None, None
         self.hang_up(desk)
 
     def ready(self, desk: Desk, by: str) -> None:
@@ -105,8 +105,8 @@ class DeskWork(DeskStates):
         desk.next_state = None  # ready, asked for while the phone was away, is so no longer
         self.set_state(desk, AgentState.PAUSED, code, by)
 
-    def preview_over(self, desk: Desk) -> None:
-        """No call came of what was shown: what was asked for meanwhile, else ready."""
+    def let_go(self, desk: Desk) -> None:
+        """Reserved, and no call came of it: what was asked for meanwhile, else ready."""
         if desk.state is AgentState.RESERVED and desk.call is None:
             self._free(desk)
 

@@ -109,6 +109,8 @@ class Loading:
             log.error("campaign.not_loaded", site=live.site.id, campaign_id=record.id, **error.details)
             live.alerts[f"campaign {record.id}"] = "campaign_suspended"
             return
+        if campaign is None or not campaign.suspended:
+            live.alerts.pop(f"campaign {record.id}", None)
         self._going.pop(("Campaign", record.id), None)
         if campaign is None:
             policy, ledger = new_policy(live, record, rules, rows.ledgers.get(record.id, ()))
@@ -216,12 +218,13 @@ class Loading:
         elif name == "Agent" and (desk := live.desks.get(id)) is not None:
             self._desks.sign_out(desk, "administrator")
             self._going[name, id] = None
-        elif name == "Campaign" and (campaign := live.campaigns.get(id)) is not None:
-            self._hopper.drop_leads(campaign, frozenset(), frozenset(), frozenset())
-            campaign.state = CampaignState.STOPPED
+        elif name == "Campaign":
             live.alerts.pop(f"campaign {id}", None)
-            self._going[name, id] = None
-            live.touch("campaigns", id)
+            if (campaign := live.campaigns.get(id)) is not None:
+                self._hopper.drop_leads(campaign, frozenset(), frozenset(), frozenset())
+                campaign.state = CampaignState.STOPPED
+                self._going[name, id] = None
+                live.touch("campaigns", id)
         self.sweep()
 
     def sweep(self) -> None:

@@ -50,15 +50,18 @@ class Offering:
                 desk.next_state, desk.next_code = AgentState.PAUSED, ""
             self._calls.end(call)
         elif call.state in (CallState.CONNECTING, CallState.WAITING) or _is_there(call):
-            if call.desk is desk:
+            unheard = call.kind == "inbound" and call.state is CallState.WAITING and not desk.stays
+            given = call.desk is desk
+            if given:
                 call.desk = None
                 desk.call = None
-                if desk.state is AgentState.RESERVED:
-                    unheard = call.kind == "inbound" and call.state is CallState.WAITING and not desk.stays
-                    self._desks.set_state(desk, AgentState.PAUSED if unheard else AgentState.READY)
             if call.state is CallState.CONNECTING:
                 self._calls.enter(call, CallState.WAITING)
             self._calls.offer(call)
+            if given:
+                if unheard and desk.next_state in (None, AgentState.READY):
+                    desk.next_state, desk.next_code = AgentState.PAUSED, ""
+                self._desks.let_go(desk)
         elif call.state in (CallState.INTENDED, CallState.DIALLING, CallState.RINGING, CallState.ANSWERED):
             self._calls.hang_up(call, by="agent")
             live.counters["agents_lost_reserved"] += 1

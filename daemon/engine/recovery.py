@@ -140,7 +140,7 @@ class Recovery:
         live.link.synced = True
         for leg in snapshot.legs:
             self._found_phone(leg)
-        for desk in [*live.desks.values(), *live.passing]:
+        for desk in [owner for owner in live.legs.values() if isinstance(owner, Desk)]:  # also of agents deleted since
             self._settle_desk_leg(desk, seen)
         for call in list(live.calls.values()):
             self._settle_call(call, seen.get(call.leg), seen)

@@ -80,6 +80,31 @@ def test_a_phone_that_nobody_picks_up(mode: str) -> None:
     run(main, seed=7)
 
 
+@pytest.mark.feature(
+    "AGNT-01", clause="asked for while the phone rings in vain: signed out, or in that pause, after it"
+)
+@pytest.mark.parametrize("wanted", ["signed_out", "paused"])
+def test_leaving_while_the_phone_rings_for_a_caller(wanted: str) -> None:
+    """She had signed out and gone; the board showed her in a pause for the rest of the day."""
+
+    async def main(loop: VirtualLoop) -> None:
+        desk = await on_demand(loop, "asyncagi", 2, deaf=("1001",))
+        world = desk.world
+        (agent,) = [agent for agent in world.live.desks.values() if agent.record.extension == "1001"]
+        channel = desk.caller(talk_s=10.0)
+        await world.until(lambda: agent.state == "reserved" and bool(phones(desk)), 10.0)
+        if wanted == "paused":
+            await world.submit(c.SetPaused(agent_id=agent.id, code="PAUSE"))
+        else:
+            await world.submit(c.SignOut(agent_id=agent.id))
+        await world.until(lambda: channel.bridge is not None, 60.0)
+        assert (agent.state, agent.code) == (wanted, "PAUSE" if wanted == "paused" else "")
+        assert agent.next_state is None
+        await world.stop()
+
+    run(main, seed=7)
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_a_caller_who_leaves_while_the_phone_rings(mode: str) -> None:
     async def main(loop: VirtualLoop) -> None:
