@@ -34,6 +34,7 @@ from daemon.clock import Clock
 from daemon.errors import InvariantViolated, PbxError, PbxRejected, PbxUnavailable
 from daemon.ports import PbxStatus
 from daemon.ports.driver import HELD_MAX, IN_DOUBT_WAIT_S, Driver, SiteOptions, denials, seen
+from daemon.ports.errands import Errands, overrun
 
 log = structlog.get_logger(__name__)
 
@@ -59,7 +60,7 @@ class AmiDriver(Driver):
         super().__init__(options, clock)
         self._options = options
         self._client = AmiClient(options.ami, rng=rng, on_messages=self._received, on_down=self._went_down)
-        self._hearing = Hearing(self._client, rng, self._listed)
+        self._hearing = Hearing(self._client, rng, self._listed, Errands(options.site, self._client.drop))
         self._channels = Channels(options.site)
         self._choice: Choice | None = None
         self._dialect: Dialect = dialect_for(())
@@ -142,7 +143,7 @@ class AmiDriver(Driver):
         try:
             await self._logged_in()
         except InvariantViolated as error:  # the engine takes no more
-            raise PbxUnavailable(str(error), "overrun") from error
+            raise overrun(error) from error
 
     async def _logged_in(self) -> None:
         """Probe, list, and tell: LinkUp, the devices, one snapshot, then what happened meanwhile."""
@@ -305,7 +306,7 @@ class AmiDriver(Driver):
             for message in messages:
                 self._translate(message, at)
         except InvariantViolated as error:  # the engine takes no more
-            self._client.drop(PbxUnavailable(str(error), "overrun"))
+            self._client.drop(overrun(error))
         self._arm()
 
     def _translate(self, message: Message, at: float) -> None:
@@ -329,5 +330,8 @@ class AmiDriver(Driver):
     def _on_timer(self) -> None:
         self._timer = None
         if self._translator is not None:
-            self._translator.on_deadline(self._clock.now())
+            try:
+                self._translator.on_deadline(self._clock.now())
+            except InvariantViolated as error:
+                self._client.drop(overrun(error))
             self._arm()

@@ -22,6 +22,7 @@ from daemon.ami.channels import Leg
 from daemon.ami.client import AmiClient
 from daemon.ami.codec import Message
 from daemon.errors import PbxError, PbxRejected, PbxUnavailable
+from daemon.ports.errands import Errands
 
 log = structlog.get_logger(__name__)
 
@@ -75,11 +76,17 @@ class Ears:
 class Hearing:
     """One a driver: `begin` at each login, `end` as the link ends, `heard` with events, `expects` with originates."""
 
-    def __init__(self, client: AmiClient, rng: random.Random, listed: Callable[[], Awaitable[Sequence[Leg]]]) -> None:
+    def __init__(
+        self,
+        client: AmiClient,
+        rng: random.Random,
+        listed: Callable[[], Awaitable[Sequence[Leg]]],
+        errands: Errands,
+    ) -> None:
         """`listed`: our legs on the PBX now."""
         self.lacking = ""
         """The class that this link is without; "" if none is known."""
-        self._client, self._rng, self._listed = client, rng, listed
+        self._client, self._rng, self._listed, self._errands = client, rng, listed, errands
         self._ears = Ears()
         self._reads: Sequence[str] = ()
         self._found = ""
@@ -99,7 +106,7 @@ class Hearing:
         if not self.lacking:
             return ""
         if self.lacking == "call":
-            self._task = asyncio.get_running_loop().create_task(self._ask_again())
+            self._task = self._errands.spawn(self._ask_again())
         return f"{DENIED}{self._words(self.lacking)}"
 
     def end(self) -> None:
@@ -122,7 +129,7 @@ class Hearing:
         if self._ears.untold and not self.lacking:
             self._placed.add(leg)
             if self._task is None or self._task.done():
-                self._task = asyncio.get_running_loop().create_task(self._look())
+                self._task = self._errands.spawn(self._look())
 
     def _words(self, lacking: str) -> str:
         """For who keeps manager.conf."""

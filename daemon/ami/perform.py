@@ -7,8 +7,8 @@ link went in between, ActionInDoubt.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
 import structlog
 
@@ -36,6 +36,7 @@ from daemon.calls.actions import (
 from daemon.calls.events import PbxEvent
 from daemon.clock import Clock
 from daemon.errors import PbxError, PbxInDoubt, PbxRejected, PbxUnavailable
+from daemon.ports.errands import Errands
 
 log = structlog.get_logger(__name__)
 
@@ -68,7 +69,9 @@ class Performer:
         self.in_doubt: set[str] = set()
         """Legs whose originate was written and not answered."""
         self._site, self._client, self._channels, self._clock, self._emit = site, client, channels, clock, emit
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._errands = Errands(site, client.drop)
+        self._spawn = self._errands.spawn
+        """Each task writes before it first waits, so the wire has them in the order of their creation."""
         self._told_stopping = False
 
     def perform(self, action: AnyAction) -> None:
@@ -99,18 +102,11 @@ class Performer:
             self._spawn(self._follow_up(leg.id, request))
 
     def close(self) -> None:
-        for task in list(self._tasks):
-            task.cancel()
+        self._errands.close()
 
     @property
     def in_flight(self) -> int:
-        return len(self._tasks)
-
-    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Each task writes before it first waits, so the wire has them in the order of their creation."""
-        task = asyncio.get_running_loop().create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        return len(self._errands)
 
     def _doubt(self, leg: str, action: str) -> None:
         self._emit(ev.ActionInDoubt(at=self._clock.now(), leg=leg, action=action))

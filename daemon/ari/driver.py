@@ -25,6 +25,7 @@ from daemon.clock import Clock
 from daemon.errors import InvariantViolated, PbxError, PbxRejected, PbxUnavailable
 from daemon.ports import PbxStatus
 from daemon.ports.driver import HELD_MAX, IN_DOUBT_WAIT_S, Driver, SiteOptions, denials, seen
+from daemon.ports.errands import overrun
 
 log = structlog.get_logger(__name__)
 
@@ -140,7 +141,7 @@ class AriDriver(Driver):
             log.exception("ari.odd_answer", site=self.site)
             raise PbxUnavailable(f"an answer that is not of ARI's form: {error!r}", "protocol") from error
         except InvariantViolated as error:  # the engine takes no more
-            raise PbxUnavailable(str(error), "overrun") from error
+            raise overrun(error) from error
 
     async def _resync(self) -> None:
         """Probe, subscribe, list, and tell: LinkUp, the devices, one snapshot, then what happened meanwhile."""
@@ -220,9 +221,12 @@ class AriDriver(Driver):
                 states = await self._device_states()
             except (PbxError, *ODD):
                 continue  # trouble with the link is the client's to judge
-            for name, state in states:
-                if (event := self._devices.changed(name, state, self._clock.now())) is not None:
-                    self._emit(event)
+            try:
+                for name, state in states:
+                    if (event := self._devices.changed(name, state, self._clock.now())) is not None:
+                        self._emit(event)
+            except InvariantViolated as error:
+                self._client.drop(overrun(error))
 
     async def _device_states(self) -> list[tuple[str, str]]:
         """Name and state of each phone and trunk. Raises what requests raise."""
@@ -301,7 +305,7 @@ class AriDriver(Driver):
             try:
                 self._translate(event, self._clock.now())
             except InvariantViolated as error:  # the engine takes no more
-                self._client.drop(PbxUnavailable(str(error), "overrun"))
+                self._client.drop(overrun(error))
             return
         self._held.append(event)
         if len(self._held) > HELD_MAX:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import structlog
@@ -27,6 +27,7 @@ from daemon.calls.dialling import SOUND, SiteTemplates, checked
 from daemon.calls.events import PbxEvent
 from daemon.clock import Clock
 from daemon.errors import PbxError, PbxInDoubt, PbxRejected, PbxUnavailable
+from daemon.ports.errands import Errands
 
 log = structlog.get_logger(__name__)
 
@@ -64,7 +65,8 @@ class Performer:
         """Legs whose originate was written and not answered."""
         self._site, self._app, self._templates = site, app, templates
         self._client, self._legs, self._clock, self._emit = client, legs, clock, emit
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._errands = Errands(site, client.drop)
+        self.spawn = self._errands.spawn
         self._originating: dict[str, asyncio.Task[None]] = {}
         self._playbacks = 0
         self._moves = Moves(site, app, legs, self)
@@ -73,11 +75,10 @@ class Performer:
 
     @property
     def in_flight(self) -> int:
-        return len(self._tasks)
+        return len(self._errands)
 
     def close(self) -> None:
-        for task in list(self._tasks):
-            task.cancel()
+        self._errands.close()
 
     def perform(self, action: act.AnyAction) -> None:
         """Returns at once."""
@@ -122,12 +123,6 @@ class Performer:
                 self.spawn(self._music(leg))
             case Step.TALKS:
                 self._moves.talks(leg, detail)
-
-    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
 
     # -- requests -------------------------------------------------------------------------------------------------
     async def ask(self, method: str, path: str, query: Query | None = None, body: dict[str, Any] | None = None) -> Any:
