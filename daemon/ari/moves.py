@@ -114,8 +114,12 @@ class Moves:
         goes = leg.peer if leg.peer is not None and leg.bridge == leg.own_bridge else leg
         if not goes.bridge:
             raise PbxRejected("the leg is in no bridge")
-        goes.parking_s = action.limit_s
-        await self._asker.ask("POST", f"/bridges/{goes.bridge}/removeChannel", {"channel": goes.channel})
+        before, goes.parking_s = goes.parking_s, action.limit_s
+        try:
+            await self._asker.ask("POST", f"/bridges/{goes.bridge}/removeChannel", {"channel": goes.channel})
+        except PbxError:
+            goes.parking_s = min(goes.parking_s, before)  # an earlier Park may still be on its way, or over
+            raise
 
     async def _release(self, action: act.Release, leg: Leg) -> None:
         context, extension = checked("context", action.context, NAME), checked("extension", action.extension, NAME)
