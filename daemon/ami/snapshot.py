@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from daemon.ami.channels import Leg
 from daemon.ami.client import AmiClient
 from daemon.ami.codec import Message
-from daemon.calls.ids import is_ours
+from daemon.calls.ids import is_ours, site_of
 
 WAITING_APPLICATIONS = ("AGI", "MusicOnHold")
 READ_AT_ONCE = 200
@@ -59,11 +59,8 @@ class _Reading:
             owner = item.text.rpartition(_OWNER)[2].partition("\r\n")[0] if _OWNER in item.text else ""
             if owner != unique_id and is_ours(owner, self._site) and not item.get("Channel").startswith("Local/"):
                 self._heirs.append((owner, item))
-            elif self._waits is not None and self._waits(item) and not self._ours(unique_id, owner):
+            elif self._waits is not None and self._waits(item) and not (site_of(unique_id) or site_of(owner)):
                 self.callers.append(item)
-
-    def _ours(self, unique_id: str, owner: str) -> bool:
-        return is_ours(unique_id, self._site) or is_ours(owner, self._site)
 
     def _add(self, leg_id: str, item: Message, application: str, room: str) -> None:
         leg = self._legs[leg_id] = _leg(leg_id, item, application)

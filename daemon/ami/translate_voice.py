@@ -10,6 +10,7 @@ from daemon.ami.channels import Channels
 from daemon.ami.codec import Message
 from daemon.calls import events as ev
 from daemon.calls.events import PbxEvent
+from daemon.calls.ids import site_of
 
 INCLUDE_CONTEXT: Final = "cadran-inbound"
 OWN_CONTEXTS: Final = ("cadran-rt",)
@@ -82,9 +83,9 @@ class VoiceEvents:
 
     # -- calls coming in ------------------------------------------------------------------------------------------
     def _arrived_by_agi(self, message: Message, at: float) -> None:
-        """AsyncAGI on a channel that is not ours: our line in the dialplan, `AGI(agi:async)`, was reached."""
+        """AsyncAGI on a channel that is no Cadran's: our line in the dialplan, `AGI(agi:async)`, was reached."""
         channel = message.get("Uniqueid")
-        if message.get("Context") in OWN_CONTEXTS or channel in self.channels.children:
+        if message.get("Context") in OWN_CONTEXTS or channel in self.channels.children or site_of(channel):
             return
         env = dict(line.partition(": ")[::2] for line in unquote(message.get("Env")).splitlines())
         did = env.get("agi_extension", "")

@@ -82,7 +82,12 @@ def agent_of(leg: str) -> int | None:
     return int(match["agent"]) if match else None
 
 
+def site_of(leg: str) -> str:
+    """The site whose leg it is, perhaps another daemon's; "" if it has none of our shapes."""
+    match = _CUSTOMER.fullmatch(leg) or _AGENT.fullmatch(leg) or _THIRD.fullmatch(leg) or _SUPERVISOR.fullmatch(leg)
+    return match["site"] if match is not None else ""
+
+
 def is_ours(leg: str, site: str) -> bool:
     """Whether `leg` carries `site`'s prefix in one of our shapes."""
-    match = _CUSTOMER.fullmatch(leg) or _AGENT.fullmatch(leg) or _THIRD.fullmatch(leg) or _SUPERVISOR.fullmatch(leg)
-    return match is not None and match["site"] == site
+    return site_of(leg) == site
