@@ -24,8 +24,13 @@ class Disturbed(Generic[T]):
         self._seen = 0
         self._kept: T | None = None
 
+    @property
+    def at_work(self) -> bool:
+        """Whether the faults disturb events, or an event that was kept back is still to come."""
+        return self._faults.disturbs_events or self._kept is not None
+
     def send(self, event: T) -> None:
-        """One event, while the faults disturb events."""
+        """One event, while `at_work`."""
         faults = self._faults
         self._seen += 1
         n = self._seen
@@ -76,7 +81,7 @@ class Link:
         if faults.lag is not None:
             self._send_late(data, *faults.lag())
             return
-        if faults.disturbs_events:
+        if self._events.at_work:
             self._events.send(data)
         else:
             self._write(data)

@@ -112,11 +112,10 @@ class Server:
             else:
                 queue.put_nowait(message)
 
-        faults = self.pbx.faults
-        disturbed = Disturbed(faults, put)
+        disturbed = Disturbed(self.pbx.faults, put)
 
         def send(message: dict[str, Any]) -> None:
-            if faults.disturbs_events and message["type"] != REPLACED:  # that one is the end of a connection
+            if disturbed.at_work and message["type"] != REPLACED:  # that one is the end of a connection
                 disturbed.send(message)
             else:
                 put(message)

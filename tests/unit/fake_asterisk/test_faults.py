@@ -79,6 +79,16 @@ def test_disturbed_events(rig, make_rig, kind):
         assert disturbed != plain and disturbed[:2] == plain[:2] and disturbed[2:4] == [plain[3], plain[2]]
 
 
+def test_an_event_kept_back_comes_after_the_next_though_the_fault_is_over(rig):
+    """It was kept until the next disturbance, perhaps for ever."""
+    client = rig.login()
+    client.forget()
+    for name, every in (("first", 1), ("second", 0), ("third", 0)):
+        rig.fake.faults.disturb_events(reorder_every=every)
+        client.ask("UserEvent", UserEvent=name)
+    assert [event["UserEvent"] for event in client.events("UserEvent")] == ["second", "first", "third"]
+
+
 def test_characters_are_cut_across_segments(rig):
     client = rig.login()
     rig.fake.faults.split_utf8 = True
