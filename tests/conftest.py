@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parent.parent
 FEATURES = ROOT / "docs" / "features.toml"
@@ -25,8 +25,10 @@ OUTCOMES = ROOT / ".cache" / "feature-outcomes.json"
 REQUIRE_ALL = os.environ.get("CADRAN_REQUIRE_ALL") == "1"
 
 # One commit, one verdict: generated examples are the same in each run. CADRAN_EXPLORE=1 draws fresh ones.
-settings.register_profile("repeatable", derandomize=True, deadline=None, print_blob=True)
-settings.register_profile("explore", deadline=None, print_blob=True)
+# Whether examples are made fast enough is asked of the machine, so it is not asked.
+_ANY_MACHINE: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow], "print_blob": True}
+settings.register_profile("repeatable", derandomize=True, **_ANY_MACHINE)
+settings.register_profile("explore", **_ANY_MACHINE)
 settings.load_profile("explore" if os.environ.get("CADRAN_EXPLORE") == "1" else "repeatable")
 
 _outcomes: dict[str, str] = {}

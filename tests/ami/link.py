@@ -51,7 +51,7 @@ class Ours:
     async def running(self) -> AsyncIterator[AmiClient]:
         task = asyncio.create_task(self.client.run(self._logged_in))
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await self.up.wait()
             yield self.client
         finally:
@@ -60,7 +60,7 @@ class Ours:
                 await task
 
 
-async def until(true: Callable[[], object], within_s: float = 20.0) -> None:
+async def until(true: Callable[[], object], within_s: float = 60.0) -> None:
     async with asyncio.timeout(within_s):
         while not true():  # noqa: ASYNC110 - what is waited for has no event of its own
             await asyncio.sleep(0.005)

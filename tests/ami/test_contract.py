@@ -24,7 +24,7 @@ exten => _0X!,1,Dial(PJSIP/${EXTEN}@trunk,60)
 """
 HABITS = {
     "0101": Behaviour(ring_after_s=0.02, answer_after_s=0.1, media_s=60),
-    "0102": Behaviour(ring_after_s=0.02, answer_after_s=0.1, hangup_after_s=0.6),
+    "0102": Behaviour(ring_after_s=0.02, answer_after_s=0.1, hangup_after_s=3.0),
     "0103": Behaviour(rings=None, fail_sip=486),
     "0104": Behaviour(rings=None, fail_sip=404),
     "0105": Behaviour(rings=None, fail_sip=603),
@@ -74,7 +74,7 @@ async def ground() -> AsyncIterator[Ground]:
         endpoints={endpoint.name: endpoint for endpoint in [*phones, Endpoint("trunk", "route")]},
         behaviour_of=behaviour_of,
         dialplan=(SHIPPED / "extensions-cadran.conf").read_text("utf-8") + ROUTE,
-        sounds={"cadran-safe-harbour": 1.0},
+        sounds={"cadran-safe-harbour": 3.0},
         login_delay_s=0.05,
         ari_users={"ari": AriUser(SECRET), "ari-nocalls": AriUser(SECRET, read_only=True)},
     )

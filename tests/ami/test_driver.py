@@ -83,22 +83,27 @@ async def test_a_probe_never_ends_a_conversation(
     pbx: ScriptedAmi, joined: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A Connect of before the cut runs late, and the probe waits behind it; a leg that does nothing is hung up."""
-    monkeypatch.setattr(perform, "PROBE_DEADLINE_S", 0.1)
+    monkeypatch.setattr(perform, "PROBE_DEADLINE_S", 1.0)
     agent = "par-ag-7-01a2013e08a01958"
     async with site_on(ground(pbx), "asyncagi") as site:
         leg = site.customer(NUMBERS["talks"])
         await until(lambda: pbx.actions("originate"))
         parked(pbx.sessions[-1], leg, agent)
         await site.seen(ev.LegParked, leg=agent)
-        site.driver.perform(ProbeParked(leg=agent))
-        await until(lambda: pbx.actions("agi"))
+
+        async def join(session: Session, action: Action) -> None:
+            for who in (agent, leg):
+                session.event("BridgeEnter", BridgeUniqueid="b1", Uniqueid=who)
+            session.respond(action)
+
         if joined:
-            pbx.sessions[-1].event("BridgeEnter", BridgeUniqueid="b1", Uniqueid=agent)
-            pbx.sessions[-1].event("BridgeEnter", BridgeUniqueid="b1", Uniqueid=leg)
+            pbx.answers["agi"] = join
+        site.driver.perform(ProbeParked(leg=agent))
+        if joined:
             await site.seen(ev.LegBridged, leg=agent)
-        if not joined:
+        else:
             await until(lambda: pbx.actions("hangup"))
-        await asyncio.sleep(0.25)
+        await asyncio.sleep(1.3)
         assert len(pbx.actions("hangup")) == (0 if joined else 1)
 
 
@@ -274,12 +279,13 @@ async def test_a_message_nobody_foresaw_costs_itself_only(pbx: ScriptedAmi, monk
 
 
 async def test_an_action_without_an_answer_leads_to_a_resync(pbx: ScriptedAmi) -> None:
-    async with site_on(ground(pbx), "asyncagi", action_deadline_s=0.1) as site:
+    async with site_on(ground(pbx), "asyncagi", action_deadline_s=1.0) as site:
         pbx.answers["originate"] = silent
+        began = len(site.events)
         leg = site.customer(NUMBERS["talks"])
         await site.seen(ev.ActionInDoubt, leg=leg, action="originate")
         since = len(site.events)
-        assert (await site.seen(ev.LinkDown)).code == "half_open"
+        assert (await site.seen(ev.LinkDown, since=began)).code == "half_open"
         pbx.answers["originate"] = healthy
         await site.seen(ev.PbxSnapshot, since=since)
 
@@ -359,12 +365,13 @@ async def test_rights_that_were_mended_are_found_by_another_login(
     pbx: ScriptedAmi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hearing, "ANSWER_WAITS_S", (0.05, 0.05))
-    monkeypatch.setattr(hearing, "ASK_AGAIN_S", 0.3)
+    monkeypatch.setattr(hearing, "ASK_AGAIN_S", 1.0)
     pbx.answers["cadran"] = healthy
     async with site_on(ground(pbx), "asyncagi") as site:
         assert "originate" not in site.driver.status().capabilities
         await until(lambda: len(pbx.sessions) >= 3)
         assert site.driver.status().up
+        monkeypatch.setattr(hearing, "ANSWER_WAITS_S", (20.0, 20.0))
         del pbx.answers["cadran"]
         down = await site.seen(ev.LinkDown)
         assert down.code == "reloaded"

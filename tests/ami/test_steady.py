@@ -27,7 +27,7 @@ async def test_a_link_dropped_after_each_login_is_not_taken_up_at_once_for_ever(
     ours = Ours(scripted, retry_first_s=0.02, retry_max_s=1.0)
     async with ours.running():
         for lost in range(1, 6):
-            await asyncio.wait_for(ours.up.wait(), 20)
+            await asyncio.wait_for(ours.up.wait(), 60)
             scripted.sessions[-1].cut()
             await until(lambda lost=lost: len(ours.downs) == lost)  # type: ignore[misc]
     assert ours.waits[4] >= 0.02 * 2**4 / 2, "as many failures, though each login went well"
@@ -37,7 +37,7 @@ async def test_a_link_that_lasted_is_taken_up_at_once(scripted: ScriptedAmi) -> 
     ours = Ours(scripted, retry_first_s=0.02, retry_max_s=1.0, ping_interval_s=0.02)
     async with ours.running():
         for lost in range(1, 5):
-            await asyncio.wait_for(ours.up.wait(), 20)
+            await asyncio.wait_for(ours.up.wait(), 60)
             pings = len(scripted.actions("ping"))
             await until(lambda pings=pings: len(scripted.actions("ping")) >= pings + 2)  # type: ignore[misc]
             scripted.sessions[-1].cut()
@@ -57,7 +57,7 @@ async def test_a_stop_that_was_called_off(scripted: ScriptedAmi) -> None:
         del scripted.answers["ping"]
         await until(lambda: ours.downs)
         assert ours.downs[0].code == "stays"
-        await asyncio.wait_for(ours.up.wait(), 20)
+        await asyncio.wait_for(ours.up.wait(), 60)
         assert not client.link.stopping
 
 

@@ -130,7 +130,7 @@ async def run(*command: str, **env: str) -> tuple[int, str]:
     process = await asyncio.create_subprocess_exec(
         *command, env={**os.environ, **env}, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
-    out, _ = await asyncio.wait_for(process.communicate(), 30)
+    out, _ = await asyncio.wait_for(process.communicate(), 90)
     return process.returncode or 0, out.decode()
 
 

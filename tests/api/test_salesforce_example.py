@@ -42,7 +42,7 @@ async def send(client: Client, token: str, phone: str) -> str:
     lines += [f"{name}: {value}" for name, value in arguments("setHeader")] + [f"Content-Length: {len(body)}"]
     reader, writer = await asyncio.open_connection(client.host, client.port)
     writer.write("\r\n".join([*lines, "", ""]).encode() + body)
-    head, _, answer = (await asyncio.wait_for(reader.read(), 10)).partition(b"\r\n\r\n")
+    head, _, answer = (await asyncio.wait_for(reader.read(), 60)).partition(b"\r\n\r\n")
     writer.close()
     assert b"application/json" in head and b"chunked" not in head.lower()
     result = json.loads(answer)
@@ -112,7 +112,7 @@ async def test_the_lightning_component() -> None:
     process = await asyncio.create_subprocess_exec(
         "node", "-e", COMPONENT, str(FOLDER / "cadranCall.js"), stdout=asyncio.subprocess.PIPE
     )
-    out, _ = await asyncio.wait_for(process.communicate(), 30)
+    out, _ = await asyncio.wait_for(process.communicate(), 90)
     assert json.loads(out) == {
         "empty": True,
         "asked": [{"phone": "0199000123"}] * 2,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,6 +17,7 @@ from aiohttp import ClientConnectionError, ClientSession
 
 from tests.api.fakes import World
 from tests.api.hooks import PATH, Calls, Client, add, drain, get
+from tests.asterisk.bed import free_ports
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples"
 
@@ -34,20 +36,12 @@ async def example(command: list[str], secret: str, folder: Path) -> AsyncIterato
         await process.wait()
 
 
-def free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.mark.feature("CRMI-03", clause="the shipped PHP, Node and Python receivers verify our signatures")
 @pytest.mark.parametrize("program", ["node", "php", "python"])
 async def test_the_shipped_receivers(client: Client, world: World, program: str, tmp_path: Path) -> None:
     if program != "python" and shutil.which(program) is None:
         pytest.skip(f"{program} is not on this machine")
-    port = free_port()
+    (port,) = free_ports(1, socket.SOCK_STREAM)
     command = {
         "node": ["node", str(EXAMPLES / "webhook-receiver.js"), str(port)],
         "php": ["php", "-S", f"127.0.0.1:{port}", str(EXAMPLES / "webhook-receiver.php")],
@@ -74,7 +68,7 @@ async def test_the_shipped_receivers(client: Client, world: World, program: str,
         assert (await get(client, world, f"{PATH}/{made['id']}"))["last_error"] == "HTTP 401", "an old message"
         assert process.stdout is not None
         printed = b""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while printed.count(b"call.ended") < 2:
                 printed += await process.stdout.read(4096)
     assert printed.index(b"call.ringing") < printed.index(b"call.ended")
@@ -88,7 +82,7 @@ def _real_now() -> Any:
 
 async def _answering(session: ClientSession, url: str) -> None:
     """Until it listens; unsigned, so it must answer 401."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             try:
                 async with session.post(url, data=b"{}") as response:

@@ -22,15 +22,14 @@ import structlog
 
 from daemon.cli.main import main
 from daemon.store.embedded import EmbeddedPostgres
+from tests.asterisk.bed import free_ports
 
 CADRAN = [sys.executable, "-m", "daemon.cli.main"]
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_ports(1, socket.SOCK_STREAM)[0]
 
 
 def _config(folder: Path, **changes: str) -> Path:
@@ -129,7 +128,7 @@ class Process:
     def end(self) -> int:
         """SIGTERM; the exit code."""
         self._process.send_signal(signal.SIGTERM)
-        return self._process.wait(30)
+        return self._process.wait(90)
 
 
 @pytest.fixture
@@ -202,7 +201,7 @@ def test_no_daemon_answers(tmp_path: Path, cadran: Command) -> None:
     assert "no daemon answers" in done.stderr
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 @pytest.mark.feature("S100-04", clause="a login without the right originate is reported and the site degraded")
 @pytest.mark.feature("S100-04", clause="cadran doctor names the class that the user may not read")
 @pytest.mark.feature("S100-10", clause="the PBX password is in no log and no answer")

@@ -21,6 +21,7 @@ dsn = "postgresql://nobody@127.0.0.1:1/none"
 """
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.feature(
     "RELY-06", clause="ended by its watchdog, the daemon leaves the stack of what stood still in its log"
 )
@@ -31,16 +32,16 @@ async def test_a_daemon_that_waits_for_its_database(tmp_path: Path) -> None:
     with told.open("wb") as out:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out)  # noqa: ASYNC220
     try:
-        await until(lambda: "store.unavailable_at_start" in told.read_text(), 60.0)
+        await until(lambda: "store.unavailable_at_start" in told.read_text("utf-8", "replace"), 90.0)
         process.send_signal(signal.SIGHUP)
-        await until(lambda: "reload" in told.read_text(), 60.0)
+        await until(lambda: "reload" in told.read_text("utf-8", "replace"), 90.0)
         assert process.poll() is None
         process.send_signal(signal.SIGABRT)
-        assert await asyncio.to_thread(process.wait, 60) == -signal.SIGABRT
+        assert await asyncio.to_thread(process.wait, 90) == -signal.SIGABRT
     finally:
         if process.poll() is None:
             process.kill()
             process.wait()
-    said = told.read_text()
+    said = told.read_text("utf-8", "replace")
     assert "Fatal Python error: Aborted" in said
     assert "serve.py" in said and os.sep in said

@@ -135,8 +135,8 @@ class Office:
 
 
 @asynccontextmanager
-async def make_office(timeout_s: float = 1.5) -> AsyncIterator[Office]:
-    """An office with three agents; the CRM knows two of them by their e-mail."""
+async def make_office(timeout_s: float = 20.0) -> AsyncIterator[Office]:
+    """An office with three agents; the CRM knows two of them by their e-mail. `timeout_s`: how long it may take."""
     clock = FixedClock()
     store = MemoryStore(clock)
     await store.open()

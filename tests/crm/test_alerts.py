@@ -96,7 +96,7 @@ def mail() -> Iterator[MailServer]:
 def table(mail: MailServer, **fields: Any) -> AlertsTable:
     values = {"mail_to": ["chef@exemple.fr", "astreinte@exemple.fr"], "mail_from": "cadran@exemple.fr"}
     host = {"smtp_host": "127.0.0.1", "smtp_port": mail.server_address[1], "smtp_security": "none"}
-    return AlertsTable(**{**values, **host, "smtp_user": "cadran", "smtp_timeout_s": 2.0, **fields})  # type: ignore[arg-type]
+    return AlertsTable(**{**values, **host, "smtp_user": "cadran", "smtp_timeout_s": 30.0, **fields})  # type: ignore[arg-type]
 
 
 async def delivered(alerts: Alerts, mail: MailServer, count: int) -> None:

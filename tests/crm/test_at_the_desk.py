@@ -108,7 +108,7 @@ async def test_the_page_opens_at_the_chosen_event(event: str, monkeypatch: pytes
             for _ in range(2):  # told twice, as a view that changed in some other way
                 shown = view(office, id, agent, stage) if stage else None
                 pops.on_change({"calls": {str(id): shown}})
-            monkeypatch.setattr("daemon.api.crm_api.POP_WAIT_S", 5.0 if name == event else 0.15)
+            monkeypatch.setattr("daemon.api.crm_api.POP_WAIT_S", 30.0 if name == event else 0.15)
             seen.append(bool((await ask(client, "GET", f"/pops/{id}", **AGENT))["url"]))
         first = list(steps).index(event)
         assert seen == [n >= first for n in range(3)]
@@ -120,7 +120,7 @@ async def test_the_page_opens_at_the_chosen_event(event: str, monkeypatch: pytes
 async def test_outgoing_calls_open_nothing_unless_wanted(
     calls: str, opens: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("daemon.api.crm_api.POP_WAIT_S", 5.0 if opens else 0.2)
+    monkeypatch.setattr("daemon.api.crm_api.POP_WAIT_S", 30.0 if opens else 0.2)
     async with desk() as (office, client):
         office.crm.add_contact(first="Zoé", phone=NUMBER)
         await office.running(await office.integrate("generic-rest", popup_calls=calls))
@@ -135,7 +135,7 @@ async def test_outgoing_calls_open_nothing_unless_wanted(
 @pytest.mark.parametrize("display", ["popup", "modal", "silent"])
 async def test_our_own_calls_fire_the_hook(display: str, monkeypatch: pytest.MonkeyPatch) -> None:
     silent = display == "silent"
-    monkeypatch.setattr("daemon.api.crm_api.POP_WAIT_S", 0.2 if silent else 5.0)
+    monkeypatch.setattr("daemon.api.crm_api.POP_WAIT_S", 0.2 if silent else 30.0)
     async with desk() as (office, client):
         url = f"{office.crm.url}/v1/users?who=*CALLING*&what=*EVENT*"
         given = {"hook_url": url, "display": display, "number_format": "00"}

@@ -28,7 +28,7 @@ ADMIN = "clicsipx_ACME_admin"
 
 @asynccontextmanager
 async def make_api() -> AsyncIterator[tuple[Office, TestClient[Any, Any]]]:
-    async with make_office(10.0) as office:
+    async with make_office() as office:
         store, door = office.world.store, FakeDoor(office.clock)  # type: ignore[arg-type]
         door.show(campaign_view(office.world.campaign.id, office.world.group.id, "Auto"))
         for token, role, agent in ((ADMIN, Role.ADMINISTRATOR, 0), ("agent", Role.AGENT, office.agents[0].id)):

@@ -38,7 +38,7 @@ async def popped(office: Office, id: UUID, agent: int, *stages: str, ended: bool
     if ended:
         pops.on_change({"calls": {str(id): None}})
     try:
-        return await pops.of(str(id), agent, 3.0 if stages else 0.2)
+        return await pops.of(str(id), agent, 30.0 if stages else 0.2)
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -67,7 +67,7 @@ async def test_outgoing_calls_open_nothing_unless_wanted(calls: str, opens: bool
         office.service.pops.on_change({"calls": {str(id): view(office, id, 1, "ringing")}})
         office.service.pops.on_change({"calls": {str(id): view(office, id, 1, "talking")}})
         task = asyncio.create_task(office.service.pops.run())
-        found = await office.service.pops.of(str(id), 1, 3.0 if opens else 0.3)
+        found = await office.service.pops.of(str(id), 1, 30.0 if opens else 0.3)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         assert (found is not None) is opens

@@ -46,7 +46,7 @@ async def recorded(office: Office, pbx: Path) -> None:
 async def test_a_crm_plays_the_recording_until_the_link_expires(tmp_path: Path) -> None:
     pbx = tmp_path / "pbx"
     pbx.mkdir()
-    async with make_office(10.0) as office:
+    async with make_office() as office:
         store = office.world.store
         tapes = Tapes(
             store, {SITE: str(pbx)}, RecordingsTable(mp3=False, free_bytes_min=0, keep_days=365), tmp_path,  # type: ignore[arg-type]

@@ -21,7 +21,7 @@ def asked(office: object, part: str) -> int:
 
 
 async def test_contacts_are_looked_up_in_order_and_remembered() -> None:
-    async with make_office(10.0) as office:
+    async with make_office() as office:
         row = await office.integrate("zoho-like")
         await office.authorize(row)
         running = await office.running(row)
@@ -43,7 +43,7 @@ async def test_switches() -> None:
     source = shipped_templates()["generic-rest"].replace(
         b'Name="CompanyEnable" Value="1"', b'Name="CompanyEnable" Value="0"'
     )
-    async with make_office(10.0) as office:
+    async with make_office() as office:
         office.crm.add_contact(first="Zoé", company="ACME", phone=NUMBER, mobile="+33700000000")
         running = await office.running(await office.integrate("generic-rest", source))
         found = await running.contacts.of(NUMBER, inbound=True, create=False)
@@ -53,7 +53,7 @@ async def test_switches() -> None:
 
 
 async def test_unknown_numbers() -> None:
-    async with make_office(10.0) as office:
+    async with make_office() as office:
         row = await office.integrate("generic-rest", create_contact="inbound")
         contacts = (await office.running(row)).contacts
         one, two = await asyncio.gather(*(contacts.of(NUMBER, inbound=True, create=True) for _ in range(2)))
@@ -68,7 +68,7 @@ async def test_unknown_numbers() -> None:
 
 
 async def test_chains_fill_in() -> None:
-    async with make_office(10.0) as office:
+    async with make_office() as office:
         office.crm.add_contact(first="Zoé", phone=NUMBER, mobile="+33700000000")
         running = await office.running(await office.integrate("zendesk-like"))
         found = await scenarios.find_contact(running.caller, phone_variables(NUMBER, "e164"))
@@ -79,7 +79,7 @@ async def test_chains_fill_in() -> None:
 
 
 async def test_global_information() -> None:
-    async with make_office(10.0) as office:
+    async with make_office() as office:
         row = await office.integrate("odoo-jsonrpc", default_user="71")
         office.crm.fault = "500"
         running = await office.running(row)
@@ -93,7 +93,7 @@ async def test_global_information() -> None:
 
 
 async def test_an_error_inside_a_good_answer_is_an_error() -> None:
-    async with make_office(10.0) as office:
+    async with make_office() as office:
         running = await office.running(await office.integrate("odoo-jsonrpc"))
         running.caller.auth.fields["api_key"] = "wrong"
         with pytest.raises(CrmError, match="Access Denied") as refused:
@@ -104,7 +104,7 @@ async def test_an_error_inside_a_good_answer_is_an_error() -> None:
 @pytest.mark.feature("YPS-10", clause="no update if no ticket could be made")
 async def test_a_ticket_that_could_not_be_made_is_not_updated() -> None:
     source = shipped_templates()["zendesk-like"].replace(b"/api/v2/tickets.json", b"/api/v2/nowhere.json")
-    async with make_office(10.0) as office:
+    async with make_office() as office:
         row = await office.integrate("zendesk-like", source, default_user="71")
         running = await office.running(row)
         await office.call(NUMBER, outcome=Outcome.BUSY)
@@ -117,7 +117,7 @@ async def test_a_ticket_that_could_not_be_made_is_not_updated() -> None:
 
 @pytest.mark.feature("YPS-01", clause="an extension that is not associated has no journal")
 async def test_agents_without_a_user_are_not_told_of() -> None:
-    async with make_office(10.0) as office:
+    async with make_office() as office:
         row = await office.integrate("generic-rest")
         await office.associate(row)
         running = await office.running(row)
@@ -132,7 +132,7 @@ async def test_agents_without_a_user_are_not_told_of() -> None:
 
 
 async def test_secrets_sealed_with_another_key_stop_the_integration_only() -> None:
-    async with make_office(10.0) as office:
+    async with make_office() as office:
         row = await office.integrate("generic-rest", default_user="71")
         await office.world.store.update(type(row), row.id, {"sealed": "QUJD" * 20}, None)
         await office.service._staff()
@@ -150,7 +150,7 @@ async def test_recordings_are_linked_where_that_is_wanted(wanted: bool) -> None:
     async def link(attempt_id: object, group_id: int) -> str:
         return f"https://cadran.example/{attempt_id}?signature=x&g={group_id}"
 
-    async with make_office(10.0) as office:
+    async with make_office() as office:
         row = await office.integrate("generic-rest", default_user="71", play_recordings=wanted)
         office.service.writer.recording_url = link
         running = await office.running(row)

@@ -18,7 +18,7 @@ from tests.crm.office import Office, make_office
 @asynccontextmanager
 async def at_work(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Office]:
     monkeypatch.setattr(module, "POLL_S", 0.02)
-    async with make_office(10.0) as office:
+    async with make_office() as office:
         task = asyncio.create_task(office.service.run())
         try:
             yield office
@@ -84,7 +84,7 @@ async def test_tokens_survive_a_restart(monkeypatch: pytest.MonkeyPatch) -> None
 
 async def test_what_the_daemon_before_was_sending_is_settled_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """A row left `sending` by a killed daemon: the CRM has it, or has not; either way it is there once."""
-    async with make_office(10.0) as office:
+    async with make_office() as office:
         monkeypatch.setattr(module, "POLL_S", 0.02)
         row = await office.integrate("generic-rest", default_user="71")
         had, lacks = await office.call("+33612345678"), await office.call("+33612345679")

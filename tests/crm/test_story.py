@@ -26,7 +26,7 @@ def once_each(office: Office) -> None:
 @pytest.mark.feature("YPS-11", clause="one journal a call and associated user, whatever becomes of the CRM")
 @pytest.mark.parametrize("key", KEYS)
 async def test_the_whole_story(key: str) -> None:
-    async with make_office() as office:
+    async with make_office(1.5) as office:
         crm = office.crm
         contact = crm.add_contact(first='Zoé "Z"', last="Bon\\ami", phone=KNOWN)
         row = await office.integrate(key, create_contact="both", default_user="71", popup_calls="all")

@@ -16,7 +16,9 @@ from daemon.leads.reading import COLUMNS_MAX, rows, sniff
 from tests.leads.workbooks import write_xls, write_xlsx
 
 FOLDER_IS_SHARED = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 CELLS = st.text(st.characters(codec="utf-8"), max_size=12)
 

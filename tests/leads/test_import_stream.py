@@ -21,7 +21,7 @@ from daemon.store.memory import MemoryStore
 @pytest.mark.feature("IMPT-05", clause="progress and counts on the live stream, without anybody's name or number")
 async def test_progress_comes_on_the_stream(tmp_path: Path) -> None:
     clock = SystemClock()
-    settings = Settings(daemon=DaemonTable(data_dir=str(tmp_path)), http=HttpTable(tcp_port=0, stream_interval_s=0.05))
+    settings = Settings(daemon=DaemonTable(data_dir=str(tmp_path)), http=HttpTable(tcp_port=0, stream_interval_s=0.02))
     store, rng = MemoryStore(clock), random.Random(1)
     await store.open()
     group = await store.create(Group(code="G"))
@@ -31,7 +31,7 @@ async def test_progress_comes_on_the_stream(tmp_path: Path) -> None:
     app = build(settings, clock=clock, rng=rng, store=store)
     stop, ready = asyncio.Event(), asyncio.Event()
     running = asyncio.create_task(app.run(stop, ready.set))
-    await asyncio.wait_for(ready.wait(), 20)
+    await asyncio.wait_for(ready.wait(), 60)
     rows = "".join(f"06{n:08d};Durand{n}\n" for n in range(9000))
     headers = {"Authorization": f"Bearer {token}"}
     seen: list[dict[str, object]] = []
@@ -44,9 +44,9 @@ async def test_progress_comes_on_the_stream(tmp_path: Path) -> None:
         for step in ("check", "run"):
             async with http.post(f"/api/v1/imports/{key}/{step}", json={} if step == "check" else None) as reply:
                 assert reply.status in (200, 202), await reply.text()
-        await asyncio.wait_for(listening, 30)
+        await asyncio.wait_for(listening, 90)
     stop.set()
-    await asyncio.wait_for(running, 20)
+    await asyncio.wait_for(running, 60)
     states = [state["state"] for state in seen if "state" in state]
     assert states[0] == "uploaded" and states[-1] == "done"
     assert any(0 < float(str(state.get("part", 0))) < 1 for state in seen), "and it is told on the way"

@@ -53,12 +53,12 @@ class Door:
     async def finished(self, key: str) -> dict[str, Any]:
         """Run an import to its end; its last state."""
         await self.ask("POST", f"/imports/{key}/run", 202)
-        for _ in range(500):
-            state: dict[str, Any] = await self.ask("GET", f"/imports/{key}")
-            if state["state"] != "running":
-                return state
-            await asyncio.sleep(0)
-        raise AssertionError("the import does not end")
+        async with asyncio.timeout(60):
+            while True:
+                state: dict[str, Any] = await self.ask("GET", f"/imports/{key}")
+                if state["state"] != "running":
+                    return state
+                await asyncio.sleep(0.001)
 
     async def leads(self) -> list[dict[str, Any]]:
         """What the store has now, in the shape of drafts."""

@@ -66,13 +66,13 @@ async def service(tmp_path: Path, base: Base, told: list[dict[str, Any]]) -> Asy
 
 
 async def ended(service: ImportService, key: str) -> dict[str, Any]:
-    for _ in range(1000):
-        state = service.state(key)
-        assert state is not None
-        if state["state"] in ("done", "failed"):
-            return state
-        await asyncio.sleep(0)
-    raise AssertionError("the import does not end")
+    async with asyncio.timeout(30):
+        while True:
+            state = service.state(key)
+            assert state is not None
+            if state["state"] in ("done", "failed"):
+                return state
+            await asyncio.sleep(0.001)
 
 
 def files_of(service: ImportService) -> list[str]:

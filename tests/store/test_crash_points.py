@@ -7,7 +7,7 @@ import pytest
 from daemon.calls.causes import Outcome
 from daemon.errors import StoreUnavailable
 from daemon.store import MemoryStore, MemoryTables, PostgresStore
-from tests.store.world import FixedClock, World, make_world
+from tests.store.world import LEASE_S, FixedClock, World, make_world
 
 
 class Crash:
@@ -78,12 +78,13 @@ async def test_what_one_daemon_wrote_another_reads(world: World, clock: FixedClo
     await world.store.close()
     heir = MemoryStore(clock, tables=world.store.tables)
     await heir.open()
-    assert await heir.acquire_lease(world.lease.site, "daemon-b", 4.0) is None, "the dead holder's lease runs out first"
-    clock.forward(4)
-    lease = await heir.acquire_lease(world.lease.site, "daemon-b", 4.0)
+    site = world.lease.site
+    assert await heir.acquire_lease(site, "daemon-b", LEASE_S) is None, "the dead holder's lease runs out first"
+    clock.forward(LEASE_S)
+    lease = await heir.acquire_lease(site, "daemon-b", LEASE_S)
     assert lease is not None
     assert lease.fence == world.lease.fence + 1
-    assert lease.silent_s == pytest.approx(4.0)
+    assert lease.silent_s == pytest.approx(LEASE_S)
     assert [row.attempt_id for row in await heir.open_attempts(world.lease.site)] == [attempt]
 
 

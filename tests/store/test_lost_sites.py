@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from daemon.calls.causes import Outcome
@@ -11,7 +9,7 @@ from daemon.calls.facts import AgentStateSet, NumberedFact
 from daemon.leads.upkeep import Upkeep
 from daemon.settings import RetentionTable
 from daemon.store import PostgresStore
-from tests.store.world import PARIS, SITE, World
+from tests.store.world import LEASE_S, PARIS, SITE, World
 
 NUMBERS = [f"+3361234567{n}" for n in range(6)]
 
@@ -25,20 +23,17 @@ async def nobody_leads_it(world: World, seconds: float) -> None:
 
 
 async def kept_up(world: World) -> None:
-    """The upkeep of another daemon, for a moment."""
+    """By another daemon, once."""
 
     async def changed(lists: tuple[int, ...]) -> None:
         return
 
-    upkeep = Upkeep(world.store, world.clock, RetentionTable(), changed, proof_years=3)
-    working = asyncio.create_task(upkeep.run())
-    await asyncio.sleep(0.5)
-    working.cancel()
+    await Upkeep(world.store, world.clock, RetentionTable(), changed, proof_years=3).let_go()
 
 
 async def due(world: World) -> int:
     """How many a site of another name can have."""
-    lease = await world.store.acquire_lease("renamed", "daemon-b", 4.0)
+    lease = await world.store.acquire_lease("renamed", "daemon-b", LEASE_S)
     assert lease is not None
     return len(
         await world.store.claim_leads(world.campaign.id, 10, world.clock.utcnow(), [PARIS], "renamed", lease.fence)

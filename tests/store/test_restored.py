@@ -15,7 +15,7 @@ from daemon.store import EmbeddedPostgres, PostgresStore
 from daemon.store.journal import Journal
 from daemon.store.journal_files import Folder
 from daemon.store.writer import keep_synced
-from tests.store.world import SITE, START, FixedClock, make_world
+from tests.store.world import LEASE_S, SITE, START, FixedClock, make_world
 
 
 def _log(folder: Path, store: PostgresStore) -> SiteLog:
@@ -48,7 +48,7 @@ async def test_an_older_copy_is_seen(postgres: EmbeddedPostgres, clock: FixedClo
     await log.writer.flush()
     await log.verify()
     assert not log.older, "the database that went on has all it confirmed"
-    newest = await store.acquire_lease(SITE, "daemon-a", 4.0)
+    newest = await store.acquire_lease(SITE, "daemon-a", LEASE_S)
     assert newest is not None
     log.close()
     await store.close()
@@ -60,7 +60,7 @@ async def test_an_older_copy_is_seen(postgres: EmbeddedPostgres, clock: FixedClo
         await log.verify()
         assert log.older, "and a restart does not forget it"
         log.close()
-    lease = await restored.acquire_lease(SITE, "daemon-a", 4.0, newest.fence)
+    lease = await restored.acquire_lease(SITE, "daemon-a", LEASE_S, newest.fence)
     assert lease is not None and lease.fence == newest.fence + 1
     log = _log(tmp_path, restored)
     log.reconciled()

@@ -142,7 +142,7 @@ async def test_a_lease_ends_by_the_databases_clock(database: str) -> None:
     assert await second.acquire_lease(SITE, "b", 60.0) is None
     lease = await first.acquire_lease(SITE, "a", 0.2)
     assert lease is not None
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (taken := await second.acquire_lease(SITE, "b", 60.0)) is None:  # noqa: ASYNC110 - time alone ends it
             await asyncio.sleep(0.05)
     assert taken.fence == lease.fence + 1
@@ -169,11 +169,14 @@ async def test_one_notification_a_commit(database: str, clock: FixedClock) -> No
 
 
 async def test_errors_of_the_database_are_ours(database: str, clock: FixedClock) -> None:
-    store = PostgresStore(database, clock, pool_size=3, statement_timeout_s=1.0)
-    await store.open()
+    hasty = PostgresStore(database, clock, pool_size=1, statement_timeout_s=1.0)
+    await hasty.open()
     with pytest.raises(StoreUnavailable):
-        async with store._database.connection() as connection:
-            await connection.execute("SELECT pg_sleep(5)")
+        async with hasty._database.connection() as connection:
+            await connection.execute("SELECT pg_sleep(300)")
+    await hasty.close()
+    store = PostgresStore(database, clock, pool_size=3)
+    await store.open()
     with pytest.raises(StoreConflict):
         async with store._database.connection() as connection:
             await connection.execute("SELECT 1/0")

@@ -122,7 +122,7 @@ async def test_a_stop_tells_what_it_leaves_and_the_next_start_has_it(tmp_path: P
         await talking(office, app)
         with capture_logs() as logs:
             stop.set()
-            await asyncio.wait_for(running, 20)
+            await asyncio.wait_for(running, 100)
         (incomplete,) = [row for row in logs if row["event"] == "drain.incomplete"]
         (stopped,) = [row for row in logs if row["event"] == "site.stopped"]
         assert (incomplete["log_level"], incomplete["reason"]) == ("warning", "bound reached")
@@ -142,7 +142,7 @@ async def test_a_stop_tells_what_it_leaves_and_the_next_start_has_it(tmp_path: P
         assert [call.connected_at is None for call in app.hub.runners["main"].core.live.calls.values()] == [False]
         with capture_logs() as logs:
             stop.set()
-            await asyncio.wait_for(running, 20)
+            await asyncio.wait_for(running, 100)
         (stopped,) = [row for row in logs if row["event"] == "site.stopped"]
         assert (stopped["log_level"], stopped["facts_waiting"], stopped["conversations"]) == ("info", 0, 1)
 
@@ -164,7 +164,7 @@ async def test_a_stop_that_can_keep_nothing_is_an_error(tmp_path: Path) -> None:
         await talking(office, app)
         stop.set()
         with pytest.raises(FactsLost, match=r"site main: \d+ facts could not be kept: .*no space left"):
-            await asyncio.wait_for(running, 20)
+            await asyncio.wait_for(running, 100)
 
 
 async def test_a_database_that_does_not_answer_does_not_hold_up_a_stop(
@@ -182,6 +182,6 @@ async def test_a_database_that_does_not_answer_does_not_hold_up_a_stop(
         office.database.mute = True
         with capture_logs() as logs:
             stop.set()
-            await asyncio.wait_for(running, 20)
+            await asyncio.wait_for(running, 100)
         events = [row["event"] for row in logs]
         assert "lease.not_released" in events and "site.stopped" in events

@@ -24,7 +24,8 @@ from simulation.open_rules import rules_folder
 from simulation.world import pbx
 
 SITES = ("main", "north")
-SOON_S = 5.0
+PATIENCE_S = 90.0
+"""The promise is 5 s, kept on simulated time (tests/simulation/test_followed.py): a real machine may be slow."""
 LISTED = "+33199000777"
 
 
@@ -88,13 +89,13 @@ class Floor:
         self.lines: list[Line] = []
 
     async def soon(self, what: str, condition: Callable[[], bool]) -> None:
-        """Within what is promised."""
+        """Until it is so, on a machine however busy."""
         try:
-            async with asyncio.timeout(SOON_S):
+            async with asyncio.timeout(PATIENCE_S):
                 while not condition():  # noqa: ASYNC110 - an engine on its own loop of batches
                     await asyncio.sleep(0.02)
         except TimeoutError:
-            raise AssertionError(f"{what}: not within {SOON_S} s") from None
+            raise AssertionError(f"{what}: not within {PATIENCE_S} s") from None
 
 
 @pytest.fixture
@@ -137,7 +138,7 @@ async def floor(database: str, tmp_path: Path) -> AsyncIterator[Floor]:
 
             stack.push_async_callback(end)
         made.here, made.there = daemons
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while not all(daemon.up for daemon in daemons):  # noqa: ASYNC110 - as above
                 await asyncio.sleep(0.02)
         for daemon, agent in zip(daemons, made.agents, strict=True):
@@ -195,10 +196,10 @@ async def test_the_blacklist_follows(floor: Floor) -> None:
 
     status, row, _ = await here.ask("POST", "blacklist", e164=LISTED, group_id=campaign.group_id)
     assert status == 201
-    await asyncio.sleep(SOON_S)
+    await floor.soon("listed", lambda: row["id"] in there.live.blocked)
     assert await refused() == "blacklist"
     await here.ask("DELETE", f"blacklist/{row['id']}")
-    await asyncio.sleep(SOON_S)
+    await floor.soon("let go of", lambda: row["id"] not in there.live.blocked)
     assert (await refused()).startswith("dialled")
 
 
@@ -229,7 +230,6 @@ async def test_a_revoked_token_is_refused_everywhere(floor: Floor) -> None:
     assert status == 200
     status, _, _ = await here.ask("DELETE", f"tokens/{token['id']}")
     assert status == 204
-    deadline = asyncio.get_running_loop().time() + SOON_S
-    while (await there.ask("GET", "campaigns", token=token["token"]))[0] == 200:
-        assert asyncio.get_running_loop().time() < deadline
-        await asyncio.sleep(0.2)
+    async with asyncio.timeout(PATIENCE_S):
+        while (await there.ask("GET", "campaigns", token=token["token"]))[0] == 200:  # noqa: ASYNC110 - asked over HTTP
+            await asyncio.sleep(0.2)

@@ -21,6 +21,8 @@ from daemon.ports import Store
 START = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 PARIS = "Europe/Paris"
 SITE = "s1"
+LEASE_S = 600.0
+"""PostgreSQL ends it by its own clock: a slow machine must not lose it in mid-test."""
 
 
 class FixedClock:
@@ -64,7 +66,7 @@ class World:
     async def later(self, seconds: float) -> None:
         """Time passes, and the lease is held on to (memory's lives by this clock, PostgreSQL's by its own)."""
         self.clock.forward(seconds)
-        lease = await self.store.acquire_lease(SITE, self.lease.holder, 4.0)
+        lease = await self.store.acquire_lease(SITE, self.lease.holder, LEASE_S)
         assert lease is not None
         self.lease, self.n = lease, 0
 
@@ -145,6 +147,6 @@ async def make_world(store: Store, clock: FixedClock, order: LeadOrder = LeadOrd
     campaign = await store.create(
         Campaign(group_id=group.id, client_id=client.id, name="Fibre", site=SITE, list_ids=[listed.id], order=order)
     )
-    lease = await store.acquire_lease(SITE, "daemon-a", 4.0)
+    lease = await store.acquire_lease(SITE, "daemon-a", LEASE_S)
     assert lease is not None
     return World(store, clock, group, client, listed, campaign, lease)

@@ -47,7 +47,7 @@ def test_tables_of_any_kind(tables: dict[str, Any]) -> None:
     assert isinstance(found, Settings)
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.one_of(st.binary(max_size=80), st.text(max_size=80).map(str.encode)))
 def test_a_file_of_any_bytes(tmp_path: Path, data: bytes) -> None:
     file = tmp_path / "cadran.toml"

@@ -59,7 +59,7 @@ def test_systemd_rates_the_unit_well_shut_in(unit: str) -> None:
         ["systemd-analyze", "security", "--offline=true", "--no-pager", str(UNITS / unit)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=110,
         check=False,
     )
     rating = re.search(r"Overall exposure level for \S+: ([0-9.]+)", done.stdout)

@@ -15,7 +15,7 @@ async def test_serves_ami_and_control_until_told_to_stop():
     )  # fmt: skip
     try:
         assert process.stdout is not None
-        line = (await asyncio.wait_for(process.stdout.readline(), 20)).decode()
+        line = (await asyncio.wait_for(process.stdout.readline(), 90)).decode()
         ami, control = (int(port) for port in re.findall(r":(\d+)", line))
         reader, writer = await asyncio.open_connection("127.0.0.1", ami)
         assert await reader.readline() == b"Asterisk Call Manager/11.0.0\r\n"
@@ -32,4 +32,4 @@ async def test_serves_ami_and_control_until_told_to_stop():
         answer.close()
     finally:
         process.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(process.wait(), 10) == 0
+        assert await asyncio.wait_for(process.wait(), 90) == 0
