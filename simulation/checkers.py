@@ -292,9 +292,10 @@ def in_calm(ledger: Ledger, tables: MemoryTables, utc: Callable[[float], datetim
 
 
 def nothing_mended(tables: MemoryTables) -> Iterable[Violation]:
-    """The engine's tables never contradicted themselves: what its watchdog mends is a bug, survived or not."""
+    """The engine's tables never contradicted themselves, and no event was too much for it: what its watchdog mends, or
+    a campaign is suspended for, is a bug, survived or not."""
     for row in tables.audit:
-        if row["by"] == "watchdog":
+        if row["by"] == "watchdog" or row["detail"].get("reason") == "invariant":
             yield Violation("RELY-03", f"{row['what']} {row['target']}: {row['detail']['reason']}")
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
+from itertools import count
 from uuid import UUID
 
 from daemon.calls import events as ev
@@ -106,6 +107,18 @@ def _facts_overtaken(patch: Patch) -> None:
     patch.setattr(Journal, "pending", pending)
 
 
+def _an_event_that_breaks_the_engine(patch: Patch) -> None:
+    """One end of a leg in thirty is too much for it: the call is closed, its campaign suspended, all else goes on."""
+    original, ends = CallFlow.on_event, count(1)
+
+    def on_event(self: CallFlow, call: Call, event: ev.LegEvent) -> None:
+        if isinstance(event, ev.LegHungUp) and next(ends) % 30 == 0:
+            raise KeyError("a table that lacks the call")
+        original(self, call, event)
+
+    patch.setattr(CallFlow, "on_event", on_event)
+
+
 # ---- a database that fails around its commits ------------------------------------------------------------------------
 
 
@@ -190,6 +203,7 @@ CASES: Cases = {
         _agent_freed_on_the_wrong_call: "RELY-03",
         _facts_out_of_order: "RELY-05",
         _facts_overtaken: "RELY-02",
+        _an_event_that_breaks_the_engine: "RELY-03",
     },
     _failing_commits: {
         _intent_retried_after_timeout: "RELY-02",
