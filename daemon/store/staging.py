@@ -23,6 +23,7 @@ from daemon.store import merging as merges
 from daemon.store.database import Database
 from daemon.store.entry import campaigns_of, entry_of, lacking
 from daemon.store.privacy import erased_of, take_back
+from daemon.store.pseudonyms import MARK
 from daemon.store.tables import HOT_PRIORITY, LEAD_COLUMNS, TURN_HOT, TURN_NORMAL
 
 PREFIX = "lead_staging_"
@@ -197,13 +198,19 @@ class PostgresStaging:
         return ImportCounts(inserted=inserted, updated=updated, skipped=skipped)
 
     async def _erased_meanwhile(self, connection: asyncpg.Connection, group_id: int) -> None:
-        """Whoever was erased since the import began comes back as anybody erased before: red list and attempts bind."""
+        """Whoever was erased since the import began comes back as anybody erased before: red list and attempts bind, and
+        the lead that they were when the file was compared is nobody's any more."""
         if self._pseudonyms is None or not (fresh := await erased_of(connection, group_id) - self._erased):
             return
         of = self._pseudonyms.of
         async for row in connection.cursor(f"SELECT DISTINCT e164 FROM {self._table}", prefetch=5000):
             if of(row["e164"]) in fresh:
                 self._returning.append(row["e164"])
+        await connection.execute(
+            f"UPDATE {self._table} s SET lead_id = NULL FROM leads l"
+            f" WHERE l.id = s.lead_id AND starts_with(l.e164, '{MARK}')",
+            timeout=3600,
+        )
 
     def _fold_sql(self) -> str:
         """Rows of the file that are one person become one row: the root, with the later rows' values in it."""

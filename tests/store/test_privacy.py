@@ -229,6 +229,24 @@ async def test_who_is_erased_while_an_import_runs_comes_back_as_the_erased_do(wo
     assert lead["blocked_by"] == "dnc" and len(facts.attempt_times) == 2
 
 
+@pytest.mark.parametrize("duplicates", ["skip", "merge", "replace"])
+async def test_who_is_erased_after_the_file_was_compared_is_in_the_list_all_the_same(
+    world: World, duplicates: str
+) -> None:
+    """The row was taken for the lead that is nobody's any more: it was counted as written, and was nowhere."""
+    await a_past(world)
+    assert isinstance(world.store, LeadSink)
+    target = ImportTarget(list_id=world.listed.id, group_id=world.group.id, duplicates=duplicates)
+    staging = await world.store.open_staging(target)
+    await staging.stage([StagedLead(row=1, root=1, draft=LeadDraft(e164=NUMBER, last_name="Durand"))])
+    assert [row async for row, _ in staging.matches()] == [1]
+    await world.store.erase_person(world.group.id, NUMBER)
+    counts = await staging.finish(world.clock.utcnow())
+    assert (counts.inserted, counts.updated, counts.skipped) == (1, 0, 0)
+    [lead] = (await world.store.search_leads(world.group.id, {"phone": NUMBER}, 9, None)).rows
+    assert (lead["last_name"], lead["blocked_by"]) == ("Durand", "dnc")
+
+
 async def test_recordings_of_the_erased_are_to_be_deleted_wherever_they_are(world: World) -> None:
     """Kept, or still waiting on the PBX to be taken in: none is kept from then on."""
     await world.store.use_pseudonyms(KEY)
