@@ -48,6 +48,8 @@ class _Segment(msgspec.Struct):
     last: tuple[int, int]
     spoilt: bool = False
     """Its end may hold a part of a record that could not be cut off: nothing may be written behind that."""
+    unread: bool = False
+    """The only copy of records that this version does not know: its file stays, for the next start to set aside."""
 
 
 class Journal:
@@ -261,6 +263,8 @@ class Journal:
     def _delete(self, segment: _Segment) -> None:
         self._size -= segment.size
         self._dirty.pop(segment.name, None)
+        if segment.unread:
+            return
         with contextlib.suppress(OSError):
             self._files.delete(segment.name)
 
@@ -293,13 +297,19 @@ class Journal:
                 self.torn += len(data) - good
                 self.corrupt += position < len(names) - 1
                 self._files.truncate(name, good)
-            if self.unread > unread:
-                with contextlib.suppress(OSError):
-                    self._files.replace(f"{name}.unread", data)
-            if last == (0, 0):
+            segment = _Segment(name, good, last, unread=self.unread > unread and not self._set_aside(name, data))
+            if last != (0, 0):
+                self._segments.append(segment)
+            elif not segment.unread:
                 self._files.delete(name)
-            else:
-                self._segments.append(_Segment(name, good, last))
+
+    def _set_aside(self, name: str, data: bytes) -> bool:
+        """Whether a copy for the version that knows its records is on the disk."""
+        try:
+            self._files.replace(f"{name}.unread", data)
+        except OSError:
+            return False
+        return True
 
 
 def _nobody() -> None:

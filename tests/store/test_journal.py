@@ -152,6 +152,46 @@ def test_what_another_version_wrote_costs_that_record_alone(tmp_path: Path) -> N
     assert kept.read_bytes().startswith(whole), "the release that knows it, or a person, can still read it"
 
 
+class NoRoom(MemoryFiles):
+    """A disk on which nothing can be set aside until there is room."""
+
+    full = True
+
+    def replace(self, name: str, data: bytes) -> None:
+        if self.full and name.endswith(".unread"):
+            raise OSError(28, "no space left")
+        super().replace(name, data)
+
+
+@pytest.mark.parametrize("known", [(), ("a",)])
+def test_what_another_version_wrote_is_not_deleted_while_it_cannot_be_set_aside(known: tuple[str, ...]) -> None:
+    """The disk is full, as it is when facts pile up: the only copy was deleted, with the facts known or without any."""
+    files = NoRoom()
+    journal = Journal(files, SITE)
+    journal.begin(4)
+    journal.append([note(text) for text in ("a", *known)])
+    [name] = files.names()
+    body = msgspec.msgpack.encode([4, 2, {"fact": "OfNextYear", "at": START, "colour": "blue"}])
+    strange = struct.pack(">II", len(body), zlib.crc32(body)) + body
+    if not known:
+        del files.data[name][8:]  # but for the segment's own mark
+    files.data[name] += strange
+    for _ in range(2):
+        again = Journal(files, SITE)
+        assert again.unread == 1
+        again.begin(again.fence + 5)
+        again.append([note("d")])
+        again.mark_applied(again.pending()[-1])
+        again.close()
+        assert any(strange in bytes(data) for data in files.data.values())
+    files.full = False
+    again = Journal(files, SITE)
+    for fact in again.pending():
+        again.mark_applied(fact)
+    again.close()
+    assert files.names() == [] and sum(strange in kept for kept in files.whole.values()) == 1
+
+
 def test_zeros_at_the_end_are_cut_off_like_any_torn_record() -> None:
     """A machine's death may leave a file longer than what was written into it."""
     files = MemoryFiles()
