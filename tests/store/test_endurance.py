@@ -126,18 +126,19 @@ async def test_reports_and_downloads_leave_connections_to_the_calls(
 ) -> None:
     """Whoever downloads over a slow line, or asks for a heavy report again and again, waits for others of their kind:
     the lease, claims and intents never do."""
-    monkeypatch.setattr(database, "ACQUIRE_TIMEOUT_S", 0.1)
     world: World = await make_world(store, clock)
     await world.leads("+33612345678", "+33612345679")
     download = store.stream("leads")
     assert (await anext(download))["e164"] == "+33612345678"
     rooms = {bound.name: (bound.used, bound.limit) for bound in store.bounds()}
     assert rooms["store_readers"] == rooms["store_downloads"] == (1, 1)
-    for asked in (store.report("totals"), store.search_leads(world.group.id, {"q": "Durand"}, 10, None)):
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "ACQUIRE_TIMEOUT_S", 0.1)
+        for asked in (store.report("totals"), store.search_leads(world.group.id, {"q": "Durand"}, 10, None)):
+            with pytest.raises(StoreUnavailable, match="in use"):
+                await asked
         with pytest.raises(StoreUnavailable, match="in use"):
-            await asked
-    with pytest.raises(StoreUnavailable, match="in use"):
-        await anext(store.stream_attempts(None, {}))
+            await anext(store.stream_attempts(None, {}))
     assert await store.renew_lease(world.lease) and len(await world.claim()) == 2
     await world.place("+33612345678")
     await download.aclose()  # type: ignore[attr-defined]
