@@ -59,6 +59,8 @@ def create(
     now = SystemClock().utcnow()
     if all_groups and role is not Role.ADMINISTRATOR:
         fail(f"--all-groups is for administrators, not for role {role.value}", 2)
+    if role is Role.AGENT and kind is TokenKind.OPERATOR and not agent:
+        fail("--agent: a token of role agent needs the agent's id", 2)
     if not GROUP_CODE.fullmatch(group):
         fail(f"--group {group}: letters without accents, digits and hyphens, 32 at most", 2)
 

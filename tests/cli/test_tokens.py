@@ -41,7 +41,13 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str]]:
 
 @pytest.mark.parametrize(
     "wrong",
-    [("--group", "Ma société"), ("--group", ""), ("--all-groups",), ("--role", "agent", "--agent", "7")],
+    [
+        ("--group", "Ma société"),
+        ("--group", ""),
+        ("--all-groups",),
+        ("--role", "agent", "--agent", "7"),
+        ("--role", "agent"),
+    ],
 )
 def test_a_token_that_could_not_be_used_is_not_made(run: Any, wrong: tuple[str, ...]) -> None:
     code, printed = run("create", "--name", "x", *wrong)
