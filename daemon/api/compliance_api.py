@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -110,11 +110,12 @@ def day_of(query: DayQuery, now: datetime) -> tuple[datetime, datetime, date]:
         raise CommandError("field_invalid", details) from error
     try:
         day = date.fromisoformat(query.day) if query.day else now.astimezone(zone).date()
-        next_day = day + timedelta(days=1)
+        start, end = (datetime.combine(each, time(), zone) for each in (day, day + timedelta(days=1)))
+        start.astimezone(UTC)  # in our zones the calendar's first day begins before the calendar
     except (ValueError, OverflowError) as error:
         details = {"field": "day", "value": str(query.day), "allowed": "a day such as 2026-11-23"}
         raise CommandError("field_invalid", details) from error
-    return datetime.combine(day, time(), zone), datetime.combine(next_day, time(), zone), day
+    return start, end, day
 
 
 @routes.get("/leads/{id}/lawfulness", permission=Permission.WATCH, reply=list[CallAccount])

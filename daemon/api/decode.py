@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -50,12 +51,30 @@ async def read_bytes(request: web.Request, bytes_max: int) -> bytes:
 
 
 def convert(parsed: Any, kind: Any, *, strict: bool = True) -> Any:
-    """`parsed` as `kind`, after refusing control characters in any string."""
+    """`parsed` as `kind`, after refusing control characters in any string, and times that no database knows."""
     check_text(parsed)
     try:
-        return msgspec.convert(parsed, kind, strict=strict)
+        made = msgspec.convert(parsed, kind, strict=strict)
     except msgspec.ValidationError as error:
         raise _named(error, parsed) from error
+    _check_times(made)
+    return made
+
+
+def _check_times(value: Any, path: str = "") -> None:
+    """Refuse a time whose offset puts it before the first year of the calendar, or after the last."""
+    if isinstance(value, msgspec.Struct):
+        for name, shown in zip(value.__struct_fields__, value.__struct_encode_fields__, strict=True):
+            _check_times(getattr(value, name), f"{path}.{shown}" if path else shown)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _check_times(item, f"{path}[{index}]")
+    elif isinstance(value, datetime) and value.tzinfo is not None:
+        try:
+            value.astimezone(UTC)
+        except OverflowError as error:
+            details = {"field": path, "value": value.isoformat(), "allowed": "years 1 to 9999 in UTC"}
+            raise CommandError("field_invalid", details) from error
 
 
 def query_of(request: web.Request, kind: Any) -> Any:

@@ -13,12 +13,16 @@ from tests.api.test_external import key, lead
 
 Client = TestClient[Any, Any]
 NAIVE, GOOD = "2026-11-20T10:00:00", "2026-11-20T10:00:00+01:00"
+BEYOND = ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00")
+"""Before the first year, and after the last, where the database counts."""
 
 
 @pytest.mark.feature(
     "LEAD-07", clause="a consent's time needs its offset: without, the lead is refused and the field named"
 )
-@pytest.mark.parametrize(("at", "status"), [(NAIVE, 400), ("2026-11-20", 400), ("hier", 400), (GOOD, 201)])
+@pytest.mark.parametrize(
+    ("at", "status"), [(NAIVE, 400), ("2026-11-20", 400), ("hier", 400), *((at, 400) for at in BEYOND), (GOOD, 201)]
+)
 async def test_when_a_person_agreed(client: Client, world: World, at: str, status: int) -> None:
     sent = lead(world, consent={"collected_at": at, "source": "web"})
     async with client.post("/api/external/leads", headers=key(world), json=sent) as response:
@@ -42,8 +46,16 @@ async def test_when_to_call_back(client: Client, world: World, at: str, status: 
 @pytest.mark.parametrize("path", ["/api/v1/calls", "/api/v1/reports/abandonment", "/api/v1/recordings"])
 async def test_from_when_to_when(client: Client, world: World, path: str, field: str) -> None:
     """A report of other hours than were meant would be believed."""
-    for at, status in ((NAIVE, 400), (GOOD, 200)):
+    for at, status in ((NAIVE, 400), *((at, 400) for at in BEYOND), (GOOD, 200)):
         async with client.get(path, headers=world.auth("administrator"), params={field: at}) as response:
             body = await response.text()
             assert response.status == status, body
             assert status == 200 or field in body
+
+
+async def test_a_day_that_no_database_knows(client: Client, world: World) -> None:
+    for path in ("day", "refusals", "register"):
+        address = f"/api/v1/compliance/{path}"
+        async with client.get(address, headers=world.auth("administrator"), params={"day": "0001-01-01"}) as response:
+            body = await response.json()
+            assert (response.status, body["details"]["field"]) == (400, "day")
