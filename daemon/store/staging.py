@@ -198,8 +198,8 @@ class PostgresStaging:
         return ImportCounts(inserted=inserted, updated=updated, skipped=skipped)
 
     async def _erased_meanwhile(self, connection: asyncpg.Connection, group_id: int) -> None:
-        """Whoever was erased since the import began comes back as anybody erased before: red list and attempts bind, and
-        the lead that they were when the file was compared is nobody's any more."""
+        """Whoever was erased since the import began comes back as anybody erased before: red list and attempts bind.
+        The lead that they were when the file was compared is nobody's any more."""
         if self._pseudonyms is None or not (fresh := await erased_of(connection, group_id) - self._erased):
             return
         of = self._pseudonyms.of
