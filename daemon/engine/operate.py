@@ -214,4 +214,5 @@ class Operations:
         self._live.draining = True
         for campaign in self._live.campaigns.values():
             self._hopper.give_back(campaign)  # this site may never come back: others are to dial these
+            self._hopper.withdraw_previews(campaign)
             campaign.dirty = True

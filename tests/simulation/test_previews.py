@@ -122,3 +122,17 @@ def test_what_may_not_be_dialled_any_more_is_shown_to_nobody(what: str) -> None:
         await world.stop()
 
     run(main, seed=1)
+
+
+@pytest.mark.feature("CAMP-06", clause="shown as the daemon is stopped: the lead goes back, another site may dial it")
+def test_a_daemon_that_stops_keeps_no_lead_that_is_shown() -> None:
+    """Nobody can dial it there any more, and this site may never come back."""
+
+    async def main(loop: VirtualLoop) -> None:
+        world, desk = await shown_to_one(loop, 3)
+        assert claimed(world) >= {desk.preview.id}
+        await world.app.sites.drain()
+        assert claimed(world) == set()
+        await world.stop()
+
+    run(main, seed=1)
