@@ -10,7 +10,7 @@ from typing import Self
 from tests.asterisk.bed import SECRET
 
 Message = dict[str, str]
-ANSWER_TIMEOUT_S = 10.0
+ANSWER_TIMEOUT_S = 60.0
 
 
 class AmiClient:

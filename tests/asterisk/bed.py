@@ -26,8 +26,8 @@ from tests.asterisk.root import AsteriskRoot
 HERE = Path(__file__).resolve().parent
 SHIPPED = HERE.parent.parent / "config" / "asterisk"
 SECRET = "bed-secret"
-START_TIMEOUT_S = 90.0
-STOP_TIMEOUT_S = 15.0
+START_TIMEOUT_S = 240.0
+STOP_TIMEOUT_S = 60.0
 CROWD = tuple(str(extension) for extension in range(1101, 1161))
 PHONES = ("1001", "1002", "1003", "1004", "1005", "1006", "1007", "1008", "1010", "1011", *CROWD)
 """Extensions with a phone; what each does is in far_ends.PHONE_HABITS. 1009 exists but never registered."""

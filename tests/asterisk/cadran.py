@@ -24,8 +24,8 @@ ROOT = Path(__file__).resolve().parents[2]
 RULES = Path(__file__).resolve().parent / "rules"
 SITE = "lab"
 EXTENSIONS = ("1001", "1002", "1003", "1004", "1005", "1006")
-START_TIMEOUT_S = 60.0
-STOP_TIMEOUT_S = 45.0
+START_TIMEOUT_S = 240.0
+STOP_TIMEOUT_S = 90.0
 
 _SETTINGS = """\
 [daemon]

@@ -124,7 +124,7 @@ class Callers:
     def close(self) -> None:
         if self._process is not None:
             self._process.kill()
-            self._process.wait(10)
+            self._process.wait(60)
 
     def seen(self) -> list[far_ends.Seen]:
         """What became of each call so far: answered, hungup, over."""

@@ -39,11 +39,11 @@ NOT_DIALLED = {"agent_no_answer", "not_placed"}
 """Outcomes that say the customer's phone was never called."""
 IN_DOUBT = {"unknown", "pbx_lost"}
 """Outcomes that say the end was not seen."""
-TALK_TOLERANCE_S = 1.0
+TALK_TOLERANCE_S = 2.5
 IN_FLIGHT_S = 0.25
 """What happened this shortly before the link was cut may have been on its way to the daemon still, unread in a socket,
 and is lost with the connection: for the daemon it is as what happened during the outage."""
-RELEASE_TIMEOUT_S = 60.0
+RELEASE_TIMEOUT_S = 120.0
 
 
 def national(e164: str) -> str:
@@ -140,7 +140,7 @@ async def begin(cadran: Cadran, campaign: Campaign) -> None:
     await cadran.post(f"/api/v1/campaigns/{campaign.id}/start")
 
 
-async def until(cadran: Cadran, what: str, holds: Callable[[], Awaitable[bool]], timeout_s: float = 60.0) -> None:
+async def until(cadran: Cadran, what: str, holds: Callable[[], Awaitable[bool]], timeout_s: float = 150.0) -> None:
     """Until `holds()`. TimeoutError names `what`, and tells what the daemon shows and its last words."""
     try:
         async with asyncio.timeout(timeout_s):

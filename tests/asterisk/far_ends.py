@@ -48,7 +48,7 @@ CUSTOMER_HABITS = {
     "14": Habit(talks_ms=900, voice="hello"),
     "15": Habit(rings_ms=5000, talks_ms=2000, voice="talk"),
     "16": Habit(talks_ms=3000),
-    "17": Habit(talks_ms=20_000, voice="talk"),
+    "17": Habit(talks_ms=40_000, voice="talk"),
     "18": Habit(voice="low"),
     "19": Habit(rings_ms=0, packets="bad_line"),
     "42": Habit(rings_ms=100, talks_ms=20_000, voice="fax"),
@@ -234,7 +234,7 @@ _given: list[int] = []
 """RTP ports named before: a SIPp still starting has not bound its own yet, so none is named twice in a row."""
 
 START_TRIES = 5
-START_TIMEOUT_S = 20.0
+START_TIMEOUT_S = 90.0
 
 
 def free_rtp_port() -> int:
@@ -312,7 +312,7 @@ class FarEnd:
         if self._process is None:
             return
         self._process.send_signal(signal.SIGKILL)  # it would otherwise wait for the calls of a PBX that is gone
-        self._process.wait(10)
+        self._process.wait(60)
         self._process = None
 
     @property

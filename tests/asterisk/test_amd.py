@@ -46,7 +46,7 @@ async def test_verdicts_on_spoken_answers(site: Site, ground: Ground) -> None:  
     async def call(kind: str, voice: int, n: int) -> None:
         async with gate:
             leg = site.customer(f"06120000{5 if kind == 'person' else 6}{voice}{n:02d}", amd=True)
-            verdict = await site.seen(ev.AmdVerdict, leg=leg, within_s=20.0)
+            verdict = await site.seen(ev.AmdVerdict, leg=leg, within_s=60.0)
             table[kind, str(verdict.verdict)] += 1
             site.driver.perform(Hangup(leg=leg))
             await site.seen(ev.LegHungUp, leg=leg)
@@ -64,7 +64,7 @@ async def test_verdicts_on_spoken_answers(site: Site, ground: Ground) -> None:  
 @pytest.mark.parametrize("mode", ["asyncagi", "dialplan"], indirect=True)
 async def test_a_fax_that_answers(site: Site, ground: Ground) -> None:  # noqa: F811
     leg = site.customer(ground.numbers["answering fax"], amd=True)
-    verdict = await site.seen(ev.AmdVerdict, leg=leg, within_s=20.0)
+    verdict = await site.seen(ev.AmdVerdict, leg=leg, within_s=60.0)
     print(verdict)
     assert str(verdict.verdict) in ("machine", "fax")
     await site.end(leg)

@@ -15,7 +15,7 @@ from tests.asterisk.proxy import Proxy
 
 CLOCK_S = 0.005
 """Instants of two programs on one machine may differ by this much in what each writes of its clock."""
-LATE_S = 1.0
+LATE_S = 5.0
 """How late a program may note what another one did: on a busy machine it may have to wait for its turn."""
 
 
@@ -69,21 +69,21 @@ async def test_unanswered_calls_end_with_the_cause_of_their_far_end(
     wait_until(
         f"the far end noted {far_end_saw}",
         lambda: far_end_saw in {line.what for line in lab.line_a.seen() if line.number == number},
-        5,
+        60,
     )
     assert lab.line_a.invited()[number] == 1
-    wait_until("no channel left", lambda: lab.bed.channels() == [], 5)
+    wait_until("no channel left", lambda: lab.bed.channels() == [], 60)
 
 
 async def test_a_conversation_is_measured_alike_by_asterisk_and_the_far_end(lab: Lab) -> None:
-    """Nailed agent in AsyncAGI, customer who leaves after 2 s: the agent is parked again."""
+    """Nailed agent in AsyncAGI, customer who leaves after 3 s: the agent is parked again."""
     customer, agent = leg(1), "bed-ag-7-000000000001abcd"
     async with AmiClient(lab.bed.ports.ami, "cadran-asyncagi") as ami:
         await ami.action(
             "Originate", Channel="PJSIP/1001", Application="AGI", Data="agi:async", Async="true", ChannelId=agent
         )
         await ami.event("AsyncAGIStart", Uniqueid=agent)
-        await originate(ami, customer, "0199001101", "line-b")
+        await originate(ami, customer, "0199001001", "line-b")
         await ami.event("AsyncAGIStart", Uniqueid=customer)
         await ami.action("AGI", Channel=agent, Command=f"EXEC Bridge {customer}", CommandID="c1")
         await ami.event("Hangup", Uniqueid=customer)
@@ -93,7 +93,7 @@ async def test_a_conversation_is_measured_alike_by_asterisk_and_the_far_end(lab:
     seen = witness.calls(witness.rows_when_over(lab.bed.cel_file, customer, agent))
     (conversation,) = seen[customer].conversations
     assert (conversation.agent_id, seen[customer].line) == (7, "line-b")
-    far = {line.what: line.at for line in lab.line_b.seen() if line.number == "0199001101"}
+    far = {line.what: line.at for line in lab.line_b.seen() if line.number == "0199001001"}
     answered, ended = seen[customer].answered, conversation.ended
     assert answered is not None and ended is not None
     assert far["lifts"] <= answered <= far["answered"] + CLOCK_S, "200, Asterisk's note, ACK"
@@ -108,7 +108,7 @@ async def test_voices_are_heard(lab: Lab) -> None:
         verdicts = {}
         for n, digits in enumerate(("40", "41"), start=100):
             await originate(ami, leg(n), f"019900{digits}02", Application="AMD", Data="")
-            status = await ami.event("VarSet", Uniqueid=leg(n), Variable="AMDSTATUS", timeout_s=15)
+            status = await ami.event("VarSet", Uniqueid=leg(n), Variable="AMDSTATUS", timeout_s=60)
             verdicts[digits] = status["Value"]
     assert verdicts == {"40": "HUMAN", "41": "MACHINE"}
 
@@ -129,7 +129,7 @@ async def test_a_killed_asterisk_comes_back_without_calls(fresh_lab: Lab) -> Non
     async with AmiClient(fresh_lab.bed.ports.ami) as ami:
         await originate(ami, leg(300), "0199001201")
         await ami.event("AsyncAGIStart", Uniqueid=leg(300))
-    wait_until("the answer is written", lambda: "ANSWER" in told_of(fresh_lab, leg(300)), 5)
+    wait_until("the answer is written", lambda: "ANSWER" in told_of(fresh_lab, leg(300)), 60)
     fresh_lab.bed.kill()
     fresh_lab.bed.start()
     assert fresh_lab.bed.channels() == []
@@ -147,7 +147,7 @@ async def test_a_cut_link_leaves_the_call_alone(lab: Lab) -> None:
             with contextlib.suppress(ConnectionError, TimeoutError):
                 await asyncio.wait_for(ami.action("Ping"), 1)
         async with AmiClient(proxy.port) as ami:
-            wait_until("only this call is left", lambda: len(lab.bed.channels()) == 1, 5)
+            wait_until("only this call is left", lambda: len(lab.bed.channels()) == 1, 60)
             await ami.action("Hangup", Channel=leg(400))
         assert proxy.connections_count == 2
-    wait_until("no channel left", lambda: lab.bed.channels() == [], 5)
+    wait_until("no channel left", lambda: lab.bed.channels() == [], 60)

@@ -74,7 +74,7 @@ async def test_a_campaign_with_cuts_and_a_restart(fresh_lab: Lab, tmp_path: Path
                 await asyncio.to_thread(fresh_lab.bed.start)
             else:
                 proxy.cut()
-            await asyncio.wait_for(cadran.wait_for_link(since=began), 60)
+            await asyncio.wait_for(cadran.wait_for_link(since=began), 240)
             outages.append((began, time.time()))
         await lab_campaign.until_over(cadran, campaign, count, timeout_s=900)
         await lab_campaign.release(cadran, campaign, fresh_lab)

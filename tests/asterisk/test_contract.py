@@ -12,7 +12,7 @@ from tests.asterisk.conftest import Lab
 
 KINDS = {
     "talks": 12,
-    "leaves": 11,
+    "leaves": 10,
     "busy": 20,
     "unallocated": 21,
     "declined": 22,

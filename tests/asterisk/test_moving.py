@@ -70,7 +70,7 @@ async def conference_without_its_agent(cadran: Cadran, lab: Lab, folder: Path) -
     return campaign
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("mode", ["asyncagi", "dialplan"])
 @pytest.mark.feature(
     "RELY-06", clause="real Asterisk: a conference whose agent has left outlives kill -9, and leaves nobody alone in it"
@@ -97,7 +97,7 @@ async def test_a_conference_without_its_agent_outlives_the_daemon(fresh_lab: Lab
 
         await until(cadran, "the customer is let go", over)
         await lab_campaign.release(cadran, campaign, fresh_lab)
-        await lab_campaign.until_over(cadran, campaign, 1, timeout_s=60)
+        await lab_campaign.until_over(cadran, campaign, 1, timeout_s=150)
         (row,) = await cadran.attempts(campaign.id)
         assert row["outcome"] == "connected"
         log = await asyncio.to_thread(witness.rows_when_over, fresh_lab.bed.cel_file)

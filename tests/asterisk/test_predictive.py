@@ -71,7 +71,7 @@ def judge(found: predictive.Shift) -> None:
     assert counted == (len(found.abandoned()), found.connected()), "the ledger is not what the calls say"
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 @pytest.mark.feature("CAMP-09", clause="on a real Asterisk: the ceiling holds, an abandoned call hears the message")
 @pytest.mark.feature("CAMP-04", clause="a predictive campaign on a real Asterisk")
 async def test_a_small_predictive_campaign(crowded_lab: Lab, tmp_path: Path) -> None:

@@ -26,10 +26,10 @@ WAYS_IN = {"asyncagi": "0199000001", "dialplan": "0199000002", "ari": "019900000
 CALLER = re.compile(rb"PJSIP/callers-[0-9a-f]+")
 INTO_BRIDGE = re.compile(rb"/addChannel\?channel=([0-9]+\.[0-9]+) ")
 """ARI names callers by the id that Asterisk gave them."""
-REACTION_S = 1.5
+REACTION_S = 4.0
 """How long after the first caller waits an originate that was under way may still show on a busy machine."""
-WAIT_TOLERANCE_S = 1.0
-JITTER_S = 0.5
+WAIT_TOLERANCE_S = 3.0
+JITTER_S = 1.0
 """Calls that come within this of each other may be told by Asterisk in another order than their channels were made in:
 each runs in a thread of its own (seen on a busy machine: neighbours changed places)."""
 
@@ -116,7 +116,7 @@ async def dialling(cadran: Cadran, outbound: lab_campaign.Campaign) -> None:
     """Until the outbound campaign has its agents at work. TimeoutError says what keeps it."""
     why: Any = None
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(150):
             while len(await cadran.attempts(outbound.id)) < len(EXTENSIONS):
                 why = await cadran.get(f"/api/v1/campaigns/{outbound.id}/why")
                 await asyncio.sleep(0.2)
@@ -148,7 +148,7 @@ async def answer(cadran: Cadran, reception: int, outbound: int, calls: int = CAL
         await asyncio.sleep(0.1)
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("mode", list(WAYS_IN))
 @pytest.mark.feature("CAMP-05", clause="50 calls in 5 s over SIP on a real Asterisk: each meets an agent")
 @pytest.mark.feature(
@@ -166,7 +166,7 @@ async def test_fifty_calls_in_five_seconds(fresh_lab: Lab, sipp: str, tmp_path: 
         callers = Callers(sipp, tmp_path / "callers", fresh_lab.bed.ports.sip, WAYS_IN[mode], numbers, PER_S)
         await asyncio.to_thread(callers.start)
         try:
-            async with asyncio.timeout(120):
+            async with asyncio.timeout(300):
                 why = await answer(cadran, reception, outbound.id)
         finally:
             callers.close()
@@ -186,7 +186,7 @@ async def test_fifty_calls_in_five_seconds(fresh_lab: Lab, sipp: str, tmp_path: 
     assert placed_while_waiting(people, log) == []
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("mode", list(WAYS_IN))
 @pytest.mark.feature(
     "CAMP-05", clause="on a real Asterisk: two agents whose phones ring call by call serve five callers"
@@ -203,7 +203,7 @@ async def test_phones_that_ring_for_each_caller(fresh_lab: Lab, sipp: str, tmp_p
         callers = Callers(sipp, tmp_path / "callers", fresh_lab.bed.ports.sip, WAYS_IN[mode], numbers, PER_S)
         await asyncio.to_thread(callers.start)
         try:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(150):
                 await answer(cadran, reception, outbound.id, len(numbers))
         finally:
             callers.close()
@@ -259,7 +259,7 @@ NEVER = [{"days": [(datetime.now(UTC).isoweekday() + 2) % 7 + 1], "start": "00:0
 
 async def ended(cadran: Cadran, campaign: int, count: int) -> list[dict[str, Any]]:
     """The campaign's calls, once so many are over."""
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(120):
         while True:
             rows = await cadran.attempts(campaign)
             if len(rows) == count and all(row["outcome"] for row in rows):
@@ -267,7 +267,7 @@ async def ended(cadran: Cadran, campaign: int, count: int) -> list[dict[str, Any
             await asyncio.sleep(0.2)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("mode", list(WAYS_IN))
 @pytest.mark.feature("TELC-05", clause="real Asterisk, out of hours: on to the PBX's own voicemail; a missed call")
 @pytest.mark.feature("ZAD-18", clause="real Asterisk: who is blacklisted hears busy, and is never let in")
@@ -289,7 +289,7 @@ async def test_who_is_not_let_in(fresh_lab: Lab, sipp: str, tmp_path: Path, mode
         callers = Callers(sipp, folder, fresh_lab.bed.ports.sip, WAYS_IN[mode], numbers, per_s=2.0)
         await asyncio.to_thread(callers.start)
         try:
-            async with asyncio.timeout(40):
+            async with asyncio.timeout(120):
                 while sum(seen.what == "over" for seen in callers.seen()) < 2:  # noqa: ASYNC110 - a file is read
                     await asyncio.sleep(0.2)
         finally:

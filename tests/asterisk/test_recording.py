@@ -21,7 +21,9 @@ from tests.asterisk.conftest import Lab
 from tests.asterisk.sounds import HIGH_HZ, LOW_HZ
 
 WINDOW_S = 0.1
-TALK_S, MUTED_S = 5.0, 1.5
+TALK_S, MUTED_S, HELD_S = 10.0, 4.0, 10.0
+LATE_S = 2.0
+"""What is asked for begins, and ends, so much later at most on a busy machine."""
 
 
 @pytest.fixture(params=["asyncagi", "dialplan"])
@@ -90,28 +92,28 @@ async def test_both_are_heard_and_the_muted_span_is_not(site: Site, mode: str, g
     site.driver.perform(Connect(leg=agent, customer=customer))
     await site.seen(ev.LegBridged, leg=agent)
     began = time.monotonic()
-    await asyncio.sleep(2.0)
+    await asyncio.sleep(TALK_S - MUTED_S)
     muted = time.monotonic()
     site.driver.perform(MuteRecording(leg=customer, on=True))
-    await asyncio.sleep(1.5)
+    await asyncio.sleep(MUTED_S)
     silent_s = time.monotonic() - muted
     site.driver.perform(MuteRecording(leg=customer, on=False))
-    await asyncio.sleep(1.5)
+    await asyncio.sleep(LATE_S + 1.0)
     talk_s = time.monotonic() - began
     since = len(site.events)
     site.driver.perform(Park(leg=customer))
     await site.seen(ev.LegParked, leg=agent, since=since)
-    await asyncio.sleep(2.0)  # on hold: nothing is added
+    await asyncio.sleep(HELD_S)  # nothing is added
     await site.end(customer, agent)
-    await asyncio.to_thread(wait_until, f"{path} is closed", lambda: closed(path), 20)
+    await asyncio.to_thread(wait_until, f"{path} is closed", lambda: closed(path), 60)
     found = heard(path)
     path.unlink()
     talk = spoken(found)
     silent = [n for n, tones in enumerate(found) if tones == (False, False)]
-    assert len(talk) * WINDOW_S == pytest.approx(talk_s - silent_s, abs=0.8), found
-    assert len(silent) * WINDOW_S == pytest.approx(silent_s, abs=0.5), found
+    assert len(talk) * WINDOW_S == pytest.approx(talk_s - silent_s, abs=2 * LATE_S), found
+    assert len(silent) * WINDOW_S == pytest.approx(silent_s, abs=LATE_S), found
     assert min(talk) < min(silent) and max(silent) < max(talk), "talk, muted, talk"
-    assert len(found) * WINDOW_S < talk_s + 1.0, "the wait on hold is not in it"
+    assert len(found) * WINDOW_S < talk_s + HELD_S / 2, "the wait on hold is not in it"
 
 
 def keeps_recordings(cadran: Cadran, lab: Lab) -> Path:
@@ -125,7 +127,7 @@ def keeps_recordings(cadran: Cadran, lab: Lab) -> Path:
     return folder
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(900)
 @pytest.mark.feature("RECD-01", clause="a campaign on a real Asterisk: indexed, opened by its link, both parties in it")
 @pytest.mark.feature("RECD-02", clause="muted on the agent's desk, real Asterisk: that span is logged, and silent")
 @pytest.mark.feature("RECD-03", clause="two conversations on a real Asterisk: a file each, of that conversation alone")
@@ -150,14 +152,14 @@ async def test_what_a_campaign_records(fresh_lab: Lab, mode: str, tmp_path: Path
             found = heard(sound)
             talk = spoken(found)
             silent = [n for n, tones in enumerate(found) if tones == (False, False)]
-            assert len(silent) * WINDOW_S == pytest.approx(end - start, abs=0.5), found
-            assert len(talk) * WINDOW_S == pytest.approx(seconds - (end - start), abs=1.0), found
+            assert len(silent) * WINDOW_S == pytest.approx(end - start, abs=LATE_S), found
+            assert len(talk) * WINDOW_S == pytest.approx(seconds - (end - start), abs=2 * LATE_S), found
             assert min(talk) < min(silent) and max(silent) < max(talk), "talk, muted, talk"
 
 
 async def converse(cadran: Cadran, agent: int) -> tuple[str, float]:
     """A conversation of TALK_S, MUTED_S of it muted, ended by the agent: the attempt's id, and how long it was."""
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(120):
         while True:
             calls = (await cadran.get("/api/v1/snapshot"))["calls"].values()
             talking = [call["id"] for call in calls if call["stage"] == "talking"]
@@ -165,14 +167,14 @@ async def converse(cadran: Cadran, agent: int) -> tuple[str, float]:
                 break
             await asyncio.sleep(0.1)
     began = time.monotonic()
-    await asyncio.sleep(1.5)
+    await asyncio.sleep(LATE_S + 1.0)
     await cadran.post(f"/api/v1/agents/{agent}/record/mute", {"on": True})
     await asyncio.sleep(MUTED_S)
     await cadran.post(f"/api/v1/agents/{agent}/record/mute", {"on": False})
-    await asyncio.sleep(TALK_S - MUTED_S - 1.5)
+    await asyncio.sleep(TALK_S - MUTED_S - LATE_S - 1.0)
     seconds = time.monotonic() - began
     await cadran.post(f"/api/v1/agents/{agent}/hang-up")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while talking[0] in (await cadran.get("/api/v1/snapshot"))["calls"]:  # noqa: ASYNC110 - asked over HTTP
             await asyncio.sleep(0.1)
     return str(talking[0]), seconds
@@ -180,7 +182,7 @@ async def converse(cadran: Cadran, agent: int) -> tuple[str, float]:
 
 async def kept(cadran: Cadran, count: int) -> list[dict[str, Any]]:
     """The recordings, once they are all taken in."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(150):
         while True:
             rows: list[dict[str, Any]] = (await cadran.get("/api/v1/recordings"))["rows"]
             if len(rows) == count and all(row["state"] == "kept" for row in rows):

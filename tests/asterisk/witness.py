@@ -89,7 +89,7 @@ def rows_when_over(
     *uniqueids: str,
     killed_at: Iterable[float] = (),
     told_of: Collection[str] = (),
-    within_s: float = 15.0,
+    within_s: float = 40.0,
 ) -> list[Row]:
     """All rows by time, once the end of `uniqueids` is among them; of every channel, where none is named, `told_of`
     included even if nothing is written of those yet.

@@ -100,7 +100,7 @@ async def furnish(store: PostgresStore) -> tuple[Campaign, list[Agent]]:
 async def until(app: Application, what: str, condition: Any) -> None:
     """Wait for a condition; whoever waits in vain is told what the sites say."""
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(150):
             while not (await met if isawaitable(met := condition()) else met):  # noqa: ASYNC110 - several engines
                 await asyncio.sleep(0.05)
     except TimeoutError:

@@ -43,8 +43,8 @@ class FixedClock:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Let the other tasks run until it holds; 30 s at most."""
-    async with asyncio.timeout(30):
+    """Let the other tasks run until it holds; 90 s at most."""
+    async with asyncio.timeout(90):
         while not condition():  # noqa: ASYNC110 - what is waited for raises no event
             await asyncio.sleep(0.001)
 
