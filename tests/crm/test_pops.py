@@ -123,12 +123,13 @@ async def test_a_ticket_is_made_as_the_phone_rings() -> None:
         assert office.crm.calls[0]["ticket"] == 500
 
 
-async def test_a_desk_sees_its_own_calls_page_only() -> None:
+async def test_a_desk_sees_its_own_calls_page_only(monkeypatch: pytest.MonkeyPatch) -> None:
     async with make_api() as (office, client):
         await office.service.pops._keep(Pop("call-1", office.agents[0].id, "https://crm.example/1", name="Zoé"))
         mine: dict[str, Any] = {"headers": {"Authorization": "Bearer agent"}}
         assert (await ask(client, "GET", "/pops/call-1", **mine))["url"] == "https://crm.example/1"
         await office.service.pops._keep(Pop("call-2", office.agents[1].id, "https://crm.example/2"))
+        monkeypatch.setattr("daemon.api.crm_api.POP_WAIT_S", 0.2)
         assert (await ask(client, "GET", "/pops/call-2", **mine))["url"] == ""
 
 

@@ -120,7 +120,7 @@ class Linked:
 
 @asynccontextmanager
 async def make_linked(
-    answer_s: float = 0.8, accounts: tuple[ZadarmaAccountTable, ...] = (), **http: Any
+    answer_s: float = 60.0, accounts: tuple[ZadarmaAccountTable, ...] = (), **http: Any
 ) -> AsyncIterator[Linked]:
     zadarma = FakeZadarma()
     app = web.Application()
