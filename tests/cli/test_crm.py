@@ -24,11 +24,11 @@ def crm() -> Iterator[FakeCrm]:
     loop, fake = asyncio.new_event_loop(), FakeCrm(users=[{"id": "71", "first": "A", "last": "B", "email": "a@b"}])
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-    asyncio.run_coroutine_threadsafe(fake.start(), loop).result(10)
+    asyncio.run_coroutine_threadsafe(fake.start(), loop).result(90)
     yield fake
-    asyncio.run_coroutine_threadsafe(fake.stop(), loop).result(10)
+    asyncio.run_coroutine_threadsafe(fake.stop(), loop).result(90)
     loop.call_soon_threadsafe(loop.stop)
-    thread.join(10)
+    thread.join(90)
     loop.close()
 
 
