@@ -9,12 +9,15 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from datetime import datetime
 from typing import Annotated, Any
 
+import structlog
 from aiohttp import web
 from msgspec import Meta
 
 from daemon.api.leads_api import shown
 from daemon.api.routes import Ask
-from daemon.errors import CommandError
+from daemon.errors import CommandError, StoreError
+
+log = structlog.get_logger("cadran.api")
 
 ROWS_A_WRITE = 200
 STALL_S = 60.0
@@ -40,16 +43,31 @@ async def stream_csv(
 async def _sent(
     ask: Ask, name: str, first: dict[str, Any] | None, rows: AsyncIterator[dict[str, Any]]
 ) -> web.StreamResponse:
-    french = ask.query.language == "fr"
     columns = columns_asked(ask.query.columns, first)
     response = web.StreamResponse(
         headers={"Content-Type": "text/csv; charset=utf-8", "Content-Disposition": f'attachment; filename="{name}.csv"'}
     )
     ask.deps.guard.add_headers(ask.request, response)
     await response.prepare(ask.request)
+    try:
+        await _write_rows(ask, response, columns, first, rows)
+    except StoreError as error:
+        log.warning("download.broken_off", file=name, error=str(error))
+        raise _cut(ask, "its rows broke off") from error
+    return response
+
+
+async def _write_rows(
+    ask: Ask,
+    response: web.StreamResponse,
+    columns: list[str],
+    first: dict[str, Any] | None,
+    rows: AsyncIterator[dict[str, Any]],
+) -> None:
+    french = ask.query.language == "fr"
     await _write(ask, response, b"\xef\xbb\xbf")
     if first is None:
-        return response
+        return
     buffer = io.StringIO()
     writer = csv.writer(buffer, delimiter=";" if french else ",")
     writer.writerow(columns)
@@ -63,7 +81,6 @@ async def _sent(
             buffer.seek(0)
             buffer.truncate()
     await _write(ask, response, buffer.getvalue().encode())
-    return response
 
 
 async def _write(ask: Ask, response: web.StreamResponse, data: bytes) -> None:
@@ -72,9 +89,14 @@ async def _write(ask: Ask, response: web.StreamResponse, data: bytes) -> None:
         async with asyncio.timeout(STALL_S):
             await response.write(data)
     except TimeoutError as error:
-        if ask.request.transport is not None:
-            ask.request.transport.abort()
-        raise ConnectionAbortedError("nobody reads this download") from error
+        raise _cut(ask, "nobody reads this download") from error
+
+
+def _cut(ask: Ask, why: str) -> ConnectionAbortedError:
+    """The connection is ended: an answer that has begun can't become an error, and must not look like a whole file."""
+    if ask.request.transport is not None:
+        ask.request.transport.abort()
+    return ConnectionAbortedError(why)
 
 
 def columns_asked(names: str | None, first: dict[str, Any] | None) -> list[str]:

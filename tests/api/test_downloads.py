@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from aiohttp import ClientConnectionError, ClientPayloadError
 from aiohttp.test_utils import TestClient
 
 from daemon.api import csv_download
+from daemon.errors import StoreUnavailable
 from tests.api.conftest import Serve
 from tests.api.fakes import World
 
@@ -62,3 +64,23 @@ async def test_a_refused_download_holds_nothing(client: Client, world: World, ca
     async with client.get(path + more, headers=world.auth("manager")) as response:
         assert response.status == 400
         assert calls.closed.is_set()
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_a_download_whose_rows_break_off_is_cut(
+    client: Client, world: World, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second answer, an error in JSON, stood in the middle of the file, and the connection went on."""
+
+    async def rows(*filters: Any, **named: Any) -> AsyncIterator[dict[str, Any]]:
+        for number in range(1000):
+            yield {"number": number, "e164": "+33612345678"}
+        raise StoreUnavailable("gone")
+
+    monkeypatch.setattr(world.store, "stream", rows)
+    monkeypatch.setattr(world.store, "stream_attempts", rows)
+    with pytest.raises((ClientPayloadError, ClientConnectionError)):
+        async with client.get(path, headers=world.auth("manager")) as response:
+            await response.read()
+    async with client.get("/api/v1/lists", headers=world.auth("manager")) as response:
+        assert response.status == 200
