@@ -245,6 +245,7 @@ class Channels:
                 self.enter(leg.channel, leg.listed_bridge)
             if (before := known.get(leg.id)) is not None:
                 leg.hold_s, leg.playing, leg.amd_cause = before.hold_s, before.playing, before.amd_cause
+                leg.music = before.music
                 leg.amd = before.amd and not leg.listed_bridge
                 leg.parked = leg.parked and not leg.amd
 

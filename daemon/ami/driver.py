@@ -200,12 +200,15 @@ class AmiDriver(Driver):
         ends = {m.get("Uniqueid"): m for m in held if m.event == "Hangup" and m.get("Uniqueid") not in listed}
         for message in ends.values():
             self._translate(message, now)
+        waited = {leg.id for leg in self._channels.legs.values() if leg.parked}
         self._channels.replace(legs)
         self._emit(ev.PbxSnapshot(at=now, legs=tuple(seen(leg) for leg in legs)))
         assert self._performer is not None and self._translator is not None
         for leg in legs:
             if leg.amd:
                 self._performer.react(leg, Step.AMD_MISSED, "")
+            elif leg.parked and not leg.connects and not leg.playing and leg.id not in waited:
+                self._performer.react(leg, Step.PARKED, "")  # an agent's leg is probed, and tells it itself
         self._channels.arrivals.clear()
         for caller in callers:
             self._translator.found_waiting(caller, now)

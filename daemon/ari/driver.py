@@ -288,6 +288,9 @@ class AriDriver(Driver):
             self._react(leg, Step.ENTERED, "")
         elif leg.in_stasis and not leg.connects and leg.bridge and leg.peer is None and not leg.room:
             self._react(leg, Step.PLAYED, "")  # its conversation is over: the one it talked with is gone
+        elif leg.parking_s:
+            self._react(leg, Step.PARKED, "")  # on hold, though nobody heard of it
+            leg.parking_s = 0.0
 
     def _capabilities(self) -> frozenset[str]:
         return frozenset(CAPABILITIES) if self._may_act else frozenset()

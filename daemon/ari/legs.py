@@ -177,6 +177,7 @@ class Legs:
                 leg.spies_on, leg.spy_mode, leg.spying = before.spies_on, before.spy_mode, before.spying
                 leg.announcing = before.announcing
                 leg.parked = leg.parked and not leg.playing
+                leg.parking_s = before.parking_s if leg.parked and not leg.connects else 0.0
 
 
 def host_of(one: Leg, other: Leg) -> tuple[Leg, Leg]:
