@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from daemon.ami import perform
 from tests.asterisk import far_ends
 from tests.asterisk.bed import AsteriskBed
 from tests.asterisk.far_ends import FarEnd
@@ -20,6 +21,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.asterisk)
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No leg is given up on because the machine is slow."""
+    monkeypatch.setattr(perform, "PROBE_DEADLINE_S", 30.0)
 
 
 @dataclass
