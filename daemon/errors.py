@@ -66,6 +66,10 @@ class StoreUnavailable(StoreError):
     """No database at present; retry later. Facts are safe in the journal."""
 
 
+class StoreBusy(StoreUnavailable):
+    """Others use all there is room for; the database itself answers."""
+
+
 class FactsLost(StoreError):
     """The daemon ends and can't keep what the store lacks: the journal's disk took no more. Told by exit code 1."""
 

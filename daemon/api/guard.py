@@ -20,7 +20,7 @@ from daemon.api.errors import PROBLEM_TYPE, clicsipx, problem
 from daemon.api.metrics import Metrics
 from daemon.bounds import Bound
 from daemon.clock import Clock
-from daemon.errors import CommandError, StoreConflict, StoreUnavailable
+from daemon.errors import CommandError, StoreBusy, StoreConflict, StoreUnavailable
 from daemon.settings import HttpTable
 
 log = structlog.get_logger("cadran.api")
@@ -119,6 +119,8 @@ class Guard:
             return await call(request)
         except CommandError as error:
             return self.error(request, error)
+        except StoreBusy:
+            return self.error(request, CommandError("too_busy"))
         except StoreUnavailable:
             return self.error(request, CommandError("store_unavailable"))
         except StoreConflict as conflict:

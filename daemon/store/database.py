@@ -11,7 +11,7 @@ import asyncpg
 import msgspec
 
 from daemon.bounds import Bound
-from daemon.errors import SettingsError, StoreConflict, StoreUnavailable
+from daemon.errors import SettingsError, StoreBusy, StoreConflict, StoreUnavailable
 
 ACQUIRE_TIMEOUT_S = 5.0
 DSN_ALLOWED = (
@@ -94,12 +94,12 @@ class Room:
 
     @contextlib.asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
-        """For the length of the block. Raises StoreUnavailable."""
+        """For the length of the block. Raises StoreBusy."""
         try:
             async with asyncio.timeout(ACQUIRE_TIMEOUT_S):
                 await self._free.acquire()
         except TimeoutError as error:
-            raise StoreUnavailable(f"{self.name}: all {self.limit} are in use") from error
+            raise StoreBusy(f"{self.name}: all {self.limit} are in use") from error
         self.used += 1
         try:
             yield
@@ -179,7 +179,7 @@ class Database:
     async def reading(self) -> AsyncIterator[asyncpg.Connection]:
         """A connection for what people ask and what may take seconds: reports, sums, searches. Half of all at most, so
         that the lease, the calls' intents and their facts never wait behind a page that is asked for again and again.
-        Raises StoreUnavailable if none comes free in time."""
+        Raises StoreBusy if none comes free in time."""
         async with self._readers.place(), self.connection() as connection:
             yield connection
 

@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestClient
 from daemon.api.errors import ERRORS, markdown
 from daemon.calls.records import Campaign, PauseCode, Status
 from daemon.engine import commands as c
-from daemon.errors import CommandError
+from daemon.errors import CommandError, StoreBusy
 from tests.api.fakes import World
 
 Client = TestClient[Any, Any]
@@ -203,6 +203,20 @@ async def test_the_engines_refusals_reach_the_client(client: Client, world: Worl
         assert "1001" in (await response.json())["detail"]
     async with client.post(agent + "/pause", headers=world.auth("agent"), json={}) as response:
         assert response.status == 400 and (await response.json())["code"] == "pause_code_required"
+
+
+async def test_too_many_reports_at_once_are_no_lost_database(
+    client: Client, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who asked for one too many was told that the database does not answer and that no calls are made."""
+
+    async def full(name: str, **given: Any) -> list[dict[str, Any]]:
+        raise StoreBusy("store_readers: all 4 are in use")
+
+    monkeypatch.setattr(world.store, "report", full)
+    async with client.get("/api/v1/reports/totals", headers=world.auth("manager")) as response:
+        assert (response.status, (await response.json())["code"]) == (503, "too_busy")
+        assert response.headers["Retry-After"]
 
 
 async def test_the_database_gone_is_503_with_its_reason(client: Client, world: World) -> None:

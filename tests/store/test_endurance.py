@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 
 from daemon.calls import facts as f
-from daemon.errors import StoreUnavailable
+from daemon.errors import StoreBusy, StoreUnavailable
 from daemon.store import Journal, MemoryFiles, PostgresStore, database, migrate
 from daemon.store.migrate import Migration, shipped
 from daemon.store.writer import FactWriter
@@ -135,9 +135,9 @@ async def test_reports_and_downloads_leave_connections_to_the_calls(
     with monkeypatch.context() as patch:
         patch.setattr(database, "ACQUIRE_TIMEOUT_S", 0.1)
         for asked in (store.report("totals"), store.search_leads(world.group.id, {"q": "Durand"}, 10, None)):
-            with pytest.raises(StoreUnavailable, match="in use"):
+            with pytest.raises(StoreBusy, match="in use"):
                 await asked
-        with pytest.raises(StoreUnavailable, match="in use"):
+        with pytest.raises(StoreBusy, match="in use"):
             await anext(store.stream_attempts(None, {}))
     assert await store.renew_lease(world.lease) and len(await world.claim()) == 2
     await world.place("+33612345678")
