@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+from playwright.async_api import Browser, BrowserContext, Page, Request, async_playwright, expect
 
 from daemon.api.app import build_app
 from daemon.compliance.rules import load_rule_sets
@@ -31,7 +32,22 @@ BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser")
 same pages cost less than half the processor."""
 CHROMIUM = os.environ.get("CADRAN_CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), "")
 RULES = load_rule_sets()
-expect.set_options(timeout=20_000)  # a busy machine must not fail a page; a page that hangs still does
+WAIT_MS = 60_000
+"""A busy machine must not fail a page; a page that hangs still does."""
+expect.set_options(timeout=WAIT_MS)
+
+TOASTS_STAY = """(() => {
+  const set = window.setTimeout;
+  window.setTimeout = (work, ms, ...more) => set(work, ms >= 10000 ? 20 * ms : ms, ...more);
+})()"""
+"""What a page says for ten seconds is still there when a busy machine comes to look."""
+DRAWN = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+HEAR_OF_THE_LOSS = """() => {
+  const worker = new SharedWorker('/static/worker.js', { type: 'module', name: 'cadran' });
+  window.lost = new Promise((told) => { worker.port.onmessage = ({ data }) => data.kind === 'lost' && told(); });
+  worker.port.start();
+}"""
+"""The page's worker tells every port in turn: who hears of the loss here knows that no beat is on its way any more."""
 
 
 class WallClock(HandClock):
@@ -39,12 +55,18 @@ class WallClock(HandClock):
     `fixed`: the instant while a test writes what has been."""
 
     fixed: datetime | None = None
+    ahead = timedelta()
 
     def now(self) -> float:
         return datetime.now(UTC).timestamp()
 
     def utcnow(self) -> datetime:
-        return self.fixed or datetime.now(UTC)
+        return self.fixed or datetime.now(UTC) + self.ahead
+
+    def go_on_from(self, instant: datetime) -> None:
+        """It is that instant now, for the pages too, whose clock is the daemon's. One that stood still would make every
+        beat look as if it had been held up on its way."""
+        self.fixed, self.ahead = None, instant - datetime.now(UTC)
 
 
 @dataclass
@@ -55,6 +77,7 @@ class Site:
     server: TestServer
     context: BrowserContext
     troubles: list[str] = field(default_factory=list)
+    under_way: dict[Page, set[Request]] = field(default_factory=dict)
 
     def url(self, path: str) -> str:
         return str(self.server.make_url(path))
@@ -69,8 +92,26 @@ class Site:
         await page.add_init_script(
             "document.addEventListener('securitypolicyviolation', e => console.error('CSP ' + e.violatedDirective))"
         )
+        asked = self.under_way[page] = set()
+        page.on("request", lambda r: None if r.url.endswith("/worker.js") else asked.add(r))  # its end is told nobody
+        for over in ("requestfinished", "requestfailed"):
+            page.on(over, lambda request: asked.discard(request))
         await page.goto(self.url(path))
         return page
+
+    async def arrived(self, page: Page) -> None:
+        """The page has drawn the address that it was sent to, and has all that it asked for there."""
+        quiet = 0
+        async with asyncio.timeout(WAIT_MS / 1000):
+            while quiet < 2:  # an answer may be what makes it ask for the next
+                await page.evaluate(DRAWN)
+                quiet = 0 if self.under_way[page] else quiet + 1
+
+    async def lose(self, page: Page) -> None:
+        """The daemon is gone, and the page has heard of it."""
+        await page.evaluate(HEAR_OF_THE_LOSS)
+        await self.server.close()
+        await page.evaluate("window.lost")
 
     def _own_host(self, request: Any, origin: str) -> None:
         if not request.url.startswith((origin, "data:", "blob:")):
@@ -110,6 +151,8 @@ async def open_site(
     server = TestServer(app)
     await server.start_server()
     made = await browser.new_context(locale=locale, timezone_id="Europe/Paris", **context)
+    made.set_default_timeout(WAIT_MS)
+    await made.add_init_script(TOASTS_STAY)
     try:
         yield Site(world, server, made)
     finally:

@@ -11,8 +11,9 @@ import { keysOn, keysSwitch } from './lib/keys.js';
 import { toasts, toast, confirm, dialog, showDialog, complain, attempt, problemText, chip, request, waiting, empty, languages, labelled } from './lib/ui.js';
 
 const AGAIN_MS = 5000;
+const BEHIND_MS = 1000;
 const CALL_STATES = ['reserved', 'ringing', 'on_call', 'on_hold', 'wrap_up'];
-const own = { desk: null, form: null, problem: '', of: '', askedAt: 0, hangAt: 0, queue: null, sending: false, begin: 'paused', popup: null, popped: '', crm: null, asked: '', keypad: false, digits: '', missed: [], objectAt: 0, objectWho: '', objected: '', help: false };
+const own = { desk: null, form: null, problem: '', of: '', read: '', askedAt: 0, hangAt: 0, queue: null, sending: false, begin: 'paused', popup: null, popped: '', crm: null, asked: '', keypad: false, digits: '', missed: [], objectAt: 0, objectWho: '', objected: '', help: false };
 const channel = 'BroadcastChannel' in window ? new BroadcastChannel('cadran-desk') : null;
 const tabId = Math.random().toString(36).slice(2);
 let elsewhere = false;
@@ -24,16 +25,19 @@ const call = () => { const a = agent(); return a?.attempt_id ? live.state.calls[
 const attemptId = () => agent()?.attempt_id || agent()?.last_attempt_id || '';
 const campaign = () => own.desk?.campaigns.find((c) => c.id === (agent()?.campaign_id || agent()?.campaign_ids?.[0]));
 
+// Whom and what the desk stands for: it is read anew with each change of that.
+const subject = (a) => (a ? `${a.attempt_id}|${a.lead_id}|${a.last_attempt_id}|${a.campaign_id}` : '');
 // Answers may overtake each other: only that of the last question counts, or the person of the call before would stand there.
 let questions = 0;
 async function refresh() {
+  if (!session.who.agent_id) { own.problem = t('desk.not_agent'); paint(); return; }
   own.askedAt = Date.now();
   questions += 1;
   const mine = questions;
   let [desk, problem] = [null, ''];
   try { desk = await get('/desk'); } catch (error) { problem = error.code === 'agent_unknown' ? t('desk.not_agent') : problemText(error); }
   if (mine !== questions) return;
-  if (desk) [own.desk, own.of] = [desk, there()];
+  if (desk) [own.desk, own.of, own.read] = [desk, there(), subject(desk.agent)];
   else if (own.desk && own.of !== there()) own.desk = { ...own.desk, lead: null, history: [], caller_id: '' }; // nobody, sooner than another
   own.problem = problem;
   syncForm();
@@ -382,16 +386,16 @@ function begin() {
 async function main() {
   await load(chosen());
   onPaint(draw);
-  let before = '';
   onDelta((delta) => {
     const change = own.desk && delta.agents?.[own.desk.agent_id];
-    const a = agent();
-    const now = a ? `${a.attempt_id}|${a.lead_id}|${a.last_attempt_id}|${a.campaign_id}` : '';
-    if (change && now !== before) { before = now; own.keypad = false; refresh(); } else if (change) { pop(); askCrm(); }
+    const now = subject(agent());
+    if (change && now !== own.read) { own.read = now; own.keypad = false; refresh(); } else if (change) { pop(); askCrm(); }
   });
   setInterval(() => {
     if (own.queue && fresh()) flush();
-    if (own.problem && session.who && fresh() && Date.now() - own.askedAt > AGAIN_MS) refresh();
+    // An answer may be older than what the stream has told meanwhile.
+    const behind = own.desk && subject(agent()) !== own.read;
+    if ((own.problem || behind) && session.who && fresh() && Date.now() - own.askedAt > (own.problem ? AGAIN_MS : BEHIND_MS)) refresh();
   }, 1000);
   window.addEventListener('keydown', onKey);
   window.addEventListener('cadran:refused', () => { if (session.who) whoAmI().catch(() => {}); });

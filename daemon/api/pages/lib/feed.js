@@ -1,6 +1,7 @@
 // The event stream as messages: {kind: snapshot|delta|beat|bye|lost}. Runs in the shared worker, or in the page.
 const SILENT_MS = 8000; // four beats
 const SILENT_MOST_MS = 60000;
+const LATE_MS = 5000; // what is older is not live
 const TABLES = ['system', 'links', 'campaigns', 'agents', 'calls', 'lines', 'imports'];
 export const empty = () => ({ ready: false, seq: 0, ...Object.fromEntries(TABLES.map((name) => [name, {}])) });
 
@@ -59,7 +60,7 @@ export class Feed {
       this.lead = Math.max(this.lead, lead);
       const late = this.lead - lead;
       this.beatAt = Date.now() - late;
-      this.heardAt = this.beatAt;
+      if (late < LATE_MS) this.heardAt = this.beatAt; // all of them late: one of the clocks was set, or the way is slow
       if (late < SILENT_MS) this.patience = SILENT_MS;
       this.say({ kind: 'beat', beat: this.beat, late });
     });

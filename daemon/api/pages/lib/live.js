@@ -72,6 +72,7 @@ function hear(message) {
   if (message.kind === 'snapshot') {
     live.state = { ...empty(), ...message.state, ready: true };
     if (message.beat) hearBeat(message.beat, message.beatAge || 0);
+    for (const fn of [...watchers]) fn(message.state); // what changed while no stream was there is in it
   }
   if (message.kind === 'delta') {
     noteChanges(message.delta);
