@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Route, expect
 
 from tests.e2e.floor import shot
 from tests.e2e.site import open_site
@@ -37,7 +37,8 @@ async def test_the_next_person_in_a_browser_never_sees_the_last_ones_state(brows
         await expect(first.locator("tr.campaign")).to_contain_text("Assurance Auto 31")
         second = await site.open("/")
         await expect(second.locator("tr.campaign")).to_contain_text("Assurance Auto 31")
-        await second.get_by_role("button", name="Se déconnecter").click()
+        async with second.expect_event("load"):  # the page begins anew: what is typed before would be lost
+            await second.get_by_role("button", name="Se déconnecter").click()
         await second.locator("[name=token]").fill(site.world.tokens["other_admin"])
         await second.keyboard.press("Enter")
         await expect(second.locator("tr.campaign")).to_contain_text("Autre")
@@ -58,3 +59,35 @@ async def test_a_token_is_shown_once(browser: Browser) -> None:
         await page.reload()
         await expect(page.get_by_text("Site web")).to_be_visible()
         assert secret not in await page.content() and not site.troubles
+
+
+async def test_what_was_typed_to_confirm_outlives_a_refusal(browser: Browser) -> None:
+    """The database is away as a token is revoked: the dialog says so, and the reason is not typed a second time."""
+    async with open_site(browser) as site:
+        page = await site.open("/#/acces")
+        row = page.locator("main tr", has_text=site.world.rows["token_supervisor"].name)
+        dialog = page.get_by_role("dialog")
+
+        async def away(route: Route) -> None:
+            await route.fulfill(status=503, json={"code": "store_unavailable"})
+
+        await page.route("**/api/v1/tokens/*", away)
+        await row.get_by_role("button", name="Révoquer").click()
+        await dialog.locator("[name=typed]").fill(site.world.rows["token_supervisor"].tail)
+        await dialog.locator("[name=reason]").fill("départ")
+        await dialog.get_by_role("button", name="Révoquer").click()
+        await expect(dialog.locator(".toast.alert")).to_contain_text("La base ne répond pas")
+        await expect(dialog.locator("[name=reason]")).to_have_value("départ")
+        await page.unroute("**/api/v1/tokens/*")
+        await dialog.get_by_role("button", name="Révoquer").click()
+        await expect(dialog).to_have_count(0)
+        await expect(row.get_by_role("button", name="Révoquer")).to_have_count(0)
+
+
+async def test_a_desk_without_an_agent_says_so(browser: Browser) -> None:
+    """It asks for nothing that it cannot get."""
+    async with open_site(browser, demo="supervisor") as site:
+        page = await site.open("/desk")
+        await expect(page.get_by_role("alert").filter(has_text="n’est pas celui d’un agent")).to_be_visible()
+        await site.arrived(page)
+        assert not site.troubles, site.troubles

@@ -33,8 +33,10 @@ export async function attempt(work) {
   try { return await work(); } catch (error) { if (ui.reading && !error.writes) ui.unread = error; else complain(error); return undefined; }
 }
 
-export const toasts = () => h('div', { class: 'toasts' },
-  ui.toasts.map((item) => h('div', { key: item.id, class: `toast ${item.kind}`, title: item.detail || false },
+// A dialog that stays open shows why in itself: what stands behind it is out of reach.
+export const toasts = () => said(ui.toasts.filter((x) => !ui.dialog?.typed || x.kind !== 'alert'));
+const said = (items) => h('div', { class: 'toasts' },
+  items.map((item) => h('div', { key: item.id, class: `toast ${item.kind}`, title: item.detail || false },
     h('span', null, item.text),
     item.undo && h('button', { onclick: () => { ui.toasts = ui.toasts.filter((x) => x !== item); item.undo(); } }, t('do.undo')),
     h('button', { class: 'quiet', 'aria-label': t('do.close'), onclick: () => { ui.toasts = ui.toasts.filter((x) => x !== item); paint(); } }, '×'))));
@@ -54,13 +56,13 @@ export function dialog() {
   if (!d) return null;
   const close = () => { ui.dialog = null; paint(); };
   const ok = () => {
-    if (ui.dialog !== d) return;
+    if (ui.dialog !== d) return undefined;
     const el = document.querySelector('dialog.confirm');
     const data = { checked: el.querySelector('[name=check]')?.checked || false, reason: el.querySelector('[name=reason]')?.value || '' };
-    if (d.typed && el.querySelector('[name=typed]').value.trim() !== d.typed) { el.querySelector('[name=typed]').focus(); return; }
-    if (d.typed && !data.reason.trim()) { el.querySelector('[name=reason]').focus(); return; }
-    close();
-    d.act(data);
+    if (d.typed && el.querySelector('[name=typed]').value.trim() !== d.typed) { el.querySelector('[name=typed]').focus(); return undefined; }
+    if (d.typed && !data.reason.trim()) { el.querySelector('[name=reason]').focus(); return undefined; }
+    if (!d.typed) { close(); d.act(data); return undefined; }
+    return d.act(data).then((done) => done && ui.dialog === d && close()); // what was typed stays until it has served
   };
   return h('dialog', { key: 'dialog', class: 'confirm', oncancel: (e) => { e.preventDefault(); close(); } },
     h('h2', null, d.title),
@@ -70,7 +72,7 @@ export function dialog() {
     d.typed && h('label', null, t('confirm.reason'), h('input', { name: 'reason' })),
     h('div', { class: 'buttons' },
       h('button', { name: 'cancel', onclick: close }, t('do.cancel')),
-      h('button', { class: d.danger ? 'danger' : 'primary', name: 'ok', onclick: ok }, d.verb)));
+      h('button', { class: d.danger ? 'danger' : 'primary', name: 'ok', onclick: ok }, d.verb)), d.typed && said(ui.toasts.filter((x) => x.kind === 'alert')));
 }
 export function showDialog() {
   const el = document.querySelector('dialog.confirm');

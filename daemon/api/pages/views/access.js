@@ -24,7 +24,7 @@ async function rotate(row) {
   const made = await attempt(() => post(`/tokens/${row.id}/rotate`));
   if (made) { data.once = made; await enter(); }
 }
-const revoke = (row) => confirm({ title: t('access.revoke', { name: row.name }), body: t('access.revoke_body'), verb: t('access.revoke_verb'), typed: row.tail, act: async () => { await attempt(() => remove(`/tokens/${row.id}`)); await enter(); } });
+const revoke = (row) => confirm({ title: t('access.revoke', { name: row.name }), body: t('access.revoke_body'), verb: t('access.revoke_verb'), typed: row.tail, act: async () => { const done = await attempt(() => remove(`/tokens/${row.id}`)); await enter(); return done; } });
 async function pairWall(e) {
   e.preventDefault();
   const form = e.target;

@@ -189,7 +189,7 @@ export function redList(clients) {
     const form = e.target.closest('form');
     const { number, client_id: id } = formValues(form);
     if (!number) return;
-    confirm({ title: t('dnc.free_title', { number }), body: t('dnc.free_body'), verb: t('dnc.free'), typed: number.replace(/\D/g, '').slice(-4), act: async ({ reason }) => { if (await attempt(() => post('/dnc', { client_id: Number(id), number, on: false, reason }))) toast(t('dnc.freed', { number })); } });
+    confirm({ title: t('dnc.free_title', { number }), body: t('dnc.free_body'), verb: t('dnc.free'), typed: number.replace(/\D/g, '').slice(-4), act: async ({ reason }) => { const done = await attempt(() => post('/dnc', { client_id: Number(id), number, on: false, reason })); if (done) toast(t('dnc.freed', { number })); return done; } });
   };
   return h('form', { class: 'toolbar', onsubmit: add }, select('client_id', clients[0]?.id, clients.map((c) => [c.id, c.name]), { 'aria-label': t('campaign.client_id') }), labelled('number', 'dnc.number', { required: true, inputmode: 'tel' }), h('button', { class: 'primary' }, t('dnc.add')), h('button', { 'data-store': true, type: 'button', onclick: free }, t('dnc.free_dots')));
 }
