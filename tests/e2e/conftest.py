@@ -18,7 +18,9 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A browser lives on one event loop, so its tests share it."""
+    """A browser lives on one event loop, so its tests share it. They take as long as a busy machine needs: each wait in
+    them has a bound of its own."""
     for item in items:
         if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.timeout(600))
             item.add_marker(pytest.mark.asyncio(loop_scope="package"), append=False)

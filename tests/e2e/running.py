@@ -28,6 +28,7 @@ from daemon.store.memory import MemoryStore
 from fake_asterisk import FakeAsterisk, people
 from simulation import demo
 from simulation.world import pbx
+from tests.e2e.site import TOASTS_STAY, WAIT_MS
 
 
 @dataclass
@@ -45,6 +46,8 @@ class Running:
     async def open(self, browser: Browser, path: str = "/") -> Page:
         """A page of a browser of its own, signed in as on a demo."""
         context = await browser.new_context(locale="fr-FR", timezone_id="Europe/Paris")
+        context.set_default_timeout(WAIT_MS)
+        await context.add_init_script(TOASTS_STAY)
         page = await context.new_page()
         await page.set_viewport_size({"width": 1366, "height": 768})
         await page.goto(f"{self.app.http_address}{path}")
@@ -101,7 +104,8 @@ async def running(*, agents: int = 4, at_work: bool = True, talk_s: float = 0.5)
     settings = demo._settings(Path(folder.name), port, 0)
     settings = msgspec.structs.replace(settings, http=HttpTable(tcp_port=0, stream_interval_s=0.2))
     [campaign], rows = await demo._furnish(store, clock, agents, token)
-    await store.update(Campaign, campaign.id, {"ring_timeout_s": 2.0}, None)
+    at_leisure = {"ring_timeout_s": 2.0, "wrap_up_max_s": 600.0}  # no call is noted by itself on a slow machine
+    await store.update(Campaign, campaign.id, at_leisure, None)
     app = build(settings, clock=clock, rng=rng, store=store, demo_token=token)
     stop, up = asyncio.Event(), asyncio.Event()
     tasks = [asyncio.create_task(app.run(stop, up.set))]

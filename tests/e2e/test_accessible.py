@@ -36,6 +36,7 @@ async def test_supervision_pages(browser: Browser, theme: str, language: str) ->
         for name in ("direct", "agents", "campagnes/1", "campagnes/1/reglages", "listes", "listes/importer",
                      "listes/recherche", "lignes", "conformite", "rapports", "rapports/appels", "acces"):  # fmt: skip
             await page.goto(site.url(f"/#/{name}"))
+            await site.arrived(page)
             await expect(page.locator("main .card").first).to_be_visible()
             if found := await serious(page):
                 problems[name] = found

@@ -17,12 +17,13 @@ SAID = {"fr": "réponse {now} % cette heure, 50 % d’habitude", "en": "answer r
 
 
 async def some_calls(site: Site, at: datetime, answered: int, calls: int, first: int) -> None:
-    """`calls` calls around `at`, numbered from `first`; the clock stays there."""
+    """`calls` calls around `at`, numbered from `first`; the clock goes on from there."""
     clock, lease = site.world.clock, await lease_of(site.world)
     assert isinstance(clock, WallClock)
     clock.fixed = at
     for n in range(calls):
         await a_call(site.world, lease, first + n, Outcome.CONNECTED if n < answered else Outcome.NO_ANSWER)
+    clock.go_on_from(at)
 
 
 @pytest.mark.parametrize(("theme", "language"), [("light", "fr"), ("dark", "en")])

@@ -13,7 +13,7 @@ from daemon.calls.lead_records import Intent, LeadDraft
 from daemon.calls.records import Campaign, CampaignMode
 from daemon.engine import commands as c
 from tests.api.fakes import call_view
-from tests.e2e.floor import ATTEMPT, desk_world
+from tests.e2e.floor import ATTEMPT, desk_world, hold_the_clock
 from tests.e2e.site import Site, open_site
 
 
@@ -44,6 +44,7 @@ async def test_a_person_shown_can_be_passed_over_with_a_reason_or_never_be_calle
         await expect(band).to_contain_text("Aperçu")
         await expect(band).to_contain_text("réservée encore")
         await expect(page.get_by_role("button", name="D Appeler")).to_be_enabled()
+        await hold_the_clock(page)
         await page.keyboard.press("s")
         async with page.expect_response("**/preview/skip"):
             await page.keyboard.press("3")
@@ -74,6 +75,7 @@ async def test_an_objection_in_the_call_holds_before_the_form_is_sent(browser: B
         await expect(page.get_by_role("heading", name="Jean DUPONT")).to_be_visible()
         await expect(page.get_by_text("présenté 01")).to_be_visible()
         await expect(page.get_by_role("button", name="L Ne plus appeler")).to_be_enabled()
+        await hold_the_clock(page)
         await page.keyboard.press("l")
         await page.keyboard.press("l")
         await expect(page.get_by_role("button", name="L Ne sera plus appelé")).to_be_disabled()
@@ -119,7 +121,8 @@ async def test_a_letter_without_its_button_does_nothing(browser: Browser) -> Non
         agent, now = site.world.rows["agent"].id, datetime.now(UTC)
         door.show(call_view(ATTEMPT, agent_id=agent, stage="talking", since=now, started=now))
         door.change("agents", agent, state="on_call", attempt_id=ATTEMPT, lead_id=site.world.rows["lead_id"], since=now)
-        page = await site.open("/desk")
+        page, sent = await site.open("/desk"), list[str]()
+        page.on("request", lambda r: sent.append(r.url) if r.method == "POST" else None)
         await expect(page.get_by_role("heading", name="Jean DUPONT")).to_be_visible()
         for letter in "srd":
             await page.keyboard.press(letter)
@@ -127,7 +130,7 @@ async def test_a_letter_without_its_button_does_nothing(browser: Browser) -> Non
         door.change("agents", agent, state="paused", code="REPAS", attempt_id="", lead_id=0, since=datetime.now(UTC))
         await expect(page.locator(".deskband")).to_contain_text("/ 1:00:00")
         await expect(page.locator("[data-where]")).to_contain_text("PREVIEW (aperçu) · aucun rappel dû")
-        assert not door.commands, "nothing was asked of the engine"
+        assert not sent and not door.commands, "nothing was asked of the engine"
         await page.keyboard.press("s")
         await expect(page.locator(".deskband")).to_contain_text("REPAS")
         await expect(page.get_by_role("button", name="R Prêt")).to_be_enabled()

@@ -10,7 +10,7 @@ from playwright.async_api import Browser, expect
 
 from daemon.engine import commands as c
 from daemon.errors import CommandError
-from tests.e2e.floor import people, shot
+from tests.e2e.floor import hold_the_clock, people, shot
 from tests.e2e.site import open_site
 
 
@@ -25,10 +25,13 @@ async def test_a_supervisor_steers_a_live_campaign(browser: Browser) -> None:
         await expect(page.locator("tr.why").first).to_contain_text("7 appels lancés")
         await expect(page.get_by_text("Démonstration")).to_be_visible()
         await shot(page, "direct-fr-light")
+        await expect(row.get_by_role("button", name="Augmenter la vitesse")).to_be_enabled()
+        await hold_the_clock(page)  # what is asked for is given up after ten seconds
         site.world.door.listeners, held = [], site.world.door.listeners  # the engine's fact is late
         await row.get_by_role("button", name="Augmenter la vitesse").click()
         dialog = page.get_by_role("dialog")
-        await dialog.get_by_role("button", name="Augmenter").click()
+        async with page.expect_response("**/tune"):
+            await dialog.get_by_role("button", name="Augmenter").click()
         await expect(row.locator(".asked")).to_contain_text("7")
         await expect(row.locator(".stepper .figure")).to_have_text("6")
         site.world.door.listeners = held
@@ -74,7 +77,7 @@ async def test_a_silent_daemon_is_shown_with_its_age_and_commands_wait(browser: 
         await expect(page.get_by_role("button", name="Suspendre tous les appels")).to_be_enabled()
         # The page's clock stands still but for what passes here: how long the machine takes for this must not count.
         await page.evaluate("() => { let at = Date.now(); Date.now = () => at; window.pass = (ms) => { at += ms; }; }")
-        await site.server.close()
+        await site.lose(page)
         await page.evaluate("() => window.pass(6000)")
         await expect(page.locator(".band.watch")).to_contain_text("Données d’il y a")
         await expect(page.get_by_role("button", name="Suspendre tous les appels")).to_be_disabled()

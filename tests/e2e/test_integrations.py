@@ -56,7 +56,8 @@ async def test_a_template_of_ones_own_has_its_logo(browser: Browser) -> None:
         files = page.locator("input[type=file][accept='.xml']")
         await files.set_input_files({"name": "own.xml", "mimeType": "application/xml", "buffer": source})
         logo = page.locator("input[name=logo]")
-        await logo.set_input_files({"name": "a.gif", "mimeType": "image/png", "buffer": b"GIF89a"})
+        async with page.expect_console_message(lambda message: message.type == "error"):
+            await logo.set_input_files({"name": "a.gif", "mimeType": "image/png", "buffer": b"GIF89a"})
         await expect(page.locator(".toast.alert")).to_contain_text("Logo refusé")
         assert len(site.troubles) == 1, "the refusal, as the browser reports it"
         await logo.set_input_files({"name": "a.png", "mimeType": "image/png", "buffer": png(150)})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from playwright.async_api import Browser, expect
 
 from daemon.engine import commands as c
-from tests.e2e.floor import desk_world, people, shot
+from tests.e2e.floor import desk_world, hold_the_clock, people, shot
 from tests.e2e.site import open_site
 
 
@@ -18,6 +18,7 @@ async def test_a_supervisor_moves_opens_and_steers_by_keys(browser: Browser) -> 
         await page.keyboard.press("j")
         await expect(name).to_be_focused()
         await expect(page.get_by_role("button", name="Réduire la vitesse").first).to_be_enabled()
+        await hold_the_clock(page)
         await page.keyboard.press("[")
         await expect(page.locator("tr.campaign .stepper .figure").first).to_have_text("5")
         assert site.world.door.of(c.TuneCampaign)[0].speed == 5
@@ -79,6 +80,7 @@ async def test_the_desks_keys_are_turned_off(browser: Browser) -> None:
         await page.locator("body").press("r")
         await page.get_by_label("Touches simples actives").check()
         await expect(page.get_by_role("button", name="R Prêt")).to_be_enabled()
+        await hold_the_clock(page)
         await page.locator("body").press("r")
         await expect(page.locator(".deskband")).to_contain_text("Prêt")
         assert len(site.world.door.of(c.SetReady)) == 1 and not site.troubles

@@ -137,7 +137,7 @@ async def test_a_lost_pbx_says_when_it_is_tried_again(browser: Browser) -> None:
         door.change("links", "main", next_try_at=None)
         await expect(seen).not_to_contain_text("Nouvel essai")
         await page.get_by_role("button", name="EN", exact=True).click()
-        door.change("links", "main", next_try_at=now + timedelta(minutes=5))
+        door.change("links", "main", next_try_at=datetime.now(UTC) + timedelta(minutes=5))
         await expect(seen).to_contain_text(re.compile(r"Next try in 2\d\d s\.$"))
         door.change("links", "main", up=True, since=now, next_try_at=None)
         await expect(band).to_have_count(0)
@@ -154,12 +154,6 @@ async def stop_the_clock(page: Page) -> None:
             raise
 
 
-HEAR_OF_THE_LOSS = """() => {
-  const worker = new SharedWorker('/static/worker.js', { type: 'module', name: 'cadran' });
-  window.lost = new Promise((told) => { worker.port.onmessage = ({ data }) => data.kind === 'lost' && told(); });
-  worker.port.start();
-}"""
-"""The page's worker tells every port in turn: who hears of the loss here knows that no beat is on its way any more."""
 ENDS_IN_A_GAP = """(plot) => [...plot.querySelectorAll('.gap')].some(
   (gap) => gap.x.baseVal.value + gap.width.baseVal.value > plot.querySelector('.grid-line').x2.baseVal.value - 1)"""
 
@@ -175,10 +169,8 @@ async def test_a_lost_stream_stops_timers_hatches_figures_and_cuts_the_plots(bro
         plot = page.locator("svg.plot").first
         while await plot.evaluate(ENDS_IN_A_GAP):  # a page slow to open took its first sample before any beat
             await page.wait_for_timeout(500)
-        await page.evaluate(HEAR_OF_THE_LOSS)
         await stop_the_clock(page)
-        await site.server.close()
-        await page.evaluate("window.lost")
+        await site.lose(page)
         band = page.locator(".band.watch")
         for _ in range(10):
             await page.clock.run_for(1_000)
@@ -240,24 +232,15 @@ async def places(page: Page) -> list[list[int]]:
     return list(await page.evaluate(PLACES))
 
 
-async def settled(page: Page) -> list[list[int]]:
-    """Where things are once a page that has just opened has all it asked for."""
-    last: list[list[int]] = []
-    while last != (found := await places(page)) or not found:
-        last = found
-        await page.wait_for_timeout(400)
-    return found
-
-
 async def test_figures_change_and_nothing_moves(browser: Browser) -> None:
     async with furnished(browser, "fr", "light") as site:
-        page, door = await site.open("/#/agents"), site.world.door
-        async with page.expect_response("**/reports/abandonment*"):  # the last that comes to Direct as it opens
-            await page.goto(site.url("/#/direct"))
+        page, door = await site.open("/#/direct"), site.world.door
+        await expect(page.locator(".suspend")).to_be_enabled()  # the first beat has come: all of it asks now
         await expect(page.locator("svg.plot polyline")).not_to_have_count(0)
         row = page.locator("tr.campaign", has_text="Assurance Auto 31")
         await expect(row).to_contain_text("31")
-        before = await settled(page)
+        await site.arrived(page)
+        before = await places(page)
         windows = [("hour", 0, 212, 7), ("day", 8, 724, 13), ("30d", 402, 17980, 137)]
         door.change(
             "campaigns", 1, answer_rate=0.05, wait_s=9.0, leads={"due": 99, "recycling": 9366},
@@ -268,7 +251,8 @@ async def test_figures_change_and_nothing_moves(browser: Browser) -> None:
         assert await places(page) == before
         await page.goto(site.url("/#/agents"))
         await expect(page.locator("tr.row").nth(10)).to_be_visible()
-        before = await settled(page)
+        await site.arrived(page)
+        before = await places(page)
         for number in range(100, 140):
             door.change("agents", number, today={"calls": 132, "sales": 0, "ready_s": 900.0, "handling_s": 90.0})
         await expect(page.locator("tr.row", has_text="Agent 128")).to_contain_text("132")

@@ -33,6 +33,7 @@ async def test_pages_reflow_and_lose_nothing(browser: Browser, width: int, heigh
         for name in ("direct", "agents", "campagnes/1", "campagnes/1/reglages", "listes", "listes/importer", "lignes",
                      "conformite", "rapports", "rapports/appels", "acces", "alertes"):  # fmt: skip
             await page.goto(site.url(f"/#/{name}"))
+            await site.arrived(page)
             await expect(page.locator("main .card").first).to_be_visible()
             await expect(page.locator("main").get_by_text("Chargement")).to_have_count(0)
             if bad := await page.evaluate(STICKS_OUT):
@@ -116,6 +117,7 @@ async def test_the_board_is_printed_whole_and_its_heads_on_each_sheet(browser: B
 async def test_every_page_has_its_head_on_paper(browser: Browser, name: str, query: str) -> None:
     async with open_site(browser, locale="en-GB") as site:
         page = await site.open(f"/#/{name}")
+        await site.arrived(page)
         await expect(page.locator("main .card").first).to_be_visible()
         await expect(page.locator("main").get_by_text("Loading")).to_have_count(0)
         first, *_ = await on_paper(page)

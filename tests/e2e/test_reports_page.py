@@ -14,8 +14,11 @@ from tests.e2e.floor import shot
 from tests.e2e.site import Site, WallClock, open_site
 from tests.e2e.test_accessible import serious
 
-NOON = datetime.now(ZoneInfo("Europe/Paris")).replace(hour=10, minute=5, second=0, microsecond=0).astimezone(UTC)
-"""Of the day that it is where the page's clock is: near midnight that is another day than UTC's."""
+
+def noon() -> datetime:
+    """Of the day that it is where the page's clock is: near midnight that is another day than UTC's."""
+    here = datetime.now(ZoneInfo("Europe/Paris"))
+    return here.replace(hour=10, minute=5, second=0, microsecond=0).astimezone(UTC)
 
 
 async def some_days(site: Site) -> None:
@@ -32,14 +35,14 @@ async def some_days(site: Site) -> None:
         ):
             for outcome in outcomes:
                 n += 1
-                clock.fixed = NOON - timedelta(days=days) + timedelta(hours=hour, seconds=n)
+                clock.fixed = noon() - timedelta(days=days) + timedelta(hours=hour, seconds=n)
                 await a_call(world, lease, n, outcome)
     finally:
         clock.fixed = None
 
 
 def day(ago: int) -> str:
-    return (NOON - timedelta(days=ago)).date().isoformat()
+    return (noon() - timedelta(days=ago)).date().isoformat()
 
 
 async def attempts(page: Page) -> list[str]:
@@ -66,7 +69,7 @@ async def test_reports_by_hour_and_for_chosen_days(browser: Browser) -> None:
         await expect(page.locator("main tbody tr td").first).to_have_text(f"{number}/{month}/{year}")
         await page.get_by_role("button", name="7 jours").click()
         await expect(page.locator("main tbody tr")).to_have_count(3)
-        rows = await site.world.store.report("by_day", start=NOON - timedelta(days=8))
+        rows = await site.world.store.report("by_day", start=noon() - timedelta(days=8))
         assert await attempts(page) == [str(row["attempts"]) for row in rows] == ["4", "5"]
         async with page.expect_download() as download:
             await page.get_by_role("link", name="CSV").click()

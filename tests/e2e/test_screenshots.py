@@ -73,6 +73,7 @@ async def test_every_page_in_its_looks(browser: Browser, language: str, theme: s
         page, look = await site.open("/"), f"{language}-{theme}"
         for name in PAGES:
             await page.goto(site.url(f"/#/{name}"))
+            await site.arrived(page)
             await expect(page.locator("main .card").first).to_be_visible()
             await expect(
                 page.locator("main").get_by_text("Chargement" if language == "fr" else "Loading")
@@ -114,7 +115,7 @@ async def test_dialogs_drawers_and_lost_links_in_their_looks(browser: Browser, l
         site.world.door.change("links", "main", up=False, since=datetime.now(UTC))
         await expect(page.locator(".chain .down").first).to_be_visible()
         await sound(page, f"direct-pbx-lost-{look}")
-        await site.server.close()
+        await site.lose(page)
         await page.evaluate("() => { const now = Date.now; Date.now = () => now() + 20000; }")
         await expect(page.locator("body.stale")).to_have_count(1)
         await expect(page.locator(".suspend")).to_be_disabled()

@@ -21,7 +21,7 @@ from daemon.calls.records import (
 )
 from daemon.engine import commands as c
 from tests.e2e.floor import shot
-from tests.e2e.site import open_site
+from tests.e2e.site import WallClock, open_site
 
 
 async def save(page: Page, **fields: str) -> None:
@@ -216,8 +216,9 @@ async def test_an_agent_is_added_and_edited(browser: Browser) -> None:
 )
 async def test_click_to_call_figures_are_those_of_the_log(browser: Browser) -> None:
     async with open_site(browser) as site:
-        at = datetime.now(UTC).replace(minute=30)
-        site.world.clock.fixed = at + timedelta(seconds=1)  # one clock hour for the whole test
+        at, clock = datetime.now(UTC).replace(minute=30), site.world.clock
+        assert isinstance(clock, WallClock)
+        clock.go_on_from(at + timedelta(seconds=1))  # one clock hour for the whole test
         for ok, line, error in [(True, "8001", "")] * 3 + [(False, "", "Aucune ligne disponible")]:
             row = {
                 "created_at": at,

@@ -49,7 +49,7 @@ async def test_each_term_of_the_pacing_opens_its_definition(browser: Browser, th
         )
         await page.keyboard.press("Enter")
         drawer = page.locator(".drawer")
-        assert ", ".join(await drawer.locator("dt").all_inner_texts()) == TERMS[language]
+        await expect(drawer.locator("dt")).to_have_text(TERMS[language].split(", "))
         await expect(drawer.locator(".asked-for")).to_have_text(TERMS[language].split(", ")[4])
         await expect(drawer.locator("h2")).to_be_focused()
         assert await serious(page) == []

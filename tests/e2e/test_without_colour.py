@@ -70,6 +70,8 @@ async def test_a_calm_floor_shows_no_watch_or_alert_colour(browser: Browser) -> 
             door.change("lines", id, in_use=6)
         page = await site.open("/")
         await expect(page.locator("tr.campaign")).to_have_count(1)
+        await expect(page.locator(".suspend")).to_be_enabled()  # the first beat has come: all of it asks now
+        await site.arrived(page)
         await expect(page.locator(".mark, .down, .band.watch, .band.alert, .watch, .act")).to_have_count(0)
         await page.goto(site.url("/#/agents"))
         await expect(page.locator("tr.row").first).to_be_visible()
