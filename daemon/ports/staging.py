@@ -76,5 +76,5 @@ class LeadSink(Protocol):
     async def open_staging(self, target: ImportTarget) -> LeadStaging: ...
 
     async def finish_merges(self) -> int:
-        """Go on with imports that were cut while leads took their values. How many there were."""
+        """Go on with imports that were cut while leads took their values. How many are over."""
         ...

@@ -25,6 +25,7 @@ HELD_PAUSE_S = 0.1
 """All that is left is held by others: their transactions are short."""
 RETRY_S, TRIES = 1.0, 60
 """A database that is gone for longer: the import is told as failed, and goes on when the database is back."""
+DROP_WAIT = "300ms"
 
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
 _NEXT = "SELECT lead_id FROM {table} WHERE lead_id > $1 ORDER BY lead_id LIMIT $2"
@@ -42,14 +43,14 @@ class Merge:
         self._update = update(table, table.removeprefix(PREFIX).partition("_")[0])
         self._after = 0
 
-    async def run(self) -> None:
-        """To its end. Raises StoreUnavailable: somebody goes on with it; StoreConflict: a row can't be written at all,
-        and the rest was dropped."""
+    async def run(self) -> bool:
+        """To its end; whether its table is gone too. Raises StoreUnavailable: somebody goes on with it; StoreConflict:
+        a row can't be written at all, and the rest was dropped."""
         failures = 0
         while True:
             try:
                 if await self._step():
-                    return
+                    return await self._drop()
                 failures = 0
             except StoreUnavailable:
                 failures += 1
@@ -70,7 +71,6 @@ class Merge:
                 return True
             rows = await connection.fetch(_NEXT.format(table=self._table), self._after, STEP)
             if not rows and not self._after:
-                await connection.execute(f"DROP TABLE {self._table}")
                 return True
             wanted = [row["lead_id"] for row in rows]
             held = [row["id"] for row in await connection.fetch(_HOLD, wanted)]
@@ -82,6 +82,18 @@ class Merge:
         if wanted and not done:
             await asyncio.sleep(HELD_PAUSE_S)
         return False
+
+    async def _drop(self) -> bool:
+        """Remove the table, which is empty, unless somebody reads it: a backup holds what it has seen for hours."""
+        try:
+            async with self._database.transaction() as connection:
+                await connection.execute(f"SET LOCAL lock_timeout = '{DROP_WAIT}'")
+                await connection.execute(_LOCK, self._table)
+                await connection.execute(f"DROP TABLE IF EXISTS {self._table}")
+        except StoreUnavailable as error:
+            log.debug("import.table_in_use", table=self._table, error=str(error))
+            return False
+        return True
 
 
 async def left_over(database: Database) -> list[str]:

@@ -289,9 +289,7 @@ class Importing:
 
     async def finish_merges(self) -> int:
         tables = await merges.left_over(self._database)
-        for table in tables:
-            await merges.Merge(self._database, table, update_sql).run()
-        return len(tables)
+        return sum([await merges.Merge(self._database, table, update_sql).run() for table in tables])
 
     async def drop_old_staging(self) -> None:
         """See `drop_left_over`."""

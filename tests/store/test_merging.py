@@ -146,3 +146,26 @@ async def test_whoever_is_erased_meanwhile_is_not_written_again(database: str, c
         assert await store.finish_merges() == 1
         assert (await cities(world))[3] == ""
     assert await tables(database) == []
+
+
+async def test_a_backup_that_reads_what_is_merged_fails_no_import(
+    database: str, clock: FixedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All was written, and the import was told as failed for the table it could not remove; all upkeep waited too."""
+    monkeypatch.setattr(merging, "TRIES", 1)
+    async with opened(database, clock) as store:
+        world = await make_world(store, clock)
+        ids = await world.leads(*NUMBERS)
+        backup = await asyncpg.connect(database)
+        async with backup.transaction():
+            async with somebody_holds(database, ids[3]):
+                work = await importing(world, store)
+                await all_but_one_written(world)
+                [table] = [name for name in await tables(database) if name.startswith(merging.PREFIX)]
+                await backup.execute(f"LOCK TABLE {table} IN ACCESS SHARE MODE")
+            assert await work == ImportCounts(inserted=1, updated=6)
+            assert await cities(world) == ["Aix"] * 7
+            assert await store.finish_merges() == 0
+        await backup.close()
+        assert await store.finish_merges() == 1
+    assert await tables(database) == []
