@@ -305,9 +305,9 @@ class CallEnds:
         call.state = state
         live.touch("calls", call.attempt_id)
 
-    def enter(self, call: Call, state: CallState) -> None:
-        """Set the state as recovery found it."""
-        self._enter(call, state)
+    def enter(self, call: Call, state: CallState, *, first: bool = False) -> None:
+        """Set the state as recovery found it; `first`: of a call that has just come, and is counted nowhere yet."""
+        self._enter(call, state, first=first)
 
     def _observe(self, call: Call, event: pacing.PacingEvent) -> None:
         if call.campaign and call.kind != "inbound":

@@ -85,7 +85,7 @@ class Inbound:
         if campaign:
             campaign.calls[id] = call
             campaign.callers["arrived"] += 1
-        self._calls.enter(call, CallState.INTENDED)
+        self._calls.enter(call, CallState.INTENDED, first=True)
 
     def campaign_of(self, did: str) -> CampaignLive | None:
         """The campaign a number dialled belongs to: written as E.164, nationally, or cut by the operator."""

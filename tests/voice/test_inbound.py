@@ -346,3 +346,25 @@ def test_a_cut_link_leaves_the_voicemail_alone(mode: str) -> None:
         await desk.world.stop()
 
     run(main, seed=7)
+
+
+@pytest.mark.feature("DASH-01", clause="callers in progress: each is counted where they are, and nowhere once gone")
+def test_the_stages_of_a_reception_add_up() -> None:
+    """After twelve callers its page said that minus twelve were being dialled."""
+
+    async def main(loop: VirtualLoop) -> None:
+        desk = Reception(loop, "asyncagi", 1)
+        await desk.open(wait_max_s=60.0)
+        await desk.staff()
+
+        def stages() -> dict[str, int]:
+            view: Any = desk.world.app.hub.view()["campaigns"][str(desk.campaign.id)]
+            return dict(view.stages)
+
+        for n in range(3):
+            desk.caller(f"061200000{n}", talk_s=10.0)
+        await desk.world.until(lambda: stages() == {"talking": 1, "waiting": 2}, 20.0)
+        await desk.world.until(lambda: stages() == {}, 120.0)
+        await desk.world.stop()
+
+    run(main, seed=7)
