@@ -26,6 +26,8 @@ RUNTIME_CONTEXT: Final = "cadran-rt"
 PARK_EXTENSION: Final = "park"
 FAX_EXTENSION: Final = "fax"
 """Where Asterisk sends a channel that sounds like a fax, in whatever context the channel stands."""
+RELEASED_MAX_S: Final = 14_400
+"""Whoever was given to another dialplan is ended by the PBX after so long, as the engine forgets them then."""
 VOICE_CAPABILITIES: Final = (
     "hold", "conference", "mute", "dtmf", "spy", "record_on_demand", "inbound",
 )  # fmt: skip
@@ -97,6 +99,11 @@ def lost(mode: str, commands: Collection[str], include: bool | None) -> frozense
     return frozenset(gone & BY_MODE[mode])
 
 
+def _unbound(channel: str) -> AmiAction:
+    """The end that was set for a wait is not that of what follows it: a message, a queue, another office."""
+    return {"Action": "AbsoluteTimeout", "Channel": channel, "Timeout": str(RELEASED_MAX_S)}
+
+
 class Voice:
     """The voice actions of one mode. `requests` raises PbxRejected for what it can't do."""
 
@@ -134,7 +141,8 @@ class Voice:
                 return self._announce(action, leg)
             case act.Release():
                 context = checked("context", action.context, NAME)
-                return [_redirect(leg.channel, context, checked("extension", action.extension, NAME))]
+                away = _redirect(leg.channel, context, checked("extension", action.extension, NAME))
+                return [_unbound(leg.channel), away] if self.mode == "asyncagi" else [away]
 
     def spy(self, action: act.Spy, target: Leg) -> dict[str, HeaderValue]:
         """Application and Data of the supervisor's originate. The target by its whole name: ChanSpy takes any channel

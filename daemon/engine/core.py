@@ -114,6 +114,7 @@ class EngineCore:
         self.calls.on_caller_granted = self.inbound.granted
         self.calls.on_caller_refused = self.inbound.refused
         self.calls.on_caller_overdue = self.inbound.overdue
+        self.inbound.spare = self.recovery.spared.add
         self.holding.on_release = self.supervision.left_alone
         self.recovery.on_settled = self._settled
         self.recovery.on_held = self.third_parties.held_meanwhile
@@ -290,6 +291,8 @@ class EngineCore:
             attempt_of(event.leg) in live.recent and isinstance(event, ev.LegRinging | ev.LegProgress)
         ):
             live.counters["events_late"] += 1
+            if isinstance(event, ev.LegHungUp):
+                self.recovery.spared.discard(event.leg)
         elif live.link.synced:
             self.recovery.orphan(event.leg)
 

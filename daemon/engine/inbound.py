@@ -7,7 +7,7 @@ a missed call, and one task for one owner (ZAD-08, ZAD-09).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import phonenumbers
 
@@ -35,6 +35,8 @@ class Inbound:
 
     def __init__(self, live: Live, calls: CallFlow, desks: Desks) -> None:
         self._live, self._calls, self._desks = live, calls, desks
+        self.spare: Callable[[str], None] = lambda leg: None
+        """This leg, of which nothing is known any more, is not to be hung up."""
 
     # ---- arrival -----------------------------------------------------------------------------------------------------
 
@@ -154,7 +156,9 @@ class Inbound:
         live = self._live
         live.act(AdoptInbound(leg=call.leg, channel=call.channel))
         where = call.campaign.record.inbound.overflow if call.campaign else ""
-        if not self._pass_on(call, where):
+        if self._pass_on(call, where):
+            self.spare(call.leg)
+        else:
             live.act(Hangup(leg=call.leg, cause=NO_CIRCUIT))
 
     def _pass_on(self, call: Call, where: str) -> bool:
@@ -163,9 +167,10 @@ class Inbound:
         extension, at, context = where.partition("@")
         if not (extension and at and context) or "inbound" not in live.link.capabilities:
             return False
-        live.act(Release(leg=call.leg, context=context, extension=extension))
+        release = Release(leg=call.leg, context=context, extension=extension)
+        live.act(release)
         if call.state is not CallState.INTENDED or call.turned_away:
-            call.passed_on = True
+            call.passed_on = release
             self._calls.enter(call, CallState.MESSAGE)
             live.timers.set(("message", call.attempt_id), live.now + RELEASED_S)
             live.event(call, "passed_on", to=where)

@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from daemon.agents.states import AgentState, LegState
-from daemon.calls.actions import AnyAction
+from daemon.calls.actions import AnyAction, Release
 from daemon.calls.causes import Outcome
 from daemon.calls.events import DeviceState
 from daemon.calls.facts import AnyFact, CallEventFact
@@ -99,8 +99,8 @@ class Call:
     adopted: bool = False
     turned_away: str = ""
     """Inbound: the PBX's channel until it is ours; why the caller is not let in."""
-    passed_on: bool = False
-    """Inbound: given to the PBX's own dialplan, where the caller is to be left alone."""
+    passed_on: Release | None = None
+    """Inbound: given so to the PBX's own dialplan, where the caller is to be left alone."""
     offer_at: float = 0.0
     did: str = ""
     """The number an inbound caller dialled."""

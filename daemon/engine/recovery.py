@@ -42,7 +42,7 @@ class Recovery:
         self.on_talking: Callable[[Call], None] = lambda call: None
         self.on_held: Callable[[Call, bool, bool], None] = lambda call, parked, back: None
         """A customer waits (`parked`) or is in a room, mid-conversation; `back`: for what an earlier life knew."""
-        self._spared: set[str] = set()
+        self.spared: set[str] = set()  # legs with our prefix that are left alone, though nobody here knows them
         self._known: dict[UUID, OpenAttempt] = {}
         """What was open when this life began; as many as there were lines in use."""
 
@@ -155,13 +155,13 @@ class Recovery:
     def _stranger(self, leg: ev.LegSeen) -> None:
         """A leg that nobody here knows. While the database lacks calls it had, people who talk are left alone."""
         if self._live.database_older and leg.bridged_with:
-            self._spared.add(leg.leg)
+            self.spared.add(leg.leg)
         self.orphan(leg.leg)
 
     def orphan(self, leg: str) -> None:
         """A leg with our prefix that nobody here knows: end it, so that no person waits for nobody."""
         live = self._live
-        if leg in self._spared or not is_ours(leg, live.site.id):
+        if leg in self.spared or not is_ours(leg, live.site.id):
             return
         live.counters["orphans"] += 1
         live.act(Hangup(leg=leg))
@@ -226,7 +226,9 @@ class Recovery:
             self._gone_meanwhile(call)
             return
         call.unsure = False
-        if call.passed_on and call.state is CallState.MESSAGE:
+        if call.passed_on is not None and call.state is CallState.MESSAGE:
+            if leg.parked:
+                live.act(call.passed_on)  # it was never read
             return
         if call.state is CallState.CLOSING or call.outcome is not None:
             live.act(Hangup(leg=call.leg))
@@ -326,10 +328,8 @@ class Recovery:
         if call.answered_at is None:
             call.answered_at = self._since(call, "answered_at")
         if call.outcome is None:
-            if live.link.restarted:
-                call.outcome = Outcome.CONNECTED if call.connected_at is not None else Outcome.PBX_LOST
-            else:
-                call.outcome = Outcome.CONNECTED if call.connected_at is not None else Outcome.UNKNOWN
+            unseen = Outcome.PBX_LOST if live.link.restarted else Outcome.UNKNOWN
+            call.outcome = Outcome.CONNECTED if call.connected_at is not None else unseen
         call.ended_by = "daemon_down" if call.unsure else "pbx" if live.link.restarted else "link_down"
         self._calls.end(call)
 
