@@ -14,6 +14,7 @@ import pytest
 
 from daemon.ports import Store
 from daemon.store import EmbeddedPostgres, MemoryStore, MemoryTables, PostgresStore
+from daemon.store import database as database_module
 from daemon.store.migrate import migrate
 from tests.store.world import FixedClock, World, make_world
 
@@ -64,6 +65,12 @@ async def _execute(server: EmbeddedPostgres, sql: str) -> None:
         await admin.execute(sql)
     finally:
         await admin.close()
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No connection is given up on because the machine is slow."""
+    monkeypatch.setattr(database_module, "ACQUIRE_TIMEOUT_S", 60.0)
 
 
 @pytest.fixture

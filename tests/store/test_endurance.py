@@ -46,9 +46,9 @@ async def test_a_long_migration_is_not_cut_short(
 ) -> None:
     """Cut after the deadline of ordinary statements it began anew at each start: the daemon never came up again."""
     steps = shipped()
-    long = Migration(len(steps) + 1, f"{len(steps) + 1:04d}_long.sql", "SELECT pg_sleep(2.2)")
+    long = Migration(len(steps) + 1, f"{len(steps) + 1:04d}_long.sql", "SELECT pg_sleep(6.5)")
     monkeypatch.setattr(migrate, "shipped", lambda: [*steps, long])
-    store = PostgresStore(database, clock, statement_timeout_s=1.0)
+    store = PostgresStore(database, clock, statement_timeout_s=5.0)
     await store.open()
     async with store._database.connection() as connection:
         assert await connection.fetchval("SELECT max(number) FROM schema_migrations") == long.number

@@ -169,7 +169,7 @@ async def test_one_notification_a_commit(database: str, clock: FixedClock) -> No
 
 
 async def test_errors_of_the_database_are_ours(database: str, clock: FixedClock) -> None:
-    hasty = PostgresStore(database, clock, pool_size=1, statement_timeout_s=1.0)
+    hasty = PostgresStore(database, clock, pool_size=1, statement_timeout_s=5.0)
     await hasty.open()
     with pytest.raises(StoreUnavailable):
         async with hasty._database.connection() as connection:
