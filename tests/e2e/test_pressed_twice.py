@@ -58,9 +58,14 @@ async def busy(button: Locator) -> None:
     await expect(button).to_have_attribute("aria-busy", "true")
 
 
+ASK = "fetch('/api/v1/session').then((answer) => answer.text())"
+
+
 async def sent_all(page: Page, held: Held) -> list[str]:
-    """What has been sent by now: a request of its own goes the way of all before it, and is answered."""
-    await page.evaluate("fetch('/api/v1/session').then((answer) => answer.text())")
+    """What has been sent by now, once something is: a request of its own goes the way of all before it."""
+    while not held.sent:
+        await page.wait_for_timeout(20)
+    await page.evaluate(ASK)
     return held.sent
 
 
@@ -132,7 +137,9 @@ async def test_the_desks_keys_pressed_twice_send_one_command_each(browser: Brows
             async def twice(key: str, sent: str) -> None:
                 """Press, and press again as soon as the first is on its way; then let it through."""
                 held.hold()
-                await page.keyboard.press(key)
+                while not held.sent:  # it does nothing while the page has no fresh news
+                    await page.keyboard.press(key)
+                    await page.evaluate(ASK)
                 await expect(page.locator("main [aria-busy=true]")).to_have_count(1)
                 await page.keyboard.press(key)
                 assert await sent_all(page, held) == [f"/agents/{agent}/{sent}"]
