@@ -39,7 +39,7 @@ NOT_DIALLED = {"agent_no_answer", "not_placed"}
 """Outcomes that say the customer's phone was never called."""
 IN_DOUBT = {"unknown", "pbx_lost"}
 """Outcomes that say the end was not seen."""
-TALK_TOLERANCE_S = 2.5
+TALK_TOLERANCE_S = 1.0
 IN_FLIGHT_S = 0.25
 """What happened this shortly before the link was cut may have been on its way to the daemon still, unread in a socket,
 and is lost with the connection: for the daemon it is as what happened during the outage."""

@@ -43,8 +43,6 @@ DEADLINE_S = 2.0
 """The rule set's: from the answer to hearing an agent."""
 REACTION_S = 0.9
 """What the daemon and a busy Asterisk may take to see an agent free and to connect; the suite shares two cores."""
-MESSAGE_LATE_S = 5.0
-"""So much later than the deadline a starved Asterisk may begin the message."""
 
 
 def write_leads(file: Path, count: int, answer_share: float, seed: int = 1) -> None:
@@ -126,7 +124,7 @@ class Shift:
         message = "Playback" in call.applications
         decision = self._decided(epoch(attempt["at"]))
         what += f": answered, {left_s:.1f} s, {'heard the message' if message else 'no message'}; {decision}"
-        if left_s > DEADLINE_S + MESSAGE_LATE_S and not message:
+        if left_s > DEADLINE_S + REACTION_S and not message:
             return what, "kept without an agent or a message"
         if idle_s > REACTION_S:
             return what, f"an agent was ready for {idle_s:.1f} s meanwhile"

@@ -26,10 +26,10 @@ WAYS_IN = {"asyncagi": "0199000001", "dialplan": "0199000002", "ari": "019900000
 CALLER = re.compile(rb"PJSIP/callers-[0-9a-f]+")
 INTO_BRIDGE = re.compile(rb"/addChannel\?channel=([0-9]+\.[0-9]+) ")
 """ARI names callers by the id that Asterisk gave them."""
-REACTION_S = 4.0
+REACTION_S = 1.5
 """How long after the first caller waits an originate that was under way may still show on a busy machine."""
-WAIT_TOLERANCE_S = 3.0
-JITTER_S = 1.0
+WAIT_TOLERANCE_S = 1.0
+JITTER_S = 0.5
 """Calls that come within this of each other may be told by Asterisk in another order than their channels were made in:
 each runs in a thread of its own (seen on a busy machine: neighbours changed places)."""
 
