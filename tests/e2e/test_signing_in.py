@@ -39,6 +39,7 @@ async def test_the_next_person_in_a_browser_never_sees_the_last_ones_state(brows
         await expect(second.locator("tr.campaign")).to_contain_text("Assurance Auto 31")
         async with second.expect_event("load"):  # the page begins anew: what is typed before would be lost
             await second.get_by_role("button", name="Se déconnecter").click()
+        await site.arrived(second)  # it knows that nobody is signed in
         await second.locator("[name=token]").fill(site.world.tokens["other_admin"])
         await second.keyboard.press("Enter")
         await expect(second.locator("tr.campaign")).to_contain_text("Autre")
@@ -79,6 +80,7 @@ async def test_what_was_typed_to_confirm_outlives_a_refusal(browser: Browser) ->
         await expect(dialog.locator(".toast.alert")).to_contain_text("La base ne répond pas")
         await expect(dialog.locator("[name=reason]")).to_have_value("départ")
         await page.unroute("**/api/v1/tokens/*")
+        await expect(dialog.locator("[name=ok]")).not_to_have_attribute("aria-busy", "true")
         await dialog.get_by_role("button", name="Révoquer").click()
         await expect(dialog).to_have_count(0)
         await expect(row.get_by_role("button", name="Révoquer")).to_have_count(0)
