@@ -7,6 +7,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,10 +26,10 @@ from daemon.crm.vault import Vault
 from daemon.crm.zadarma import ZadarmaService
 from daemon.crm.zadarma_keys import ZadarmaKeys
 from daemon.settings import OutgoingTable, OvhFeedTable, OvhLineTable, OvhTable
-from tests.api.fakes import World
+from tests.api.fakes import World, call_view
 from tests.crm.fake_ovh import LINE, TOKEN, FakeOvh, event
 from tests.crm.zadarma_office import KEY, SECRET, FakeZadarma, signed
-from tests.e2e.floor import desk_world, shot
+from tests.e2e.floor import ATTEMPT, desk_world, shot
 from tests.e2e.site import Site, open_site
 from tests.e2e.test_voice_pages import LANGUAGES, fits
 
@@ -255,3 +256,22 @@ async def test_a_call_on_the_line_opens_its_page_on_the_desk(browser: Browser, d
             async with window.expect_navigation(url="**/fiche?n=0033698765432"):
                 ovh.happen(event("start_ringing", 2, Calling="0033698765432"))
             assert len(page.context.pages) == 2 and not site.troubles, site.troubles
+
+
+async def test_what_is_typed_into_an_overlay_does_nothing_behind_it(browser: Browser) -> None:
+    """It may come while the agent writes notes: what they go on typing must not act on the call."""
+    async with ovh_site(browser, "modal", "http://localhost/fiche?n=*CALLING*", demo="agent") as (site, ovh):
+        door, agent, now = await desk_world(site), site.world.rows["agent"].id, datetime.now(UTC)
+        door.show(call_view(ATTEMPT, agent_id=agent, stage="talking", since=now, started=now))
+        door.change("agents", agent, state="on_call", attempt_id=ATTEMPT, lead_id=site.world.rows["lead_id"], since=now)
+        page = await site.open("/desk")
+        outcomes, chosen = page.locator(".outcomes button"), page.locator(".outcomes [aria-pressed=true]")
+        await expect(outcomes.nth(1)).to_be_enabled()
+        ovh.happen(event("start_ringing", 1))
+        await expect(page.get_by_role("dialog")).to_be_visible()
+        await page.keyboard.press("2")
+        await page.keyboard.press("Escape")
+        await expect(page.get_by_role("dialog")).to_have_count(0)
+        await expect(chosen).to_have_count(0)
+        await page.keyboard.press("2")
+        await expect(chosen).to_contain_text("Rappel")

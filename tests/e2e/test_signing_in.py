@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from playwright.async_api import Browser, Route, expect
 
 from tests.e2e.floor import shot
@@ -47,6 +49,32 @@ async def test_the_next_person_in_a_browser_never_sees_the_last_ones_state(brows
         site.world.door.change("campaigns", 2, speed=3)
         await expect(second.locator("tr.campaign .stepper .figure")).to_have_text("3")
         await expect(second.get_by_text("Assurance Auto 31")).to_have_count(0)
+
+
+async def test_who_signs_in_before_the_page_knows_who_is_there_stays_signed_in(browser: Browser) -> None:
+    """The answer that nobody is signed in comes late, and says nothing of who has signed in since."""
+    async with open_site(browser, demo="") as site:
+        page, asked, free = await site.open("about:blank"), asyncio.Event(), asyncio.Event()
+
+        async def late(route: Route) -> None:
+            if route.request.method == "GET":
+                answer = await route.fetch()
+                asked.set()
+                await free.wait()
+                await route.fulfill(response=answer)
+            else:
+                await route.continue_()
+
+        await page.route("**/api/v1/session", late)
+        await page.goto(site.url("/"))
+        await asked.wait()
+        await page.locator("[name=token]").fill(site.world.tokens["administrator"])
+        await page.keyboard.press("Enter")
+        await expect(page.locator("tr.campaign")).to_contain_text("Assurance Auto 31")
+        free.set()
+        await site.arrived(page)
+        await expect(page.locator("tr.campaign")).to_contain_text("Assurance Auto 31")
+        await expect(page.locator("[name=token]")).to_have_count(0)
 
 
 async def test_a_token_is_shown_once(browser: Browser) -> None:

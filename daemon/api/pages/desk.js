@@ -345,7 +345,7 @@ async function leave() {
 // ---- keys: letters by what they print, digits by their place (AZERTY's top row gives no digits without Shift) ---------------
 function onKey(e) {
   const a = own.desk && agent();
-  if (!a || elsewhere) return;
+  if (!a || elsewhere || document.querySelector('dialog[open]')) return; // what stands behind it is out of reach
   if (e.ctrlKey && e.key === 'Enter') { e.preventDefault(); validate(e.shiftKey ? 'paused' : 'ready'); return; }
   const typing = /^(INPUT|TEXTAREA|SELECT)$/.test(e.target.tagName) && !['radio', 'checkbox'].includes(e.target.type);
   if (typing) { if (e.key === 'Escape') e.target.blur(); return; }

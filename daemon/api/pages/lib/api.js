@@ -18,6 +18,7 @@ export class ApiProblem extends Error {
 export async function request(method, path, body, headers = {}) {
   const init = { method, headers: { Accept: 'application/json', 'Accept-Language': lang, ...headers }, credentials: 'same-origin' };
   const writes = method !== 'GET';
+  const { who } = session;
   if (writes && !(body instanceof Blob)) init.signal = AbortSignal.timeout(ANSWER_MS);
   if (writes && session.who) init.headers['X-CSRF-Token'] = session.who.csrf;
   if (body instanceof Blob) init.body = body;
@@ -31,7 +32,7 @@ export async function request(method, path, body, headers = {}) {
   if (response.status === 204) return { data: null, etag: '' };
   const data = await response.json().catch(() => ({}));
   if (!response.ok) {
-    if (response.status === 401 && session.who) window.dispatchEvent(new Event('cadran:signed-out'));
+    if (response.status === 401 && who && session.who) window.dispatchEvent(new Event('cadran:signed-out'));
     throw new ApiProblem(data, response.status, writes);
   }
   return { data, etag: response.headers.get('ETag') || '' };
