@@ -15,7 +15,7 @@ from typing import Final
 from daemon.ami.channels import Leg, far_half
 from daemon.ami.codec import HeaderValue
 from daemon.ami.steps import Step
-from daemon.ami.voice import BY_MODE, RUNTIME_CONTEXT, VOICE_CAPABILITIES, Voice
+from daemon.ami.voice import BY_MODE, RUNTIME_CONTEXT, VOICE_CAPABILITIES, Voice, absolute_timeout
 from daemon.ami.voice import lost as voice_lost
 from daemon.calls.actions import Connect, OriginateAgent, OriginateCustomer, OriginateThird, PlayMessage, Spy
 from daemon.calls.dialling import NUMBER, SOUND, SiteTemplates, agents_caller, caller_of, checked
@@ -109,9 +109,9 @@ class Mode:
         if not self.may("AbsoluteTimeout") or (leg.connects and step is not Step.BRIDGED):
             return []
         if step is Step.PARKED:
-            return [_absolute_timeout(leg.channel, leg.hold_s)] if leg.hold_s else []
+            return [absolute_timeout(leg.channel, leg.hold_s)] if leg.hold_s else []
         if step is Step.BRIDGED and leg.peer is not None and not leg.peer.connects:
-            return [_absolute_timeout(leg.peer.channel, TALK_MAX_S)]
+            return [absolute_timeout(leg.peer.channel, TALK_MAX_S)]
         return []
 
     def _customer_park(self, action: OriginateCustomer, variables: list[str]) -> AmiAction:
@@ -152,7 +152,7 @@ class AsyncAgiMode(Mode):
         sound = checked("sound", action.sound, SOUND)
         wait = [self._command(channel, "EXEC WaitForSilence 1500,1,20", "silence")] if action.wait_for_silence else []
         return [
-            _absolute_timeout(channel, MESSAGE_MAX_S),
+            absolute_timeout(channel, MESSAGE_MAX_S),
             *wait,
             self._command(channel, f"EXEC Playback {sound}", "play"),
         ]
@@ -162,7 +162,7 @@ class AsyncAgiMode(Mode):
 
     def react(self, leg: Leg, step: Step, detail: str) -> list[AmiAction]:
         if step is Step.AGI_STARTED:
-            guard = _absolute_timeout(leg.channel, leg.hold_s + AMD_MAX_S)
+            guard = absolute_timeout(leg.channel, leg.hold_s + AMD_MAX_S)
             detect = self._command(leg.channel, f"EXEC AMD {leg.amd_arguments}".rstrip(), "amd")
             return [guard, *self._listening(leg.channel, detect), *self._ask_verdict(leg.channel)]
         if step is Step.AMD_MISSED:
@@ -329,10 +329,6 @@ def _originate(leg: str, channel: str, ring_timeout_s: float, caller: str, accou
     if account:
         head["Account"] = account
     return head
-
-
-def _absolute_timeout(channel: str, seconds: float) -> AmiAction:
-    return {"Action": "AbsoluteTimeout", "Channel": channel, "Timeout": str(max(1, math.ceil(seconds)))}
 
 
 def _setvar(channel: str, name: str, value: str) -> AmiAction:

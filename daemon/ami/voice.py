@@ -9,6 +9,7 @@ same (config/asterisk/extensions-cadran.conf).
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Mapping, Sequence
 from itertools import count
@@ -26,8 +27,6 @@ RUNTIME_CONTEXT: Final = "cadran-rt"
 PARK_EXTENSION: Final = "park"
 FAX_EXTENSION: Final = "fax"
 """Where Asterisk sends a channel that sounds like a fax, in whatever context the channel stands."""
-RELEASED_MAX_S: Final = 14_400
-"""Whoever was given to another dialplan is ended by the PBX after so long, as the engine forgets them then."""
 VOICE_CAPABILITIES: Final = (
     "hold", "conference", "mute", "dtmf", "spy", "record_on_demand", "inbound",
 )  # fmt: skip
@@ -99,9 +98,9 @@ def lost(mode: str, commands: Collection[str], include: bool | None) -> frozense
     return frozenset(gone & BY_MODE[mode])
 
 
-def _unbound(channel: str) -> AmiAction:
-    """The end that was set for a wait is not that of what follows it: a message, a queue, another office."""
-    return {"Action": "AbsoluteTimeout", "Channel": channel, "Timeout": str(RELEASED_MAX_S)}
+def absolute_timeout(channel: str, seconds: float) -> AmiAction:
+    """The PBX ends the channel so long from now, whatever was set before."""
+    return {"Action": "AbsoluteTimeout", "Channel": channel, "Timeout": str(max(1, math.ceil(seconds)))}
 
 
 class Voice:
@@ -142,7 +141,9 @@ class Voice:
             case act.Release():
                 context = checked("context", action.context, NAME)
                 away = _redirect(leg.channel, context, checked("extension", action.extension, NAME))
-                return [_unbound(leg.channel), away] if self.mode == "asyncagi" else [away]
+                if self.mode != "asyncagi":
+                    return [away]
+                return [absolute_timeout(leg.channel, act.RELEASED_MAX_S), away]  # no more the end set for the wait
 
     def spy(self, action: act.Spy, target: Leg) -> dict[str, HeaderValue]:
         """Application and Data of the supervisor's originate. The target by its whole name: ChanSpy takes any channel

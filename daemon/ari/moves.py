@@ -21,8 +21,6 @@ from daemon.errors import PbxError, PbxInDoubt, PbxRejected, PbxUnavailable
 
 WHISPER: Final[Mapping[str, str]] = {"listen": "none", "whisper": "out", "barge": "both"}
 """Supervisor's mode → which direction of the target's channel hears the supervisor: `out` is the target itself."""
-RELEASED_MAX_S: Final = 14_400.0
-"""Whoever was given to another dialplan is ended by the PBX after so long, as the engine forgets them then."""
 SILENCE_MS: Final = 1500
 SILENCE_WAIT_S: Final = 20.0
 """A person who talks that long is spoken over."""
@@ -131,7 +129,7 @@ class Moves:
         )
         query = {"context": context, "extension": extension, "priority": "1"}
         leg.parked = leg.in_stasis = False
-        await self._asker.limit(leg.id, RELEASED_MAX_S)  # the wait's end is not that of what follows it
+        await self._asker.limit(leg.id, act.RELEASED_MAX_S)  # the wait's end is not that of what follows it
         await self._asker.ask("POST", f"/channels/{leg.channel}/continue", query)
 
     # -- listening ------------------------------------------------------------------------------------------------

@@ -5,7 +5,12 @@ Numbers are already rendered to the site's dial format; leg ids are ours and wer
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
+
+RELEASED_MAX_S: Final = 14_400.0
+"""Whoever was given to another dialplan is ended by the PBX after so long, as the engine forgets them then."""
 
 
 class Action(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 import phonenumbers
 
 from daemon.calls import events as ev
-from daemon.calls.actions import AdoptInbound, Announce, Answer, Hangup, Release
+from daemon.calls.actions import RELEASED_MAX_S, AdoptInbound, Announce, Answer, Hangup, Release
 from daemon.calls.causes import Outcome
 from daemon.calls.facts import MissedCall
 from daemon.calls.ids import customer_leg
@@ -27,7 +27,6 @@ from daemon.engine.live import Call, CampaignLive, Desk, Live
 BUSY, UNALLOCATED, NO_CIRCUIT = 17, 1, 34
 SAFE_HOLD_S = 60.0
 """The PBX itself ends a wait this much later than we would."""
-RELEASED_S = 14_400.0
 
 
 class Inbound:
@@ -172,7 +171,7 @@ class Inbound:
         if call.state is not CallState.INTENDED or call.turned_away:
             call.passed_on = release
             self._calls.enter(call, CallState.MESSAGE)
-            live.timers.set(("message", call.attempt_id), live.now + RELEASED_S)
+            live.timers.set(("message", call.attempt_id), live.now + RELEASED_MAX_S)
             live.event(call, "passed_on", to=where)
         return True
 
